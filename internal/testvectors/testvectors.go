@@ -1,0 +1,51 @@
+// Package testvectors holds the official test vectors that several packages
+// check themselves against, compressed:
+//
+//   - the MLS working group's vectors for RFC 9420
+//     (mlswg/mls-implementations, test-vectors/*.json);
+//   - the HPKE working group's vectors for draft-ietf-hpke-pq
+//     (hpkewg/hpke-pq, test-vectors.json), as "hpke-pq".
+//
+// Only tests import it.
+package testvectors
+
+import (
+	"compress/gzip"
+	"embed"
+	"encoding/hex"
+	"encoding/json"
+	"testing"
+)
+
+//go:embed testdata/*.json.gz
+var files embed.FS
+
+// Load decodes the vector file name (without ".json.gz") into cases, which is
+// usually a pointer to a slice. It fails the test on any error.
+func Load(t testing.TB, name string, cases any) {
+	t.Helper()
+	f, err := files.Open("testdata/" + name + ".json.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.NewDecoder(z).Decode(cases); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+}
+
+// Hex is binary data that the vectors write as a hexadecimal string. JSON null
+// decodes to nil.
+type Hex []byte
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (h *Hex) UnmarshalText(text []byte) error {
+	b := make([]byte, hex.DecodedLen(len(text)))
+	n, err := hex.Decode(b, text)
+	*h = b[:n]
+	return err
+}
