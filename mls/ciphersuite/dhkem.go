@@ -1,0 +1,117 @@
+package ciphersuite
+
+import (
+	"fmt"
+	"io"
+)
+
+// A dhkem is DHKEM (RFC 9180, Section 4.1).
+type dhkem struct {
+	number uint16
+	group  group
+	kdf    *kdf
+	// mask applies to the first octet of candidate scalars; zero means that
+	// every string is a scalar (RFC 9180, Section 7.1.3).
+	mask byte
+}
+
+var (
+	dhkemP256   = &dhkem{0x0010, curveP256, hkdfSHA256, 0xff}
+	dhkemP384   = &dhkem{0x0011, curveP384, hkdfSHA384, 0xff}
+	dhkemP521   = &dhkem{0x0012, curveP521, hkdfSHA512, 0x01}
+	dhkemX25519 = &dhkem{0x0020, x25519Group, hkdfSHA256, 0}
+)
+
+func (d *dhkem) id() uint16          { return d.number }
+func (d *dhkem) privateKeySize() int { return d.group.scalarSize() }
+
+func (d *dhkem) deriveKeyPair(ikm []byte) (kemKey, error) {
+	key, err := d.deriveGroupKey(ikm)
+	if err != nil {
+		return nil, err
+	}
+	return dhkemKey{key, d}, nil
+}
+
+// deriveGroupKey is DeriveKeyPair (RFC 9180, Section 7.1.3).
+func (d *dhkem) deriveGroupKey(ikm []byte) (groupKey, error) {
+	suiteID := kemSuiteID(d.number)
+	prk := d.kdf.labeledExtract(suiteID, nil, "dkp_prk", ikm)
+	defer clear(prk)
+	if d.mask == 0 {
+		scalar := d.kdf.labeledExpand(suiteID, prk, "sk", nil, d.group.scalarSize())
+		defer clear(scalar)
+		return d.group.newKey(scalar)
+	}
+	for counter := range 256 {
+		scalar := d.kdf.labeledExpand(suiteID, prk, "candidate", []byte{byte(counter)}, d.group.scalarSize())
+		scalar[0] &= d.mask
+		key, err := d.group.newKey(scalar)
+		clear(scalar)
+		if err == nil {
+			return key, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: no scalar can be derived", ErrPrivateKey)
+}
+
+func (d *dhkem) newKey(b []byte) (kemKey, error) {
+	// Some write the scalar as an integer, without its leading zeros: P-521
+	// keys of 65 octets are in the official vectors.
+	if size := d.group.scalarSize(); d.mask != 0 && 0 < len(b) && len(b) < size {
+		padded := make([]byte, size)
+		defer clear(padded)
+		copy(padded[size-len(b):], b)
+		b = padded
+	}
+	key, err := d.group.newKey(b)
+	if err != nil {
+		return nil, err
+	}
+	return dhkemKey{key, d}, nil
+}
+
+func (d *dhkem) validate(b []byte) error { return d.group.validate(b) }
+
+func (d *dhkem) encap(rand io.Reader, public []byte) (secret, enc []byte, err error) {
+	ikm, err := readRandom(rand, d.group.scalarSize())
+	if err != nil {
+		return nil, nil, err
+	}
+	defer clear(ikm)
+	ephemeral, err := d.deriveGroupKey(ikm)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer ephemeral.erase()
+	dh, err := ephemeral.shared(public)
+	if err != nil {
+		return nil, nil, err
+	}
+	enc = ephemeral.public()
+	return d.sharedSecret(dh, enc, public), enc, nil
+}
+
+// sharedSecret is ExtractAndExpand (RFC 9180, Section 4.1). It erases dh.
+func (d *dhkem) sharedSecret(dh, enc, public []byte) []byte {
+	defer clear(dh)
+	suiteID := kemSuiteID(d.number)
+	context := make([]byte, 0, len(enc)+len(public))
+	context = append(append(context, enc...), public...)
+	prk := d.kdf.labeledExtract(suiteID, nil, "eae_prk", dh)
+	defer clear(prk)
+	return d.kdf.labeledExpand(suiteID, prk, "shared_secret", context, d.kdf.size)
+}
+
+type dhkemKey struct {
+	groupKey
+	kem *dhkem
+}
+
+func (k dhkemKey) decap(enc []byte) ([]byte, error) {
+	dh, err := k.shared(enc)
+	if err != nil {
+		return nil, err
+	}
+	return k.kem.sharedSecret(dh, enc, k.public()), nil
+}

@@ -1,0 +1,191 @@
+package ciphersuite
+
+import (
+	"crypto/sha3"
+	"encoding/binary"
+	"fmt"
+	"io"
+)
+
+// A hybridKEM joins ML-KEM with a group: secrets hold as long as one of the
+// two does. It is the "CG" framework of draft-irtf-cfrg-hybrid-kems with the
+// instances of draft-irtf-cfrg-concrete-hybrid-kems, as draft-ietf-hpke-pq
+// uses them.
+type hybridKEM struct {
+	number uint16
+	mlkem  mlkem
+	group  group
+	label  string
+}
+
+var (
+	mlkem768P256   = &hybridKEM{0x0050, mlkem768, curveP256, "MLKEM768-P256"}
+	mlkem1024P384  = &hybridKEM{0x0051, mlkem1024, curveP384, "MLKEM1024-P384"}
+	mlkem768X25519 = &hybridKEM{0x647a, mlkem768, x25519Group, `\.//^\`}
+)
+
+const (
+	hybridSeedSize   = 32
+	hybridSecretSize = 32
+	// scalarCandidates bounds the search for a scalar in range. All but
+	// 2^-32 of the first candidates are.
+	scalarCandidates = 4
+)
+
+func (h *hybridKEM) id() uint16          { return h.number }
+func (h *hybridKEM) privateKeySize() int { return hybridSeedSize }
+
+func (h *hybridKEM) deriveKeyPair(ikm []byte) (kemKey, error) {
+	seed := labeledDerive(kemSuiteID(h.number), ikm, "DeriveKeyPair", hybridSeedSize)
+	defer clear(seed)
+	return h.newKey(seed)
+}
+
+func (h *hybridKEM) newKey(seed []byte) (kemKey, error) {
+	if len(seed) != hybridSeedSize {
+		return nil, fmt.Errorf("%w: hybrid KEM seed of %d octets, want %d", ErrPrivateKey, len(seed), hybridSeedSize)
+	}
+	shake := sha3.NewSHAKE256()
+	shake.Write(seed)
+	mlkemSeed := make([]byte, mlkemSeedSize)
+	defer clear(mlkemSeed)
+	shake.Read(mlkemSeed)
+	scalar, err := h.randomScalar(shake)
+	if err != nil {
+		return nil, err
+	}
+	ek, err := h.mlkem.encapsulationKey(mlkemSeed)
+	if err != nil {
+		return nil, err
+	}
+	k := &hybridKey{kem: h, scalar: scalar, encoded: append(ek, scalar.public()...)}
+	copy(k.seed[:], seed)
+	return k, nil
+}
+
+// randomScalar is RandomScalar: the first string of rand that is a scalar.
+func (h *hybridKEM) randomScalar(rand io.Reader) (groupKey, error) {
+	for range scalarCandidates {
+		scalar, err := readRandom(rand, h.group.scalarSize())
+		if err != nil {
+			return nil, err
+		}
+		key, err := h.group.newKey(scalar)
+		clear(scalar)
+		if err == nil {
+			return key, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: no scalar can be derived", ErrPrivateKey)
+}
+
+func (h *hybridKEM) validate(b []byte) error {
+	ek, point, err := h.split(b)
+	if err != nil {
+		return err
+	}
+	if err := h.mlkem.validate(ek); err != nil {
+		return err
+	}
+	return h.group.validate(point)
+}
+
+// split checks the length of a public key and returns its two parts.
+func (h *hybridKEM) split(b []byte) (ek, point []byte, err error) {
+	n := h.mlkem.encapsulationKeySize()
+	if want := n + h.group.pointSize(); len(b) != want {
+		return nil, nil, fmt.Errorf("%w: %d octets, want %d", ErrPublicKey, len(b), want)
+	}
+	return b[:n], b[n:], nil
+}
+
+func (h *hybridKEM) encap(rand io.Reader, public []byte) (secret, enc []byte, err error) {
+	ek, point, err := h.split(public)
+	if err != nil {
+		return nil, nil, err
+	}
+	pq, enc, err := h.mlkem.encap(rand, ek)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer clear(pq)
+	ephemeral, err := h.randomScalar(rand)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer ephemeral.erase()
+	dh, err := ephemeral.shared(point)
+	if err != nil {
+		return nil, nil, err
+	}
+	return h.combine(pq, dh, ephemeral.public(), point), append(enc, ephemeral.public()...), nil
+}
+
+// combine is the framework's C2PRI combiner. It erases both secrets.
+func (h *hybridKEM) combine(pq, dh, enc, point []byte) []byte {
+	defer clear(pq)
+	defer clear(dh)
+	d := sha3.New256()
+	d.Write(pq)
+	d.Write(dh)
+	d.Write(enc)
+	d.Write(point)
+	d.Write([]byte(h.label))
+	return d.Sum(make([]byte, 0, hybridSecretSize))
+}
+
+// A hybridKey keeps the seed of its ML-KEM half, not the expanded key: that is
+// 7 KB to hold, and little work to make again.
+type hybridKey struct {
+	kem     *hybridKEM
+	seed    [hybridSeedSize]byte
+	scalar  groupKey
+	encoded []byte // the public key
+}
+
+func (k *hybridKey) public() []byte { return k.encoded }
+func (k *hybridKey) bytes() []byte  { return k.seed[:] }
+
+func (k *hybridKey) erase() {
+	clear(k.seed[:])
+	k.scalar.erase()
+}
+
+func (k *hybridKey) decap(enc []byte) ([]byte, error) {
+	n := k.kem.mlkem.ciphertextSize()
+	if want := n + k.kem.group.pointSize(); len(enc) != want {
+		return nil, fmt.Errorf("%w: %d octets, want %d", ErrKEMOutput, len(enc), want)
+	}
+	dh, err := k.scalar.shared(enc[n:])
+	if err != nil {
+		return nil, err
+	}
+	defer clear(dh)
+	mlkemSeed := make([]byte, mlkemSeedSize)
+	defer clear(mlkemSeed)
+	shake := sha3.NewSHAKE256()
+	shake.Write(k.seed[:])
+	shake.Read(mlkemSeed)
+	pq, err := k.kem.mlkem.decap(mlkemSeed, enc[:n])
+	if err != nil {
+		return nil, err
+	}
+	return k.kem.combine(pq, dh, enc[n:], k.scalar.public()), nil
+}
+
+// labeledDerive is LabeledDerive with SHAKE256 and no context
+// (draft-ietf-hpke-pq, Section 3).
+func labeledDerive(suiteID, ikm []byte, label string, length int) []byte {
+	b := make([]byte, 0, 64)
+	b = append(b, hpkeVersion...)
+	b = append(b, suiteID...)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(label)))
+	b = append(b, label...)
+	b = binary.BigEndian.AppendUint16(b, uint16(length))
+	shake := sha3.NewSHAKE256()
+	shake.Write(ikm)
+	shake.Write(b)
+	out := make([]byte, length)
+	shake.Read(out)
+	return out
+}

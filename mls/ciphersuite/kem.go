@@ -1,0 +1,47 @@
+package ciphersuite
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+)
+
+// A kem is one of HPKE's key encapsulation mechanisms (RFC 9180, Section 4;
+// draft-ietf-hpke-pq). Implementations hold no mutable state.
+type kem interface {
+	id() uint16
+	privateKeySize() int // Nsk
+	// deriveKeyPair is DeriveKeyPair.
+	deriveKeyPair(ikm []byte) (kemKey, error)
+	// newKey is DeserializePrivateKey. It does not keep b.
+	newKey(b []byte) (kemKey, error)
+	// validate reports whether DeserializePublicKey accepts b.
+	validate(b []byte) error
+	// encap is Encap; its randomness comes from rand alone.
+	encap(rand io.Reader, public []byte) (secret, enc []byte, err error)
+}
+
+// A kemKey is a private key of a [kem].
+type kemKey interface {
+	public() []byte
+	// bytes is SerializePrivateKey.
+	bytes() []byte
+	// decap is Decap.
+	decap(enc []byte) ([]byte, error)
+	// erase overwrites what secrets can be reached. The key is not used after.
+	erase()
+}
+
+// kemSuiteID identifies a KEM in labels (RFC 9180, Section 4.1).
+func kemSuiteID(id uint16) []byte {
+	return binary.BigEndian.AppendUint16([]byte("KEM"), id)
+}
+
+// readRandom returns n octets of rand.
+func readRandom(rand io.Reader, n int) ([]byte, error) {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(rand, b); err != nil {
+		return nil, fmt.Errorf("ciphersuite: reading randomness: %w", err)
+	}
+	return b, nil
+}
