@@ -1,0 +1,205 @@
+package record
+
+import (
+	"crypto/cipher"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/mendlink/mendlink/internal/wire"
+	"github.com/mendlink/mendlink/mls/ciphersuite"
+)
+
+// MaxRecords is how many records one key protects: 2^24.5, rounded down.
+// RFC 8446, Section 5.5.
+const MaxRecords = 23_726_566
+
+var (
+	// ErrAuthentication means that a record was changed on its way, came out of
+	// order, or was sealed with another key. (bad_record_mac)
+	ErrAuthentication = errors.New("record: authentication failed")
+	// ErrOverflow means that a record is longer than it may be. (record_overflow)
+	ErrOverflow = errors.New("record: too long")
+	// ErrUnexpected means that a record is authentic, or could be, but of a kind
+	// that has no place where it came. (unexpected_message)
+	ErrUnexpected = errors.New("record: unexpected")
+	// ErrKeyExhausted means that a key has protected [MaxRecords] records and
+	// may not be used any more.
+	ErrKeyExhausted = errors.New("record: key is used up")
+	// ErrErased means that the keys were erased.
+	ErrErased = errors.New("record: keys are erased")
+)
+
+const nonceSize = 12 // of every AEAD that TLS 1.3 and MLS use
+
+// A Protection seals or opens the records of one direction in one epoch. The
+// two ends hold equal Protections, which count their records in step.
+// It is not safe for concurrent use.
+type Protection struct {
+	suite    *ciphersuite.Suite
+	aead     cipher.AEAD // nil once erased
+	secret   []byte
+	iv       [nonceSize]byte
+	nonce    [nonceSize]byte // scratch; here so that it need not escape to the heap for each record
+	sequence uint64          // of the next record; below limit
+	limit    uint64
+}
+
+// NewProtection derives a direction's key and IV from its traffic secret, which
+// must have suite.HashSize octets. It copies secret: the caller should erase its own.
+// RFC 8446, Section 7.3.
+func NewProtection(suite *ciphersuite.Suite, secret []byte) (*Protection, error) {
+	if len(secret) != suite.HashSize() {
+		return nil, fmt.Errorf("record: traffic secret has %d octets, want %d", len(secret), suite.HashSize())
+	}
+	if n := suite.NonceSize(); n != nonceSize {
+		return nil, fmt.Errorf("record: %v has a nonce of %d octets, want %d", suite, n, nonceSize)
+	}
+	p := &Protection{suite: suite, limit: MaxRecords}
+	if err := p.install(append([]byte(nil), secret...)); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Seal appends one record that holds content to dst and returns the longer slice.
+// It does not allocate if dst has [Overhead] + len(content) octets to spare.
+// Content and the spare octets of dst must not overlap.
+//
+// It fails with [ErrOverflow] if content is longer than [MaxPlaintext], with
+// [ErrKeyExhausted], or with [ErrErased]; dst is then returned as it was.
+func (p *Protection) Seal(dst []byte, t ContentType, content []byte) ([]byte, error) {
+	if len(content) > MaxPlaintext {
+		return dst, fmt.Errorf("%w: content of %d octets, at most %d fit", ErrOverflow, len(content), MaxPlaintext)
+	}
+	if err := p.ready(); err != nil {
+		return dst, err
+	}
+	start := len(dst)
+	dst = appendHeader(dst, ContentApplicationData, len(content)+1+p.aead.Overhead())
+	inner := len(dst)
+	dst = append(append(dst, content...), byte(t))
+	dst = p.aead.Seal(dst[:inner], p.nextNonce(), dst[inner:], dst[start:inner])
+	p.sequence++
+	return dst, nil
+}
+
+// Open checks and decrypts one whole record, header included, appends its content
+// to dst and returns the content alone, with its type. It does not allocate if dst
+// has len(record) - HeaderSize octets to spare; some more than the content's are
+// overwritten. To open a record in place, pass
+// record[HeaderSize:HeaderSize] as dst; else the two must not overlap.
+//
+// It fails with [ErrAuthentication], [ErrOverflow], [ErrUnexpected] (no content
+// type, or not a protected record), [ErrKeyExhausted] or [ErrErased]. A record
+// that fails does not count: the same Protection still opens the right one.
+func (p *Protection) Open(dst, record []byte) (ContentType, []byte, error) {
+	h, err := ParseHeader(record)
+	switch {
+	case err != nil:
+		return 0, nil, err
+	case h.Type != ContentApplicationData:
+		return 0, nil, fmt.Errorf("%w: unprotected %v record after keys were installed", ErrUnexpected, h.Type)
+	case len(record) != HeaderSize+h.Length:
+		return 0, nil, fmt.Errorf("record: %d octets for a record of %d", len(record), HeaderSize+h.Length)
+	}
+	if err := p.ready(); err != nil {
+		return 0, nil, err
+	}
+	inner, err := p.aead.Open(dst, p.nextNonce(), record[HeaderSize:], record[:HeaderSize])
+	if err != nil {
+		return 0, nil, ErrAuthentication
+	}
+	inner = inner[len(dst):]
+	if len(inner) > MaxPlaintext+1 {
+		return 0, nil, fmt.Errorf("%w: inner plaintext of %d octets, at most %d allowed", ErrOverflow, len(inner), MaxPlaintext+1)
+	}
+	// The content type is the last octet that is not padding. RFC 8446, Section 5.4.
+	end := len(inner) - 1
+	for end >= 0 && inner[end] == 0 {
+		end--
+	}
+	if end < 0 {
+		return 0, nil, fmt.Errorf("%w: nothing but padding", ErrUnexpected)
+	}
+	p.sequence++
+	return ContentType(inner[end]), inner[:end], nil
+}
+
+// Update moves on to the next key of the same epoch, a KDF step from this one
+// that cannot be undone, and starts to count anew. It gives forward secrecy but,
+// unlike a new epoch, no healing. Both ends must do it between the same two
+// records. RFC 8446, Section 7.2.
+func (p *Protection) Update() error {
+	if p.aead == nil {
+		return ErrErased
+	}
+	old := p.secret
+	if err := p.install(p.expand(old, "traffic upd", len(old))); err != nil {
+		return err
+	}
+	clear(old)
+	p.sequence = 0
+	return nil
+}
+
+// Remaining returns how many more records the key may protect.
+func (p *Protection) Remaining() uint64 { return p.limit - p.sequence }
+
+// NeedsUpdate reports that half of the key's records are used and that fresh keys
+// should be agreed on.
+func (p *Protection) NeedsUpdate() bool { return p.sequence >= p.limit/2 }
+
+// Erase forgets the keys. The AEAD's expanded key is left to the garbage
+// collector: Go's AEADs cannot be cleared.
+func (p *Protection) Erase() {
+	clear(p.secret)
+	clear(p.iv[:])
+	clear(p.nonce[:])
+	p.aead = nil
+}
+
+func (p *Protection) ready() error {
+	switch {
+	case p.aead == nil:
+		return ErrErased
+	case p.sequence >= p.limit:
+		return fmt.Errorf("%w: %d records", ErrKeyExhausted, p.limit)
+	}
+	return nil
+}
+
+// nextNonce returns the IV with the sequence number XORed into its end.
+// RFC 8446, Section 5.3.
+func (p *Protection) nextNonce() []byte {
+	p.nonce = p.iv
+	tail := p.nonce[nonceSize-8:]
+	binary.BigEndian.PutUint64(tail, binary.BigEndian.Uint64(tail)^p.sequence)
+	return p.nonce[:]
+}
+
+// install takes over a traffic secret and derives key and IV from it.
+func (p *Protection) install(secret []byte) error {
+	key := p.expand(secret, "key", p.suite.KeySize())
+	defer clear(key)
+	aead, err := p.suite.NewAEAD(key)
+	if err != nil {
+		return fmt.Errorf("record: %w", err)
+	}
+	iv := p.expand(secret, "iv", nonceSize)
+	defer clear(iv)
+	p.aead, p.secret = aead, secret
+	copy(p.iv[:], iv)
+	return nil
+}
+
+// expand is HKDF-Expand-Label with an empty context. RFC 8446, Section 7.1.
+func (p *Protection) expand(secret []byte, label string, length int) []byte {
+	const prefix = "tls13 "
+	w := wire.NewWriter(make([]byte, 0, 32))
+	w.Uint16(uint16(length))
+	w.Uint8(uint8(len(prefix) + len(label)))
+	w.Bytes([]byte(prefix + label))
+	w.Uint8(0)
+	return p.suite.Expand(secret, w.Data(), length)
+}
