@@ -60,7 +60,7 @@ func (e ecdsaScheme) parse(private []byte) (crypto.Signer, error) {
 
 func (e ecdsaScheme) marshal(signer crypto.Signer) ([]byte, error) {
 	key, ok := signer.(*ecdsa.PrivateKey)
-	if !ok || key.Curve != e.curve {
+	if !ok || key == nil || key.Curve != e.curve {
 		return nil, fmt.Errorf("%w: %T, want an *ecdsa.PrivateKey on %s", ErrPrivateKey, signer, e.curve.Params().Name)
 	}
 	return key.Bytes()
@@ -68,7 +68,7 @@ func (e ecdsaScheme) marshal(signer crypto.Signer) ([]byte, error) {
 
 func (e ecdsaScheme) encode(public crypto.PublicKey) ([]byte, error) {
 	key, ok := public.(*ecdsa.PublicKey)
-	if !ok || key.Curve != e.curve {
+	if !ok || key == nil || key.Curve != e.curve {
 		return nil, fmt.Errorf("%w: %T, want an *ecdsa.PublicKey on %s", ErrPublicKey, public, e.curve.Params().Name)
 	}
 	b, err := key.Bytes()

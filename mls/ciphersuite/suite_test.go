@@ -1,0 +1,176 @@
+package ciphersuite
+
+import (
+	"bytes"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"errors"
+	"hash"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestRegistryKnowsExactlyItsSuites(t *testing.T) {
+	r := Default()
+	want := []ID{1, 2, 3, 5, 7, 0xF001, 0xF002, 0xF003, 0xF004, 0xF005}
+	ids := r.IDs()
+	if len(ids) != len(want) {
+		t.Fatalf("suites %v, want %v", ids, want)
+	}
+	for i, id := range ids {
+		if id != want[i] {
+			t.Fatalf("suites %v, want %v", ids, want)
+		}
+		s, err := r.Lookup(id)
+		if err != nil || s.ID() != id || s.String() != id.String() {
+			t.Errorf("Lookup(%v) = %v, %v", id, s, err)
+		}
+	}
+	ids[0] = 99 // the caller's copy
+	if r.IDs()[0] != 1 {
+		t.Error("the registry changed")
+	}
+	for _, id := range []ID{0, 4, 6, 8, 0x0A0A, 0xFFFF} {
+		_, err := r.Lookup(id)
+		var unsupported *UnsupportedError
+		if !errors.Is(err, ErrUnsupported) || !errors.As(err, &unsupported) || unsupported.ID != id {
+			t.Errorf("Lookup(%v): %v", id, err)
+		}
+	}
+	if got := ID(0x0A0A).String(); got != "0x0a0a" {
+		t.Errorf("unknown suite prints as %q", got)
+	}
+}
+
+func TestASuiteCanBeRegisteredUnderAnotherNumber(t *testing.T) {
+	s, _ := Default().Lookup(MLS_128_MLKEM768X25519_AES128GCM_SHA256_Ed25519)
+	moved := s.WithID(0x1234)
+	if s.ID() == moved.ID() || moved.ID() != 0x1234 || moved.String() != s.String() {
+		t.Errorf("%v is %v", moved, moved.ID())
+	}
+	r, err := NewRegistry(moved, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := r.Lookup(0x1234); err != nil || got != moved {
+		t.Errorf("Lookup: %v, %v", got, err)
+	}
+	if _, err := NewRegistry(s, moved, s); !errors.Is(err, ErrDuplicate) {
+		t.Errorf("duplicate: %v, want ErrDuplicate", err)
+	}
+	// The number is no input to any algorithm.
+	k := mustHPKEKey(t, s)
+	enc, ciphertext, err := s.EncryptWithLabel(testRand(t), k.PublicKey(), "l", nil, []byte("m"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := moved.DecryptWithLabel(k, "l", nil, enc, ciphertext); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSizesAreThoseOfTheAlgorithms(t *testing.T) {
+	forEachSuite(t, func(t *testing.T, s *Suite) {
+		aead, err := s.NewAEAD(make([]byte, s.KeySize()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if aead.NonceSize() != s.NonceSize() || aead.Overhead() != s.TagSize() {
+			t.Errorf("nonce of %d and tag of %d octets", aead.NonceSize(), aead.Overhead())
+		}
+		if n := s.NewHash().Size(); n != s.HashSize() || len(s.Hash()) != n || len(s.MAC(nil)) != n {
+			t.Errorf("hash of %d octets, want %d", n, s.HashSize())
+		}
+		for _, n := range []int{0, 24, s.KeySize() - 1, s.KeySize() + 1} {
+			if _, err := s.NewAEAD(make([]byte, n)); err == nil {
+				t.Errorf("a key of %d octets was accepted", n)
+			}
+		}
+	})
+}
+
+// crypto/hkdf and crypto/hmac are the references for the KDF, which takes its
+// input in parts.
+func TestKDFEqualsTheStandardLibrary(t *testing.T) {
+	for _, k := range []*kdf{hkdfSHA256, hkdfSHA384, hkdfSHA512} {
+		rapid.Check(t, func(t *rapid.T) {
+			key := rapid.SliceOfN(rapid.Byte(), 0, 200).Draw(t, "key")
+			a := rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "a")
+			b := rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "b")
+			length := rapid.OneOf(rapid.IntRange(0, 3*k.size), rapid.Just(255*k.size)).Draw(t, "length")
+			joined := append(bytes.Clone(a), b...)
+
+			prk, err := hkdf.Extract(func() hash.Hash { return k.newHash() }, joined, key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := k.extract(key, a, b); !bytes.Equal(got, prk) {
+				t.Fatalf("extract: got %x, want %x", got, prk)
+			}
+			want, err := hkdf.Expand(func() hash.Hash { return k.newHash() }, key, string(joined), length)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := k.expand(key, length, a, b); !bytes.Equal(got, want) {
+				t.Fatalf("expand %d: got %x, want %x", length, got, want)
+			}
+			m := hmac.New(k.newHash, key)
+			m.Write(joined)
+			if got := k.mac(key, a, b); !bytes.Equal(got, m.Sum(nil)) {
+				t.Fatalf("mac: got %x", got)
+			}
+		})
+	}
+}
+
+func TestVerifyMACTakesTheWholeTagOnly(t *testing.T) {
+	forEachSuite(t, func(t *testing.T, s *Suite) {
+		key := []byte("key")
+		tag := s.MAC(key, []byte("da"), []byte("ta"))
+		if !s.VerifyMAC(key, tag, []byte("data")) {
+			t.Error("the right tag was refused")
+		}
+		flipped := bytes.Clone(tag)
+		flipped[len(flipped)-1] ^= 1
+		for _, bad := range [][]byte{nil, tag[:len(tag)-1], append(bytes.Clone(tag), 0), flipped} {
+			if s.VerifyMAC(key, bad, []byte("data")) {
+				t.Errorf("tag %x was accepted", bad)
+			}
+		}
+	})
+}
+
+// Labels may hold any octets; what they delimit must not blur.
+func TestLabelsAndContextsDoNotBlur(t *testing.T) {
+	s, _ := Default().Lookup(1)
+	secret := make([]byte, 32)
+	seen := map[string]string{}
+	for _, in := range [][2]string{{"", ""}, {"a", ""}, {"", "a"}, {"ab", ""}, {"a", "b"}, {"\x00", ""}, {"", "\x00"}} {
+		out := string(s.ExpandWithLabel(secret, in[0], []byte(in[1]), 32))
+		if other, ok := seen[out]; ok {
+			t.Errorf("%q gives the same as %s", in, other)
+		}
+		seen[out] = in[0] + "/" + in[1]
+	}
+}
+
+func TestOversizedDerivationsPanic(t *testing.T) {
+	s512, _ := Default().Lookup(MLS_256_DHKEMP521_AES256GCM_SHA512_P521)
+	s, _ := Default().Lookup(1)
+	for name, derive := range map[string]func(){
+		"above 255 blocks": func() { s.Expand(nil, nil, 255*32+1) },
+		"negative":         func() { s.Expand(nil, nil, -1) },
+		"negative label":   func() { s.ExpandWithLabel(nil, "", nil, -1) },
+		"above 16 bits":    func() { s512.ExpandWithLabel(nil, "", nil, 1<<16) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			derive()
+		}()
+	}
+}
