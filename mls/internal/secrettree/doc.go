@@ -1,0 +1,41 @@
+// Package secrettree turns an epoch's encryption secret into the keys that
+// encrypt its messages: a tree of secrets with a leaf for each member, and at
+// each leaf a ratchet for handshake and one for application messages
+// (RFC 9420, Section 9).
+//
+// A sender takes the next key of its ratchet, which is gone from the tree at
+// that moment:
+//
+//	key, err := tree.Next(self, secrettree.Application)
+//	... seal with key.Key and key.Nonce ...
+//	key.Discard()
+//
+// A receiver looks at the key that a message claims, and consumes it once the
+// message turned out to be authentic. A forged message changes nothing:
+//
+//	key, err := tree.Peek(sender, secrettree.Application, generation)
+//	plaintext, err := open(key.Key, key.Nonce, ...)
+//	if err != nil {
+//		key.Discard()
+//		return err
+//	}
+//	key.Consume()
+//
+// Nothing hinders using both on one ratchet, as virtual clients do that send
+// and receive as the same leaf.
+//
+// # Erasure
+//
+// A secret is overwritten as soon as something derived from it is consumed
+// (RFC 9420, Section 9.2): a node's when its children are derived, a leaf's when
+// its ratchets are, a ratchet's when it steps. Keys of messages that were
+// skipped are kept, up to a limit, until they are used. A state that is
+// marshalled holds no more than that.
+//
+// # Work and memory
+//
+// Trees are derived on demand, so that a tree costs what its active members
+// cost. A message makes the receiver derive at most [Limits.MaxForward]
+// generations, and is refused before any derivation if it asks for more. A
+// ratchet keeps at most [Limits.MaxSkipped] keys.
+package secrettree

@@ -1,0 +1,102 @@
+package secrettree
+
+import (
+	"bytes"
+
+	"github.com/mendlink/mendlink/mls/internal/treemath"
+)
+
+// A kdf is what the tree needs of a [ciphersuite.Suite]. Tests put one here that
+// counts derivations.
+type kdf interface {
+	HashSize() int
+	KeySize() int
+	NonceSize() int
+	ExpandWithLabel(secret []byte, label string, context []byte, length int) []byte
+	DeriveTreeSecret(secret []byte, label string, generation uint32, length int) []byte
+}
+
+var leftContext, rightContext = []byte("left"), []byte("right")
+
+// A frontier is a full binary tree of secrets in which each node derives its
+// children, reduced to the nodes that are still needed: those with no known
+// descendant. Their subtrees do not overlap (RFC 9420, Section 9).
+type frontier struct {
+	size    treemath.Size
+	secrets map[treemath.NodeIndex][]byte
+}
+
+// peek derives a leaf's secret without changing the tree, or returns nil if the
+// leaf was taken. The caller erases the result.
+func (f *frontier) peek(kdf kdf, leaf treemath.NodeIndex) []byte {
+	n, ok := f.holder(leaf)
+	if !ok {
+		return nil
+	}
+	secret := bytes.Clone(f.secrets[n])
+	for n != leaf {
+		left, _ := n.Left()
+		right, _ := n.Right()
+		parent := secret
+		if leaf.InSubtree(left) {
+			n, secret = left, kdf.ExpandWithLabel(parent, "tree", leftContext, kdf.HashSize())
+		} else {
+			n, secret = right, kdf.ExpandWithLabel(parent, "tree", rightContext, kdf.HashSize())
+		}
+		clear(parent)
+	}
+	return secret
+}
+
+// take removes a leaf's secret from the tree and returns it, or nil if it was
+// taken before. The secrets of the leaf's ancestors are erased, those of the
+// copath stay (RFC 9420, Section 9.2). The caller erases the result.
+func (f *frontier) take(kdf kdf, leaf treemath.NodeIndex) []byte {
+	n, ok := f.holder(leaf)
+	if !ok {
+		return nil
+	}
+	secret := f.secrets[n]
+	delete(f.secrets, n)
+	for n != leaf {
+		left, _ := n.Left()
+		right, _ := n.Right()
+		leftSecret := kdf.ExpandWithLabel(secret, "tree", leftContext, kdf.HashSize())
+		rightSecret := kdf.ExpandWithLabel(secret, "tree", rightContext, kdf.HashSize())
+		clear(secret)
+		if leaf.InSubtree(left) {
+			n, secret = left, leftSecret
+			f.secrets[right] = rightSecret
+		} else {
+			n, secret = right, rightSecret
+			f.secrets[left] = leftSecret
+		}
+	}
+	return secret
+}
+
+// holder returns the node with a secret that leaf can be derived from.
+func (f *frontier) holder(leaf treemath.NodeIndex) (treemath.NodeIndex, bool) {
+	for n, ok := leaf, f.size.Contains(leaf); ok; n, ok = f.size.Parent(n) {
+		if _, held := f.secrets[n]; held {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+func (f *frontier) clone() frontier {
+	c := frontier{f.size, make(map[treemath.NodeIndex][]byte, len(f.secrets))}
+	for n, secret := range f.secrets {
+		c.secrets[n] = bytes.Clone(secret)
+	}
+	return c
+}
+
+// erase leaves the empty tree.
+func (f *frontier) erase() {
+	for _, secret := range f.secrets {
+		clear(secret)
+	}
+	*f = frontier{}
+}

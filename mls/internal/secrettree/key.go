@@ -1,0 +1,35 @@
+package secrettree
+
+// A Key encrypts or decrypts a single message.
+type Key struct {
+	Generation uint32
+	Key        []byte // AEAD.Nk octets
+	Nonce      []byte // AEAD.Nn octets, without the reuse guard
+
+	// For Consume; tree is nil for a key that is consumed already.
+	tree *Tree
+	leaf uint32
+	kind Kind
+}
+
+// Consume removes the generation from the tree, and erases it together with
+// every secret it was derived from (RFC 9420, Section 9.2). If generations
+// before it were not used yet, their keys stay, within [Limits.MaxSkipped]. The
+// key itself is erased, too. A key from [Tree.Next] is consumed from the outset,
+// so that this only erases it.
+//
+// If several keys of a ratchet are held at once, each can be consumed, in any
+// order. Consuming one twice has no further effect.
+func (k *Key) Consume() {
+	if t := k.tree; t != nil && t.checkLeaf(k.leaf) == nil {
+		t.ratchet(k.leaf, k.kind).consume(t.kdf, k.Generation, t.limits.MaxSkipped)
+	}
+	k.Discard()
+}
+
+// Discard erases the key and leaves the tree as it is.
+func (k *Key) Discard() {
+	clear(k.Key)
+	clear(k.Nonce)
+	k.Key, k.Nonce, k.tree = nil, nil, nil
+}

@@ -1,0 +1,130 @@
+package secrettree
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+)
+
+// A ratchet is the sender ratchet of one leaf for one kind of message
+// (RFC 9420, Section 9.1). It knows the secret of one generation, from which all
+// later ones follow, and the keys of earlier ones that were skipped.
+type ratchet struct {
+	secret  []byte
+	next    uint32       // the generation of secret
+	skipped []skippedKey // ascending generations, all below next
+}
+
+type skippedKey struct {
+	generation uint32
+	key, nonce []byte
+}
+
+func (k *skippedKey) erase() {
+	clear(k.key)
+	clear(k.nonce)
+}
+
+// keys derives a generation's key and nonce from its secret.
+func keys(kdf kdf, secret []byte, generation uint32) (key, nonce []byte) {
+	return kdf.DeriveTreeSecret(secret, "key", generation, kdf.KeySize()),
+		kdf.DeriveTreeSecret(secret, "nonce", generation, kdf.NonceSize())
+}
+
+// following derives the secret of the generation after the given one.
+func following(kdf kdf, secret []byte, generation uint32) []byte {
+	return kdf.DeriveTreeSecret(secret, "secret", generation, kdf.HashSize())
+}
+
+// peek derives a generation that is not below next, without changing the
+// ratchet.
+func (r *ratchet) peek(kdf kdf, generation uint32) (key, nonce []byte) {
+	if generation == r.next {
+		return keys(kdf, r.secret, generation)
+	}
+	secret := following(kdf, r.secret, r.next)
+	for g := r.next + 1; g < generation; g++ {
+		previous := secret
+		secret = following(kdf, previous, g)
+		clear(previous)
+	}
+	defer clear(secret)
+	return keys(kdf, secret, generation)
+}
+
+// peekSkipped returns copies of a skipped key and its nonce.
+func (r *ratchet) peekSkipped(generation uint32) (key, nonce []byte, ok bool) {
+	i, ok := r.find(generation)
+	if !ok {
+		return nil, nil, false
+	}
+	return bytes.Clone(r.skipped[i].key), bytes.Clone(r.skipped[i].nonce), true
+}
+
+// step erases the current secret and goes on to the next generation.
+func (r *ratchet) step(kdf kdf) {
+	secret := r.secret
+	r.secret = following(kdf, secret, r.next)
+	r.next++
+	clear(secret)
+}
+
+// consume forgets a generation: a skipped key is erased; a later generation is
+// stepped over, and up to maxSkipped keys on the way to it are kept.
+func (r *ratchet) consume(kdf kdf, generation uint32, maxSkipped int) {
+	if generation < r.next {
+		if i, ok := r.find(generation); ok {
+			r.drop(i, i+1)
+		}
+		return
+	}
+	keep := min(int64(generation-r.next), int64(maxSkipped))
+	r.keepNewest(maxSkipped - int(keep))
+	for r.next < generation {
+		if int64(generation-r.next) <= keep {
+			key, nonce := keys(kdf, r.secret, r.next)
+			r.skipped = append(r.skipped, skippedKey{r.next, key, nonce})
+		}
+		r.step(kdf)
+	}
+	r.step(kdf)
+}
+
+// keepNewest erases the oldest skipped keys, until there are at most count.
+func (r *ratchet) keepNewest(count int) {
+	if surplus := len(r.skipped) - count; surplus > 0 {
+		r.drop(0, surplus)
+	}
+}
+
+// drop erases skipped keys i to j-1.
+func (r *ratchet) drop(i, j int) {
+	for k := range r.skipped[i:j] {
+		r.skipped[i+k].erase()
+	}
+	r.skipped = slices.Delete(r.skipped, i, j)
+	if len(r.skipped) == 0 {
+		r.skipped = nil // give back the memory of a burst
+	}
+}
+
+// find returns where a skipped generation is.
+func (r *ratchet) find(generation uint32) (int, bool) {
+	return slices.BinarySearchFunc(r.skipped, generation, func(k skippedKey, g uint32) int {
+		return cmp.Compare(k.generation, g)
+	})
+}
+
+func (r *ratchet) clone() ratchet {
+	c := ratchet{secret: bytes.Clone(r.secret), next: r.next}
+	for _, k := range r.skipped {
+		c.skipped = append(c.skipped, skippedKey{k.generation, bytes.Clone(k.key), bytes.Clone(k.nonce)})
+	}
+	return c
+}
+
+func (r *ratchet) erase() {
+	clear(r.secret)
+	r.keepNewest(0)
+	*r = ratchet{}
+}

@@ -1,0 +1,180 @@
+package secrettree
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/mendlink/mendlink/internal/wire"
+	"github.com/mendlink/mendlink/mls/ciphersuite"
+	"github.com/mendlink/mendlink/mls/internal/treemath"
+)
+
+// ErrState means that a marshalled state is malformed.
+var ErrState = errors.New("secrettree: malformed state")
+
+// stateVersion is the first octet of a marshalled state.
+const stateVersion = 1
+
+// MarshalTo writes everything that is not consumed yet, which is secret. Equal
+// trees are written equally.
+//
+//	struct {
+//	    uint8 version = 1;
+//	    uint32 size;                      /* leaves of the full tree */
+//	    uint32 node_count;
+//	    struct {
+//	        uint32 node_index;            /* ascending */
+//	        opaque secret[KDF.Nh];
+//	    } nodes[node_count];
+//	    uint32 leaf_count;
+//	    struct {
+//	        uint32 leaf_index;            /* ascending */
+//	        Ratchet handshake;
+//	        Ratchet application;
+//	    } leaves[leaf_count];
+//	} State;
+//
+//	struct {
+//	    uint32 next_generation;
+//	    opaque secret[KDF.Nh];            /* of that generation */
+//	    uint32 skipped_count;
+//	    struct {
+//	        uint32 generation;            /* ascending */
+//	        opaque key[AEAD.Nk];
+//	        opaque nonce[AEAD.Nn];
+//	    } skipped[skipped_count];
+//	} Ratchet;
+func (t *Tree) MarshalTo(w *wire.Writer) {
+	w.Uint8(stateVersion)
+	w.Uint32(uint32(t.frontier.size))
+	w.Uint32(uint32(len(t.frontier.secrets)))
+	for _, n := range slices.Sorted(maps.Keys(t.frontier.secrets)) {
+		w.Uint32(uint32(n))
+		w.Bytes(t.frontier.secrets[n])
+	}
+	w.Uint32(uint32(len(t.ratchets)))
+	for _, leaf := range slices.Sorted(maps.Keys(t.ratchets)) {
+		w.Uint32(leaf)
+		for i := range t.ratchets[leaf] {
+			t.ratchets[leaf][i].marshalTo(w)
+		}
+	}
+}
+
+func (r *ratchet) marshalTo(w *wire.Writer) {
+	w.Uint32(r.next)
+	w.Bytes(r.secret)
+	w.Uint32(uint32(len(r.skipped)))
+	for _, k := range r.skipped {
+		w.Uint32(k.generation)
+		w.Bytes(k.key)
+		w.Bytes(k.nonce)
+	}
+}
+
+// Unmarshal reads a state that [Tree.MarshalTo] wrote for the same suite; it
+// need not be all that r has. If limits keep fewer skipped keys than the state
+// holds, the oldest are dropped.
+//
+// The result is a tree in which every leaf is either in use or can be derived
+// in exactly one way; any other state is an error that matches [ErrState] or
+// one of package wire. Memory is allocated only for what the input holds.
+func Unmarshal(s *ciphersuite.Suite, r *wire.Reader, limits Limits) (*Tree, error) {
+	return unmarshal(s, r, limits)
+}
+
+func unmarshal(kdf kdf, r *wire.Reader, limits Limits) (*Tree, error) {
+	if version := r.Uint8(); version != stateVersion {
+		r.Fail(fmt.Errorf("%w: version %d, expected %d", ErrState, version, stateVersion))
+	}
+	size := treemath.Size(r.Uint32())
+	if size != treemath.SizeFor(uint32(size)) {
+		r.Fail(fmt.Errorf("%w: %d leaves are no full tree", ErrState, size))
+	}
+	t := emptyTree(kdf, size, limits)
+	t.unmarshalNodes(r)
+	t.unmarshalLeaves(r)
+	if r.Err() == nil && !t.isPartition() {
+		r.Fail(fmt.Errorf("%w: the nodes do not cover each leaf once", ErrState))
+	}
+	if err := r.Err(); err != nil {
+		t.Erase()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *Tree) unmarshalNodes(r *wire.Reader) {
+	ascending := ascending(r, "node")
+	for i := r.Uint32(); i > 0 && r.Err() == nil; i-- {
+		n := ascending(r.Uint32())
+		secret := r.Bytes(t.kdf.HashSize())
+		if r.Err() == nil {
+			t.frontier.secrets[treemath.NodeIndex(n)] = bytes.Clone(secret)
+		}
+	}
+}
+
+func (t *Tree) unmarshalLeaves(r *wire.Reader) {
+	ascending := ascending(r, "leaf")
+	for i := r.Uint32(); i > 0 && r.Err() == nil; i-- {
+		leaf := ascending(r.Uint32())
+		pair := new([2]ratchet)
+		t.ratchets[leaf] = pair
+		for i := range pair {
+			pair[i].unmarshal(t.kdf, r)
+			pair[i].keepNewest(t.limits.MaxSkipped)
+		}
+	}
+}
+
+func (q *ratchet) unmarshal(kdf kdf, r *wire.Reader) {
+	q.next = r.Uint32()
+	q.secret = bytes.Clone(r.Bytes(kdf.HashSize()))
+	ascending := ascending(r, "generation")
+	for i := r.Uint32(); i > 0 && r.Err() == nil; i-- {
+		generation := ascending(r.Uint32())
+		key, nonce := r.Bytes(kdf.KeySize()), r.Bytes(kdf.NonceSize())
+		if r.Err() == nil && generation >= q.next {
+			r.Fail(fmt.Errorf("%w: skipped generation %d of %d", ErrState, generation, q.next))
+		}
+		if r.Err() == nil {
+			q.skipped = append(q.skipped, skippedKey{generation, bytes.Clone(key), bytes.Clone(nonce)})
+		}
+	}
+}
+
+// ascending returns a function that passes on the numbers of a list and fails
+// the reader if they do not ascend.
+func ascending(r *wire.Reader, what string) func(uint32) uint32 {
+	least := uint64(0)
+	return func(n uint32) uint32 {
+		if uint64(n) < least {
+			r.Fail(fmt.Errorf("%w: %s %d is out of order", ErrState, what, n))
+		}
+		least = uint64(n) + 1
+		return n
+	}
+}
+
+// isPartition reports whether each leaf is either in use or below exactly one
+// node of the frontier.
+func (t *Tree) isPartition() bool {
+	nodes := slices.Collect(maps.Keys(t.frontier.secrets))
+	for leaf := range t.ratchets {
+		nodes = append(nodes, treemath.LeafIndex(leaf).Node())
+	}
+	slices.Sort(nodes)
+	covered := treemath.LeafIndex(0)
+	for _, n := range nodes {
+		first, last := n.Leaves()
+		if !t.frontier.size.Contains(n) || first != covered {
+			return false
+		}
+		covered = last + 1
+	}
+	return covered == treemath.LeafIndex(t.frontier.size)
+}
