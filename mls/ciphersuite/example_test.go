@@ -1,0 +1,74 @@
+package ciphersuite_test
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"github.com/mendlink/mendlink/mls/ciphersuite"
+)
+
+func Example() {
+	suite, err := ciphersuite.Default().Lookup(ciphersuite.MLS_128_MLKEM768X25519_AES128GCM_SHA256_Ed25519)
+	if err != nil {
+		panic(err)
+	}
+
+	// The receiver publishes a key; the sender encrypts to it.
+	private, err := suite.GenerateHPKEKeyPair(rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	kemOutput, ciphertext, err := suite.EncryptWithLabel(rand.Reader, private.PublicKey(), "Example", nil, []byte("hello"))
+	if err != nil {
+		panic(err)
+	}
+	plaintext, err := suite.DecryptWithLabel(private, "Example", nil, kemOutput, ciphertext)
+	if err != nil {
+		panic(err)
+	}
+	private.Erase()
+	fmt.Printf("%v: %s\n", suite, plaintext)
+	// Output: MLS_128_MLKEM768X25519_AES128GCM_SHA256_Ed25519: hello
+}
+
+func ExampleSuite_SignWithLabel() {
+	suite, err := ciphersuite.Default().Lookup(ciphersuite.MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519)
+	if err != nil {
+		panic(err)
+	}
+	signer, err := suite.GenerateSigner(rand.Reader) // any crypto.Signer will do
+	if err != nil {
+		panic(err)
+	}
+	public, err := suite.SignaturePublicKey(signer.Public())
+	if err != nil {
+		panic(err)
+	}
+	signature, err := suite.SignWithLabel(rand.Reader, signer, "Example", []byte("content"))
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(suite.VerifyWithLabel(public, "Example", []byte("content"), signature))
+	err = suite.VerifyWithLabel(public, "Another", []byte("content"), signature)
+	fmt.Println(errors.Is(err, ciphersuite.ErrSignature))
+	// Output:
+	// <nil>
+	// true
+}
+
+// Post-quantum suites have no registered numbers yet. Peers that agreed on
+// other numbers register the same algorithms under those.
+func ExampleSuite_WithID() {
+	suite, err := ciphersuite.Default().Lookup(ciphersuite.MLS_128_MLKEM768X25519_AES256GCM_SHA384_Ed25519)
+	if err != nil {
+		panic(err)
+	}
+	registry, err := ciphersuite.NewRegistry(suite.WithID(0xF123))
+	if err != nil {
+		panic(err)
+	}
+	suite, err = registry.Lookup(0xF123)
+	fmt.Println(suite, err)
+	// Output: MLS_128_MLKEM768X25519_AES256GCM_SHA384_Ed25519 <nil>
+}
