@@ -1,0 +1,78 @@
+package mls
+
+import (
+	"bytes"
+
+	"github.com/mendlink/mendlink/internal/wire"
+)
+
+// An encoder writes itself in the TLS presentation language. Encoding cannot fail.
+type encoder interface {
+	encode(w *wire.Writer)
+}
+
+// A decoder reads itself. Failures stick to the Reader. What is read aliases
+// the input, so whoever decodes a caller's bytes copies them once, before.
+type decoder interface {
+	decode(r *wire.Reader)
+}
+
+// marshal returns the encoding of v.
+func marshal(v encoder) []byte {
+	var w wire.Writer
+	v.encode(&w)
+	return w.Data()
+}
+
+// unmarshal decodes all of b into v. The result does not alias b.
+func unmarshal(b []byte, v decoder) error {
+	return unmarshalAliased(bytes.Clone(b), v)
+}
+
+// unmarshalAliased is unmarshal for bytes that are known to stay as they are.
+func unmarshalAliased(b []byte, v decoder) error {
+	r := wire.NewReader(b)
+	v.decode(r)
+	return r.Finish()
+}
+
+// writeVector writes elements as T values<V>.
+func writeVector[T any, P interface {
+	*T
+	encoder
+}](w *wire.Writer, elements []T) {
+	w.Vector(func() {
+		for i := range elements {
+			P(&elements[i]).encode(w)
+		}
+	})
+}
+
+// readVector reads T values<V>.
+func readVector[T any, P interface {
+	*T
+	decoder
+}](r *wire.Reader) []T {
+	var elements []T
+	r.Vector(func(r *wire.Reader) {
+		var e T
+		P(&e).decode(r)
+		elements = append(elements, e)
+	})
+	return elements
+}
+
+// writeUint16s writes a vector of code points.
+func writeUint16s[T ~uint16](w *wire.Writer, values []T) {
+	w.Length(2 * len(values))
+	for _, v := range values {
+		w.Uint16(uint16(v))
+	}
+}
+
+// readUint16s reads a vector of code points.
+func readUint16s[T ~uint16](r *wire.Reader) []T {
+	var values []T
+	r.Vector(func(r *wire.Reader) { values = append(values, T(r.Uint16())) })
+	return values
+}

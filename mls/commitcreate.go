@@ -1,0 +1,325 @@
+package mls
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"github.com/mendlink/mendlink/mls/internal/keysched"
+	"github.com/mendlink/mendlink/mls/internal/treemath"
+)
+
+// CommitOptions are the contents of a commit. The zero value is an empty commit
+// with a path: it heals, and changes nothing else.
+type CommitOptions struct {
+	// Proposals are included by value.
+	Proposals []Proposal
+	// WithoutPending leaves out the proposals that were sent in this epoch.
+	// By default all of them are included by reference, but for this member's
+	// own Updates.
+	WithoutPending bool
+	// OmitPath leaves out the path where the proposals allow that. Such a
+	// commit does not heal.
+	OmitPath bool
+	// Leaf changes the committer's own leaf. It needs a path.
+	Leaf LeafChanges
+	// AuthenticatedData travels with the message in the clear.
+	AuthenticatedData []byte
+	// WireFormat is [WireFormatPrivateMessage] (the default) or
+	// [WireFormatPublicMessage].
+	WireFormat WireFormat
+	// WithoutTree leaves the ratchet_tree extension out of the Welcome. The
+	// new members need [PendingCommit.RatchetTree] by another way then.
+	WithoutTree bool
+}
+
+// A PendingCommit is a commit that was made but perhaps not delivered yet, and
+// the epoch that it leads to.
+type PendingCommit struct {
+	message []byte
+	welcome []byte
+	next    *Group
+}
+
+// Message returns the commit as an MLSMessage.
+func (p *PendingCommit) Message() []byte { return p.message }
+
+// Welcome returns the Welcome for the new members as an MLSMessage, nil if
+// nobody was added.
+func (p *PendingCommit) Welcome() []byte { return p.welcome }
+
+// RatchetTree returns the new epoch's tree, encoded as in the ratchet_tree
+// extension.
+func (p *PendingCommit) RatchetTree() []byte { return p.next.encodedTree() }
+
+// Group returns the state of the epoch that the commit leads to.
+func (p *PendingCommit) Group() *Group { return p.next }
+
+// Erase drops the commit: it erases the epoch that it would have led to.
+func (p *PendingCommit) Erase() { p.next.Erase() }
+
+// Commit makes a commit. The group stays in its epoch, but one generation of
+// the member's handshake ratchet is used up if the commit is encrypted.
+// RFC 9420, Section 12.4.1.
+func (g *Group) Commit(o CommitOptions) (*PendingCommit, error) {
+	if err := g.usable(); err != nil {
+		return nil, err
+	}
+	if o.WireFormat == 0 {
+		o.WireFormat = WireFormatPrivateMessage
+	}
+	covered := g.coverProposals(&o)
+	t, err := g.apply(Sender{Type: SenderMember, Leaf: g.own}, covered)
+	if err != nil {
+		return nil, err
+	}
+	c := &commit{}
+	for _, p := range covered {
+		if p.ByReference {
+			c.proposals = append(c.proposals, proposalOrRef{reference: p.cached.ref})
+		} else {
+			c.proposals = append(c.proposals, proposalOrRef{proposal: p.Proposal})
+		}
+	}
+
+	next := g.nextGroup(t)
+	defer func() {
+		if err != nil {
+			next.discard()
+		}
+	}()
+	path, err := g.commitPath(&o, t, c, next)
+	if err != nil {
+		return nil, err
+	}
+	defer path.erase()
+	if err = t.tree.verifyMembers(g.suite, t.extensions); err != nil {
+		return nil, err
+	}
+
+	a := g.newContent(ContentCommit, o.WireFormat, o.AuthenticatedData)
+	a.content.commit = c
+	if err = g.sign(a); err != nil {
+		return nil, err
+	}
+	joinerSecret, pskSecret, err := g.advance(next, t, a, path.commitSecret)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(joinerSecret)
+	defer clear(pskSecret)
+	next.setConfirmationTag(keysched.ConfirmationTag(g.suite, next.epoch.ConfirmationKey, next.context.confirmedTranscriptHash))
+	a.auth.confirmationTag = next.confirmationTag
+
+	pending := &PendingCommit{next: next}
+	if len(t.added) > 0 {
+		if pending.welcome, err = next.makeWelcome(t, path, joinerSecret, pskSecret, !o.WithoutTree); err != nil {
+			return nil, err
+		}
+	}
+	if pending.message, err = g.protect(a); err != nil {
+		return nil, err
+	}
+	return pending, nil
+}
+
+// coverProposals returns what a commit covers.
+func (g *Group) coverProposals(o *CommitOptions) []coveredProposal {
+	var covered []coveredProposal
+	if !o.WithoutPending {
+		for _, p := range g.proposals {
+			if p.leafKey != nil {
+				continue // a committer does not commit its own Update
+			}
+			covered = append(covered, coveredProposal{CommittedProposal{p.proposal, p.sender, true}, p})
+		}
+	}
+	own := Sender{Type: SenderMember, Leaf: g.own}
+	for _, p := range o.Proposals {
+		covered = append(covered, coveredProposal{CommittedProposal{Proposal: p, Sender: own}, nil})
+	}
+	return covered
+}
+
+// commitPath makes the commit's path, if it has one, and gives its keys to the
+// next epoch.
+func (g *Group) commitPath(o *CommitOptions, t *transition, c *commit, next *Group) (*newPath, error) {
+	if o.OmitPath && !t.pathRequired {
+		next.context.treeHash = t.tree.rootHash(g.suite)
+		return &newPath{commitSecret: make([]byte, g.suite.HashSize())}, nil
+	}
+	leaf, id, err := o.Leaf.apply(g, t.tree.leafNode(g.own))
+	if err != nil {
+		return nil, fmt.Errorf("mls: committing: %w", err)
+	}
+	path, err := t.tree.createPath(g.suite, g.cfg.Rand, g.own, leaf, id, g.context.groupID)
+	if err != nil {
+		return nil, err
+	}
+	next.signer = id.Signer
+	next.keys.replace(path.keys)
+	next.context.treeHash = t.tree.rootHash(g.suite)
+	if err := verifyLeafContents(g.suite, path.leaf, LeafNodeSourceCommit); err != nil {
+		path.erase()
+		return nil, err
+	}
+	// The provisional GroupContext still has the old confirmed transcript hash.
+	c.path, err = t.tree.encryptPath(g.suite, g.cfg.Rand, path, t.addedLeaves(), marshal(&next.context))
+	if err != nil {
+		path.erase()
+		return nil, err
+	}
+	return path, nil
+}
+
+// nextGroup returns the successor of g with all but the secrets filled in, and
+// with those private keys that stay in use.
+func (g *Group) nextGroup(t *transition) *Group {
+	next := &Group{
+		cfg:    g.cfg,
+		suite:  g.suite,
+		signer: g.signer,
+		own:    g.own,
+		tree:   t.tree,
+		keys:   g.keys.retain(t.tree),
+		reInit: t.reInit,
+		context: groupContext{
+			cipherSuite:             g.context.cipherSuite,
+			groupID:                 g.context.groupID,
+			epoch:                   g.context.epoch + 1,
+			confirmedTranscriptHash: g.context.confirmedTranscriptHash,
+			extensions:              t.extensions,
+		},
+	}
+	if u := t.ownUpdate; u != nil {
+		next.keys.replace(privateKeys{leafPosition(g.own): newSharedKey(u.leafKey)})
+		if u.signer.signer != nil {
+			next.signer = u.signer.signer
+		}
+	}
+	return next
+}
+
+// discard gives up a successor that could not be completed.
+func (g *Group) discard() {
+	if g.epoch != nil {
+		g.epoch.Erase()
+		g.secrets.Erase()
+	}
+	g.keys.erase()
+	g.erased = true
+}
+
+// advance runs the key schedule from g's epoch into next's, for the signed
+// commit a. RFC 9420, Section 8.
+func (g *Group) advance(next *Group, t *transition, a *authenticatedContent, commitSecret []byte) (joinerSecret, pskSecret []byte, err error) {
+	if pskSecret, err = g.pskSecret(t.psks); err != nil {
+		return nil, nil, err
+	}
+	initSecret := g.epoch.InitSecret
+	if t.externalInit != nil {
+		if initSecret, err = g.receiveExternalInit(t.externalInit); err != nil {
+			clear(pskSecret)
+			return nil, nil, err
+		}
+		defer clear(initSecret)
+	}
+	next.context.confirmedTranscriptHash = keysched.ConfirmedTranscriptHash(g.suite, g.interimTranscriptHash, a.confirmedTranscriptHashInput())
+	encodedContext := marshal(&next.context)
+	joinerSecret = keysched.JoinerSecret(g.suite, initSecret, commitSecret, encodedContext)
+	next.startEpoch(keysched.NewEpoch(g.suite, joinerSecret, pskSecret, encodedContext))
+	next.keepResumptionPSK(g)
+	return joinerSecret, pskSecret, nil
+}
+
+// receiveExternalInit returns the init secret that an external commit brings.
+// RFC 9420, Section 8.3.
+func (g *Group) receiveExternalInit(p *ExternalInit) ([]byte, error) {
+	key, err := keysched.ExternalKeyPair(g.suite, g.epoch.ExternalSecret)
+	if err != nil {
+		return nil, fmt.Errorf("mls: deriving the external key: %w", err)
+	}
+	defer key.Erase()
+	initSecret, err := keysched.ReceiveExternalInit(g.suite, key, p.KEMOutput)
+	if err != nil {
+		return nil, invalid(CheckExternalCommit, "%w", err)
+	}
+	return initSecret, nil
+}
+
+// setConfirmationTag completes the epoch's transcript.
+func (g *Group) setConfirmationTag(tag []byte) {
+	g.confirmationTag = tag
+	g.interimTranscriptHash = keysched.InterimTranscriptHash(g.suite, g.context.confirmedTranscriptHash, tag)
+}
+
+// keepResumptionPSK takes over the resumption PSKs of the epochs before.
+func (g *Group) keepResumptionPSK(before *Group) {
+	n := g.cfg.ResumptionPSKs
+	if n <= 0 {
+		return
+	}
+	for _, p := range before.pastResumptionPSKs {
+		g.pastResumptionPSKs = append(g.pastResumptionPSKs, pastPSK{p.epoch, bytes.Clone(p.secret)})
+	}
+	g.pastResumptionPSKs = append(g.pastResumptionPSKs, pastPSK{before.context.epoch, bytes.Clone(before.epoch.ResumptionPSK)})
+	for len(g.pastResumptionPSKs) > n {
+		clear(g.pastResumptionPSKs[0].secret)
+		g.pastResumptionPSKs = g.pastResumptionPSKs[1:]
+	}
+}
+
+// pskSecret looks the PSKs of a commit up and combines them. RFC 9420, Section 8.4.
+func (g *Group) pskSecret(ids []PreSharedKeyID) ([]byte, error) {
+	return combinePSKs(g.cfg, g.suite, ids, func(id *PreSharedKeyID) []byte {
+		if id.Type != PSKResumption || !bytes.Equal(id.Group, g.context.groupID) {
+			return nil
+		}
+		if id.Epoch == g.context.epoch {
+			return g.epoch.ResumptionPSK
+		}
+		i := slices.IndexFunc(g.pastResumptionPSKs, func(p pastPSK) bool { return p.epoch == id.Epoch })
+		if i < 0 {
+			return nil
+		}
+		return g.pastResumptionPSKs[i].secret
+	})
+}
+
+// makeWelcome makes the Welcome for the members that the commit to this epoch
+// added. RFC 9420, Section 12.4.3.1.
+func (g *Group) makeWelcome(t *transition, path *newPath, joinerSecret, pskSecret []byte, withTree bool) ([]byte, error) {
+	info := groupInfo{context: g.context, confirmationTag: g.confirmationTag, signer: g.own}
+	if withTree {
+		info.extensions = Extensions{{Type: ExtensionRatchetTree, Data: g.encodedTree()}}
+	}
+	var err error
+	if info.signature, err = g.suite.SignWithLabel(g.cfg.Rand, g.signer, "GroupInfoTBS", info.toBeSigned()); err != nil {
+		return nil, fmt.Errorf("mls: signing a GroupInfo: %w", err)
+	}
+	key, nonce := keysched.WelcomeKey(g.suite, joinerSecret, pskSecret)
+	defer clear(key)
+	aead, err := g.suite.NewAEAD(key)
+	if err != nil {
+		return nil, err
+	}
+	w := &welcome{cipherSuite: g.suite.ID(), encryptedGroupInfo: aead.Seal(nil, nonce, marshal(&info), nil)}
+	for _, member := range t.added {
+		secrets := groupSecrets{joinerSecret: joinerSecret, psks: t.psks}
+		ancestor := treemath.CommonAncestor(treemath.LeafIndex(member.leaf), treemath.LeafIndex(g.own))
+		if k := slices.IndexFunc(path.steps, func(s pathStep) bool { return s.node == ancestor }); k >= 0 {
+			secrets.hasPathSecret, secrets.pathSecret = true, path.secrets[k]
+		}
+		plaintext := marshal(&secrets)
+		enc, ciphertext, err := g.suite.EncryptWithLabel(g.cfg.Rand, member.keyPackage.InitKey, "Welcome", w.encryptedGroupInfo, plaintext)
+		clear(plaintext)
+		if err != nil {
+			return nil, fmt.Errorf("mls: encrypting to a new member: %w", err)
+		}
+		w.secrets = append(w.secrets, encryptedGroupSecrets{
+			newMember: member.keyPackage.Ref(g.suite),
+			secrets:   hpkeCiphertext{enc, ciphertext},
+		})
+	}
+	return marshal(&mlsMessage{wireFormat: WireFormatWelcome, welcome: w}), nil
+}

@@ -1,0 +1,309 @@
+package mls
+
+import (
+	"bytes"
+	"crypto"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/mendlink/mendlink/internal/wire"
+	"github.com/mendlink/mendlink/mls/ciphersuite"
+	"github.com/mendlink/mendlink/mls/internal/keysched"
+	"github.com/mendlink/mendlink/mls/internal/secrettree"
+)
+
+// A Group is one member's state of a group in one epoch.
+//
+// To make or to process a commit does not change a Group. It yields the state
+// of the next epoch as another Group, which the member adopts, by going on with
+// it and calling [Group.Erase] on the old one, or drops. Both can be kept for a
+// while, for messages that were sent before the change.
+//
+// Sending and receiving encrypted messages uses up keys, in place.
+//
+// A Group must not be used from several goroutines at once. Different Groups
+// may be, also those of successive epochs.
+type Group struct {
+	cfg    *Config
+	suite  *ciphersuite.Suite
+	signer crypto.Signer
+	own    LeafIndex
+
+	context        groupContext
+	encodedContext []byte
+	tree           *ratchetTree
+	keys           privateKeys
+
+	epoch                 *keysched.Epoch
+	secrets               *secrettree.Tree
+	confirmationTag       []byte
+	interimTranscriptHash []byte
+	pastResumptionPSKs    []pastPSK // oldest first
+
+	proposals []*cachedProposal // received or sent in this epoch
+	reInit    *ReInit           // set once a commit has closed the group
+	erased    bool
+}
+
+// pastPSK is the resumption PSK of a past epoch.
+type pastPSK struct {
+	epoch  uint64
+	secret []byte
+}
+
+// GroupOptions are the properties of a new group and of its creator's leaf.
+type GroupOptions struct {
+	// Suite is the group's cipher suite. Required.
+	Suite ciphersuite.ID
+	// Identity is the creator's. Required.
+	Identity Identity
+	// GroupID names the group. Default: 32 random octets.
+	GroupID []byte
+	// Extensions are those of the GroupContext.
+	Extensions Extensions
+	// Leaf describes the creator's leaf further.
+	Leaf LeafOptions
+}
+
+// LeafOptions are the parts of a leaf that have defaults.
+type LeafOptions struct {
+	// Capabilities says what the client supports. What is left nil is filled
+	// in: version mls10, the suites of the Config, the credential type and
+	// extension types that the leaf itself uses.
+	Capabilities Capabilities
+	// Extensions are those of the leaf.
+	Extensions Extensions
+	// Lifetime applies to leaves of key packages. Default: one week from now.
+	Lifetime Lifetime
+}
+
+// NewGroup creates a group with one member, in epoch 0. RFC 9420, Section 11.
+func NewGroup(cfg *Config, o GroupOptions) (*Group, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s, err := cfg.Suites.Lookup(o.Suite)
+	if err != nil {
+		return nil, fmt.Errorf("mls: creating a group: %w", err)
+	}
+	leaf, leafKey, err := newLeaf(cfg, s, &o.Identity, &o.Leaf)
+	if err != nil {
+		return nil, fmt.Errorf("mls: creating a group: %w", err)
+	}
+	groupID := bytes.Clone(o.GroupID)
+	if groupID == nil {
+		groupID = make([]byte, 32)
+		if _, err := io.ReadFull(cfg.Rand, groupID); err != nil {
+			return nil, fmt.Errorf("mls: drawing a group ID: %w", err)
+		}
+	}
+	tree := newTree(leaf)
+	if err := tree.verifyMembers(s, o.Extensions); err != nil {
+		return nil, err
+	}
+	epochSecret := make([]byte, s.HashSize())
+	if _, err := io.ReadFull(cfg.Rand, epochSecret); err != nil {
+		return nil, fmt.Errorf("mls: drawing an epoch secret: %w", err)
+	}
+	defer clear(epochSecret)
+
+	g := &Group{
+		cfg:    cfg,
+		suite:  s,
+		signer: o.Identity.Signer,
+		tree:   tree,
+		keys:   privateKeys{leafPosition(0): newSharedKey(leafKey)},
+		context: groupContext{
+			cipherSuite: s.ID(),
+			groupID:     groupID,
+			treeHash:    tree.rootHash(s),
+			extensions:  slices.Clone(o.Extensions),
+		},
+	}
+	g.startEpoch(keysched.FirstEpoch(s, epochSecret))
+	g.setConfirmationTag(keysched.ConfirmationTag(s, g.epoch.ConfirmationKey, nil))
+	return g, nil
+}
+
+// startEpoch takes over the secrets of the epoch that context describes.
+func (g *Group) startEpoch(e *keysched.Epoch) {
+	g.encodedContext = marshal(&g.context)
+	g.epoch = e
+	g.secrets = secrettree.New(g.suite, e.EncryptionSecret, uint32(g.tree.size), g.cfg.ratchetLimits())
+	clear(e.EncryptionSecret)
+	e.EncryptionSecret = nil
+}
+
+func (c *Config) ratchetLimits() secrettree.Limits {
+	return secrettree.Limits{MaxForward: c.MaxForward, MaxSkipped: c.MaxSkipped}
+}
+
+// usable returns an error if the group was erased or closed.
+func (g *Group) usable() error {
+	switch {
+	case g.erased:
+		return fmt.Errorf("mls: epoch %d: %w", g.context.epoch, ErrErased)
+	case g.reInit != nil:
+		return ErrInactive
+	}
+	return nil
+}
+
+// Epoch returns the epoch's number.
+func (g *Group) Epoch() uint64 { return g.context.epoch }
+
+// GroupID returns the group's identifier.
+func (g *Group) GroupID() []byte { return bytes.Clone(g.context.groupID) }
+
+// Suite returns the group's cipher suite.
+func (g *Group) Suite() *ciphersuite.Suite { return g.suite }
+
+// OwnLeaf returns the index of the member whose state this is.
+func (g *Group) OwnLeaf() LeafIndex { return g.own }
+
+// Extensions returns the extensions of the GroupContext. The caller must not
+// change them.
+func (g *Group) Extensions() Extensions { return g.context.extensions }
+
+// ReInit returns the proposal by which the group was closed, nil if it is open.
+func (g *Group) ReInit() *ReInit { return g.reInit }
+
+// A Member is a leaf of the group and where it stands.
+type Member struct {
+	Index LeafIndex
+	Leaf  *LeafNode // must not be changed
+}
+
+// Members returns the group's members, from left to right.
+func (g *Group) Members() []Member {
+	var members []Member
+	for i, leaf := range g.tree.leaves {
+		members = append(members, Member{Index: i, Leaf: leaf})
+	}
+	return members
+}
+
+// Export derives a secret of length octets from the epoch, for use outside of
+// MLS. The same label and context give the same secret to all members. It
+// returns an error that matches [ErrErased] after [Group.EraseExporterSecret].
+// RFC 9420, Section 8.5.
+func (g *Group) Export(label string, context []byte, length int) ([]byte, error) {
+	if g.erased {
+		return nil, fmt.Errorf("mls: exporting: %w", ErrErased)
+	}
+	secret, err := g.epoch.Export(g.suite, label, context, length)
+	if err != nil {
+		if errors.Is(err, keysched.ErrErased) {
+			err = ErrErased
+		}
+		return nil, fmt.Errorf("mls: exporting: %w", err)
+	}
+	return secret, nil
+}
+
+// EraseExporterSecret erases the secret behind [Group.Export], so that whoever
+// steals the state later cannot repeat what was exported.
+func (g *Group) EraseExporterSecret() {
+	if !g.erased {
+		g.epoch.EraseExporter()
+	}
+}
+
+// EpochAuthenticator returns a value that all members share if they agree on
+// the epoch, for comparison by other means. RFC 9420, Section 8.7.
+func (g *Group) EpochAuthenticator() []byte {
+	if g.erased {
+		return nil
+	}
+	return bytes.Clone(g.epoch.EpochAuthenticator)
+}
+
+// Erase erases all secrets of the epoch. Private keys that the next epoch
+// uses as well are erased with that. The group cannot be used afterwards.
+func (g *Group) Erase() {
+	if g.erased {
+		return
+	}
+	g.erased = true
+	g.epoch.Erase()
+	g.secrets.Erase()
+	g.keys.erase()
+	for _, p := range g.pastResumptionPSKs {
+		clear(p.secret)
+	}
+	for _, p := range g.proposals {
+		p.erase()
+	}
+	g.proposals = nil
+}
+
+// Protect encrypts application data to the group as an MLSMessage that holds a
+// PrivateMessage. authenticatedData travels with it in the clear. It uses up
+// one generation of the sender's ratchet, even if it fails: the state has to be
+// saved before the message is sent if it is saved at all. RFC 9420, Section 15.
+func (g *Group) Protect(data, authenticatedData []byte) ([]byte, error) {
+	if err := g.usable(); err != nil {
+		return nil, err
+	}
+	a := g.newContent(ContentApplication, WireFormatPrivateMessage, authenticatedData)
+	a.content.application = data
+	return g.signAndProtect(a)
+}
+
+// newContent returns content of this member that has yet to be filled in.
+func (g *Group) newContent(t ContentType, f WireFormat, authenticatedData []byte) *authenticatedContent {
+	return &authenticatedContent{
+		wireFormat: f,
+		content: framedContent{
+			groupID:           g.context.groupID,
+			epoch:             g.context.epoch,
+			sender:            Sender{Type: SenderMember, Leaf: g.own},
+			authenticatedData: authenticatedData,
+			contentType:       t,
+		},
+	}
+}
+
+// sign signs content with the key of this epoch's leaf. RFC 9420, Section 6.1.
+func (g *Group) sign(a *authenticatedContent) (err error) {
+	if err := verifyAuthenticatedData(a.content.authenticatedData, g.context.extensions); err != nil {
+		return err
+	}
+	a.auth.signature, err = g.suite.SignWithLabel(g.cfg.Rand, g.signer, "FramedContentTBS", a.toBeSigned(g.encodedContext))
+	if err != nil {
+		return fmt.Errorf("mls: signing a message: %w", err)
+	}
+	return nil
+}
+
+// protect encodes signed content as an MLSMessage.
+func (g *Group) protect(a *authenticatedContent) ([]byte, error) {
+	m := mlsMessage{wireFormat: a.wireFormat}
+	var err error
+	if a.wireFormat == WireFormatPublicMessage {
+		m.publicMessage, err = protectPublic(g.suite, a, g.epoch.MembershipKey, g.encodedContext)
+	} else {
+		m.privateMessage, err = protectPrivate(g.suite, g.cfg.Rand, a, g.secrets, g.epoch.SenderDataSecret, g.cfg.Padding)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return marshal(&m), nil
+}
+
+func (g *Group) signAndProtect(a *authenticatedContent) ([]byte, error) {
+	if err := g.sign(a); err != nil {
+		return nil, err
+	}
+	return g.protect(a)
+}
+
+// encodedTree returns the tree as the ratchet_tree extension holds it.
+func (g *Group) encodedTree() []byte {
+	var w wire.Writer
+	g.tree.encode(&w)
+	return w.Data()
+}

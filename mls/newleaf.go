@@ -1,0 +1,162 @@
+package mls
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/mendlink/mendlink/mls/ciphersuite"
+)
+
+// defaultLifetime is how long a key package is valid where nothing is said.
+const defaultLifetime = 7 * 24 * time.Hour
+
+// newLeaf makes the signed leaf of a key package, which is also what a group
+// begins with, and its private encryption key.
+func newLeaf(cfg *Config, s *ciphersuite.Suite, id *Identity, o *LeafOptions) (*LeafNode, *ciphersuite.HPKEPrivateKey, error) {
+	if id.Signer == nil {
+		return nil, nil, errors.New("mls: Identity has no Signer")
+	}
+	signatureKey, err := s.SignaturePublicKey(id.Signer.Public())
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err := s.GenerateHPKEKeyPair(cfg.Rand)
+	if err != nil {
+		return nil, nil, err
+	}
+	leaf := &LeafNode{
+		EncryptionKey: key.PublicKey(),
+		SignatureKey:  signatureKey,
+		Credential:    id.Credential,
+		Source:        LeafNodeSourceKeyPackage,
+		Lifetime:      o.Lifetime,
+		Extensions:    slices.Clone(o.Extensions),
+	}
+	leaf.Capabilities = o.Capabilities.withDefaults(cfg, leaf)
+	if leaf.Lifetime == (Lifetime{}) {
+		leaf.Lifetime = LifetimeFrom(cfg.Now(), defaultLifetime)
+	}
+	if err := verifyLeafContents(s, leaf, LeafNodeSourceKeyPackage); err != nil {
+		return nil, nil, err
+	}
+	if err := leaf.sign(s, cfg.Rand, id, nil, 0); err != nil {
+		return nil, nil, err
+	}
+	return leaf, key, nil
+}
+
+// withDefaults fills in what is nil.
+func (c Capabilities) withDefaults(cfg *Config, leaf *LeafNode) Capabilities {
+	if c.Versions == nil {
+		c.Versions = []ProtocolVersion{MLS10}
+	}
+	if c.CipherSuites == nil {
+		c.CipherSuites = cfg.Suites.IDs()
+	}
+	if c.Credentials == nil {
+		c.Credentials = []CredentialType{leaf.Credential.Type}
+	}
+	if c.Extensions == nil {
+		for _, x := range leaf.Extensions {
+			if !x.Type.isDefault() {
+				c.Extensions = append(c.Extensions, x.Type)
+			}
+		}
+	}
+	return c
+}
+
+// KeyPackageOptions are the properties of a new key package.
+type KeyPackageOptions struct {
+	// Suite is the cipher suite of the groups to join. Required.
+	Suite ciphersuite.ID
+	// Identity is the client's. Required.
+	Identity Identity
+	// Leaf describes the client's leaf further.
+	Leaf LeafOptions
+	// Extensions are those of the key package itself.
+	Extensions Extensions
+}
+
+// A KeyPackageBundle is a key package with its private keys. It is used once.
+type KeyPackageBundle struct {
+	keyPackage    *KeyPackage
+	initKey       *ciphersuite.HPKEPrivateKey
+	encryptionKey *ciphersuite.HPKEPrivateKey
+	identity      Identity
+}
+
+// NewKeyPackage makes a key package and its private keys. RFC 9420, Section 10.
+func NewKeyPackage(cfg *Config, o KeyPackageOptions) (*KeyPackageBundle, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s, err := cfg.Suites.Lookup(o.Suite)
+	if err != nil {
+		return nil, fmt.Errorf("mls: creating a key package: %w", err)
+	}
+	leaf, leafKey, err := newLeaf(cfg, s, &o.Identity, &o.Leaf)
+	if err != nil {
+		return nil, fmt.Errorf("mls: creating a key package: %w", err)
+	}
+	initKey, err := s.GenerateHPKEKeyPair(cfg.Rand)
+	if err != nil {
+		return nil, fmt.Errorf("mls: creating a key package: %w", err)
+	}
+	k := &KeyPackage{
+		Version:     MLS10,
+		CipherSuite: s.ID(),
+		InitKey:     initKey.PublicKey(),
+		LeafNode:    *leaf,
+		Extensions:  slices.Clone(o.Extensions),
+	}
+	if k.Signature, err = s.SignWithLabel(cfg.Rand, o.Identity.Signer, "KeyPackageTBS", k.toBeSigned()); err != nil {
+		return nil, fmt.Errorf("mls: signing a key package: %w", err)
+	}
+	return &KeyPackageBundle{keyPackage: k, initKey: initKey, encryptionKey: leafKey, identity: o.Identity}, nil
+}
+
+// KeyPackage returns the public part.
+func (b *KeyPackageBundle) KeyPackage() *KeyPackage { return b.keyPackage }
+
+// Message returns the public part as an MLSMessage.
+func (b *KeyPackageBundle) Message() []byte {
+	return marshal(&mlsMessage{wireFormat: WireFormatKeyPackage, keyPackage: b.keyPackage})
+}
+
+// Erase erases the private keys.
+func (b *KeyPackageBundle) Erase() {
+	b.initKey.Erase()
+	b.encryptionKey.Erase()
+}
+
+// verify checks a key package that is about to be added to a group. The rules
+// between members are checked on the whole tree. RFC 9420, Section 10.1.
+func (k *KeyPackage) verify(s *ciphersuite.Suite, cfg *Config) error {
+	if k.Version != MLS10 || k.CipherSuite != s.ID() {
+		return invalid(CheckKeyPackageSuite, "key package is for version %d and suite %v, want %d and %v", k.Version, k.CipherSuite, MLS10, s.ID())
+	}
+	leaf := &k.LeafNode
+	if err := verifyLeafContents(s, leaf, LeafNodeSourceKeyPackage); err != nil {
+		return err
+	}
+	if err := verifyLifetime(leaf, cfg.Now(), cfg.MaxLifetime); err != nil {
+		return err
+	}
+	if err := s.ValidateHPKEPublicKey(k.InitKey); err != nil {
+		return invalid(CheckKeyPackageInitKey, "%w", err)
+	}
+	if string(k.InitKey) == string(leaf.EncryptionKey) {
+		return invalid(CheckKeyPackageInitKey, "init key and encryption key are the same")
+	}
+	if err := leaf.verifySignature(s, nil, 0); err != nil {
+		return invalid(CheckLeafSignature, "%w", err)
+	}
+	if err := s.VerifyWithLabel(leaf.SignatureKey, "KeyPackageTBS", k.toBeSigned(), k.Signature); err != nil {
+		return invalid(CheckKeyPackageSignature, "%w", err)
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package mls
+
+import (
+	"crypto"
+	"fmt"
+)
+
+// signerChange is the signature key that a new leaf brings, if any.
+type signerChange struct {
+	signer crypto.Signer // nil: stays
+}
+
+// LeafChanges are what a member changes in its own leaf besides the encryption
+// key, which always changes. The zero value changes nothing else.
+type LeafChanges struct {
+	// Identity is a new credential and signature key.
+	Identity *Identity
+	// Capabilities take the place of the leaf's, if not nil.
+	Capabilities *Capabilities
+	// Extensions take the place of the leaf's, if not nil.
+	Extensions *Extensions
+}
+
+// apply returns the changed copy of a leaf and the identity that signs it.
+func (c *LeafChanges) apply(g *Group, old *LeafNode) (*LeafNode, *Identity, error) {
+	leaf := *old
+	id := &Identity{Credential: old.Credential, Signer: g.signer}
+	if c.Identity != nil {
+		id = c.Identity
+		key, err := g.suite.SignaturePublicKey(id.Signer.Public())
+		if err != nil {
+			return nil, nil, err
+		}
+		leaf.Credential, leaf.SignatureKey = id.Credential, key
+	}
+	if c.Capabilities != nil {
+		leaf.Capabilities = *c.Capabilities
+	}
+	if c.Extensions != nil {
+		leaf.Extensions = *c.Extensions
+	}
+	return &leaf, id, nil
+}
+
+// ProposeOptions say how a proposal is sent.
+type ProposeOptions struct {
+	// AuthenticatedData travels with the message in the clear.
+	AuthenticatedData []byte
+	// WireFormat is [WireFormatPrivateMessage] (the default) or
+	// [WireFormatPublicMessage].
+	WireFormat WireFormat
+}
+
+// Propose sends a proposal to the group, as an MLSMessage, for a later commit
+// by any member. The group remembers it. For an Update, use
+// [Group.ProposeUpdate]. RFC 9420, Section 12.1.
+func (g *Group) Propose(p Proposal, o ProposeOptions) ([]byte, error) {
+	if p.ProposalType() == ProposalUpdate || p.ProposalType() == ProposalExternalInit {
+		return nil, fmt.Errorf("mls: proposing %v: %w", p.ProposalType(), ErrUnsupported)
+	}
+	return g.propose(&cachedProposal{proposal: p}, o)
+}
+
+// ProposeUpdate proposes a new leaf for this member, with a fresh encryption
+// key and the given changes. The change takes effect with another member's
+// commit. RFC 9420, Section 12.1.2.
+func (g *Group) ProposeUpdate(c LeafChanges, o ProposeOptions) ([]byte, error) {
+	if err := g.usable(); err != nil {
+		return nil, err
+	}
+	leaf, id, err := c.apply(g, g.tree.leafNode(g.own))
+	if err != nil {
+		return nil, fmt.Errorf("mls: proposing an update: %w", err)
+	}
+	key, err := g.suite.GenerateHPKEKeyPair(g.cfg.Rand)
+	if err != nil {
+		return nil, fmt.Errorf("mls: proposing an update: %w", err)
+	}
+	leaf.EncryptionKey = key.PublicKey()
+	leaf.Source, leaf.Lifetime, leaf.ParentHash = LeafNodeSourceUpdate, Lifetime{}, nil
+	if err := leaf.sign(g.suite, g.cfg.Rand, id, g.context.groupID, g.own); err != nil {
+		return nil, fmt.Errorf("mls: proposing an update: %w", err)
+	}
+	cached := &cachedProposal{proposal: &Update{LeafNode: leaf}, leafKey: key}
+	if c.Identity != nil {
+		cached.signer.signer = id.Signer
+	}
+	return g.propose(cached, o)
+}
+
+func (g *Group) propose(cached *cachedProposal, o ProposeOptions) ([]byte, error) {
+	if err := g.usable(); err != nil {
+		return nil, err
+	}
+	if o.WireFormat == 0 {
+		o.WireFormat = WireFormatPrivateMessage
+	}
+	a := g.newContent(ContentProposal, o.WireFormat, o.AuthenticatedData)
+	a.content.proposal = cached.proposal
+	message, err := g.signAndProtect(a)
+	if err != nil {
+		return nil, err
+	}
+	cached.sender = a.content.sender
+	cached.ref = proposalRef(g.suite, a)
+	g.proposals = append(g.proposals, cached)
+	return message, nil
+}

@@ -1,0 +1,68 @@
+package mls
+
+import (
+	"github.com/mendlink/mendlink/internal/wire"
+	"github.com/mendlink/mendlink/mls/ciphersuite"
+)
+
+// publicMessage is a signed message in the clear. RFC 9420, Section 6.2.
+type publicMessage struct {
+	content       framedContent
+	auth          framedContentAuthData
+	membershipTag []byte // senders that are members only
+}
+
+func (m *publicMessage) encode(w *wire.Writer) {
+	m.content.encode(w)
+	m.auth.encode(w, m.content.contentType)
+	if m.content.sender.Type == SenderMember {
+		w.Opaque(m.membershipTag)
+	}
+}
+
+func (m *publicMessage) decode(r *wire.Reader) {
+	m.content.decode(r)
+	m.auth.decode(r, m.content.contentType)
+	if m.content.sender.Type == SenderMember {
+		m.membershipTag = r.Opaque()
+	}
+}
+
+// authenticatedContent returns what the message protects. Its signature has yet
+// to be verified.
+func (m *publicMessage) authenticatedContent() *authenticatedContent {
+	return &authenticatedContent{wireFormat: WireFormatPublicMessage, content: m.content, auth: m.auth}
+}
+
+// protectPublic encodes signed content as a PublicMessage.
+func protectPublic(s *ciphersuite.Suite, a *authenticatedContent, membershipKey, encodedContext []byte) (*publicMessage, error) {
+	if a.content.contentType == ContentApplication {
+		return nil, invalid(CheckApplicationPrivate, "application data is sent as a PrivateMessage only")
+	}
+	m := &publicMessage{content: a.content, auth: a.auth}
+	if a.content.sender.Type == SenderMember {
+		m.membershipTag = s.MAC(membershipKey, membershipTagInput(a, encodedContext))
+	}
+	return m, nil
+}
+
+// verifyMembership checks the tag by which a member shows that it is one.
+func (m *publicMessage) verifyMembership(s *ciphersuite.Suite, membershipKey, encodedContext []byte) error {
+	if m.content.contentType == ContentApplication {
+		return invalid(CheckApplicationPrivate, "application data came as a PublicMessage")
+	}
+	if m.content.sender.Type != SenderMember {
+		return nil
+	}
+	if !s.VerifyMAC(membershipKey, m.membershipTag, membershipTagInput(m.authenticatedContent(), encodedContext)) {
+		return invalid(CheckMembershipTag, "the membership tag does not match")
+	}
+	return nil
+}
+
+// membershipTagInput returns AuthenticatedContentTBM. RFC 9420, Section 6.2.
+func membershipTagInput(a *authenticatedContent, encodedContext []byte) []byte {
+	w := wire.NewWriter(a.toBeSigned(encodedContext))
+	a.auth.encode(w, a.content.contentType)
+	return w.Data()
+}

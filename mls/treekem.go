@@ -1,0 +1,257 @@
+package mls
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/mendlink/mendlink/mls/ciphersuite"
+	"github.com/mendlink/mendlink/mls/internal/treemath"
+)
+
+// privateKeys are the HPKE private keys that a member holds: that of its own
+// leaf and those of parents above it. RFC 9420, Section 4.2.
+type privateKeys map[treemath.NodeIndex]*sharedKey
+
+// sharedKey is a private key that several epochs may use: an epoch in which a
+// key did not change and the one before it. It is erased with the last of them.
+type sharedKey struct {
+	*ciphersuite.HPKEPrivateKey
+	epochs atomic.Int32
+}
+
+func newSharedKey(key *ciphersuite.HPKEPrivateKey) *sharedKey {
+	k := &sharedKey{HPKEPrivateKey: key}
+	k.epochs.Store(1)
+	return k
+}
+
+// retain returns the keys that are still in use in t, for another epoch.
+func (k privateKeys) retain(t *ratchetTree) privateKeys {
+	kept := make(privateKeys, len(k))
+	for x, key := range k {
+		if int(x) < len(t.nodes) && !t.nodes[x].blank() && bytes.Equal(t.nodes[x].encryptionKey(), key.PublicKey()) {
+			key.epochs.Add(1)
+			kept[x] = key
+		}
+	}
+	return kept
+}
+
+// replace puts the keys of a path in the place of those that it replaced.
+func (k privateKeys) replace(path privateKeys) {
+	for x, key := range path {
+		k.drop(x)
+		k[x] = key
+	}
+}
+
+func (k privateKeys) drop(x treemath.NodeIndex) {
+	if key, ok := k[x]; ok && key.epochs.Add(-1) == 0 {
+		key.Erase()
+	}
+	delete(k, x)
+}
+
+func (k privateKeys) erase() {
+	for x := range k {
+		k.drop(x)
+	}
+}
+
+// pathSecrets derives what belongs to the nodes of a path from the secret of
+// its first node. RFC 9420, Section 7.4.
+type pathSecrets struct {
+	suite  *ciphersuite.Suite
+	secret []byte // the path secret of the next node
+}
+
+// next returns the key pair of the next node, and moves on.
+func (p *pathSecrets) next() (*ciphersuite.HPKEPrivateKey, error) {
+	nodeSecret := p.suite.DeriveSecret(p.secret, "node")
+	defer clear(nodeSecret)
+	key, err := p.suite.DeriveHPKEKeyPair(nodeSecret)
+	above := p.suite.DeriveSecret(p.secret, "path")
+	clear(p.secret)
+	p.secret = above
+	return key, err
+}
+
+// newPath is an update path as its creator sees it.
+type newPath struct {
+	leaf         *LeafNode
+	steps        []pathStep
+	secrets      [][]byte // path secret of each step
+	publicKeys   [][]byte
+	keys         privateKeys // of the new leaf and the steps
+	commitSecret []byte
+}
+
+// erase erases the path's secrets, but not its private keys, which the next
+// epoch owns.
+func (p *newPath) erase() {
+	for _, s := range p.secrets {
+		clear(s)
+	}
+	clear(p.commitSecret)
+}
+
+// createPath gives the leaf at i and its filtered direct path fresh keys, in t.
+// leaf is the new leaf but for its encryption key, parent hash and signature.
+// RFC 9420, Section 7.5.
+func (t *ratchetTree) createPath(s *ciphersuite.Suite, rand io.Reader, i LeafIndex, leaf *LeafNode, id *Identity, groupID []byte) (*newPath, error) {
+	p := &newPath{leaf: leaf, steps: t.filteredDirectPath(i), keys: make(privateKeys)}
+	leafKey, err := s.GenerateHPKEKeyPair(rand)
+	if err != nil {
+		return nil, fmt.Errorf("mls: generating a leaf key: %w", err)
+	}
+	p.keys[leafPosition(i)] = newSharedKey(leafKey)
+
+	first := make([]byte, s.HashSize())
+	if _, err := io.ReadFull(rand, first); err != nil {
+		return nil, fmt.Errorf("mls: drawing a path secret: %w", err)
+	}
+	path := pathSecrets{suite: s, secret: first}
+	for _, step := range p.steps {
+		p.secrets = append(p.secrets, bytes.Clone(path.secret))
+		key, err := path.next()
+		if err != nil {
+			return nil, fmt.Errorf("mls: deriving the key of node %d: %w", step.node, err)
+		}
+		p.keys[step.node] = newSharedKey(key)
+		p.publicKeys = append(p.publicKeys, key.PublicKey())
+	}
+	p.commitSecret = path.secret
+
+	leaf.Source = LeafNodeSourceCommit
+	leaf.Lifetime = Lifetime{}
+	leaf.EncryptionKey = leafKey.PublicKey()
+	leaf.ParentHash = t.mergePath(s, i, p.steps, p.publicKeys)
+	if err := leaf.sign(s, rand, id, groupID, i); err != nil {
+		return nil, fmt.Errorf("mls: signing the leaf: %w", err)
+	}
+	t.set(leafPosition(i), node{leaf: leaf})
+	return p, nil
+}
+
+// mergePath puts a path's public keys into the tree and returns the parent hash
+// for the leaf at i, whose node it leaves alone. RFC 9420, Section 7.5.
+func (t *ratchetTree) mergePath(s *ciphersuite.Suite, i LeafIndex, steps []pathStep, publicKeys [][]byte) (leafParentHash []byte) {
+	t.blankPath(i)
+	var above []byte // the parent hash of the step above
+	for k := len(steps) - 1; k >= 0; k-- {
+		t.set(steps[k].node, node{parent: &parentNode{encryptionKey: publicKeys[k], parentHash: above}})
+		above = t.parentHash(s, steps[k].node, steps[k].copath)
+	}
+	return above
+}
+
+// encryptPath encrypts the path secrets to all members but the new ones.
+// RFC 9420, Section 7.5.
+func (t *ratchetTree) encryptPath(s *ciphersuite.Suite, rand io.Reader, p *newPath, added map[LeafIndex]bool, context []byte) (*updatePath, error) {
+	u := &updatePath{leaf: *p.leaf}
+	for k, step := range p.steps {
+		n := updatePathNode{encryptionKey: p.publicKeys[k]}
+		for _, x := range t.resolution(step.copath, added) {
+			enc, ciphertext, err := s.EncryptWithLabel(rand, t.nodes[x].encryptionKey(), "UpdatePathNode", context, p.secrets[k])
+			if err != nil {
+				return nil, fmt.Errorf("mls: encrypting to node %d: %w", x, err)
+			}
+			n.pathSecrets = append(n.pathSecrets, hpkeCiphertext{enc, ciphertext})
+		}
+		u.nodes = append(u.nodes, n)
+	}
+	return u, nil
+}
+
+// applyPath checks the public part of a received update path from the leaf at i
+// and puts it into the tree. RFC 9420, Sections 7.5 and 12.4.2.
+func (t *ratchetTree) applyPath(s *ciphersuite.Suite, i LeafIndex, u *updatePath, added map[LeafIndex]bool) ([]pathStep, error) {
+	steps := t.filteredDirectPath(i)
+	if len(steps) != len(u.nodes) {
+		return nil, invalid(CheckUpdatePath, "path has %d nodes, want %d", len(u.nodes), len(steps))
+	}
+	inTree := make(map[string]bool, len(t.nodes))
+	for _, n := range t.nodes {
+		if !n.blank() {
+			inTree[string(n.encryptionKey())] = true
+		}
+	}
+	fresh := func(key []byte) error {
+		if inTree[string(key)] {
+			return invalid(CheckUpdatePathKeys, "a public key of the path is in the tree already")
+		}
+		inTree[string(key)] = true
+		return nil
+	}
+	if err := fresh(u.leaf.EncryptionKey); err != nil {
+		return nil, err
+	}
+	publicKeys := make([][]byte, len(steps))
+	for k, n := range u.nodes {
+		if want := len(t.resolution(steps[k].copath, added)); len(n.pathSecrets) != want {
+			return nil, invalid(CheckUpdatePath, "node %d has %d ciphertexts, want %d", steps[k].node, len(n.pathSecrets), want)
+		}
+		if err := fresh(n.encryptionKey); err != nil {
+			return nil, err
+		}
+		if err := s.ValidateHPKEPublicKey(n.encryptionKey); err != nil {
+			return nil, invalid(CheckUpdatePath, "node %d: %w", steps[k].node, err)
+		}
+		publicKeys[k] = n.encryptionKey
+	}
+	if want := t.mergePath(s, i, steps, publicKeys); !bytes.Equal(u.leaf.ParentHash, want) {
+		return nil, invalid(CheckParentHash, "the committer's leaf has another parent hash than its path")
+	}
+	leaf := u.leaf
+	t.set(leafPosition(i), node{leaf: &leaf})
+	return steps, nil
+}
+
+// decryptPath finds the path secret that is meant for the holder of keys, the
+// member at own, and derives from it the keys above and the commit secret. It
+// returns the new keys. t is the tree with the path applied.
+// RFC 9420, Section 7.5.
+func (t *ratchetTree) decryptPath(s *ciphersuite.Suite, own LeafIndex, keys privateKeys, u *updatePath, steps []pathStep, added map[LeafIndex]bool, context []byte) (derived privateKeys, commitSecret []byte, err error) {
+	k := 0
+	for k < len(steps) && !leafPosition(own).InSubtree(steps[k].copath) {
+		k++
+	}
+	if k == len(steps) {
+		return nil, nil, invalid(CheckUpdatePath, "path does not meet the path of leaf %d", own)
+	}
+	for j, x := range t.resolution(steps[k].copath, added) {
+		key, ok := keys[x]
+		if !ok {
+			continue
+		}
+		c := u.nodes[k].pathSecrets[j]
+		secret, err := s.DecryptWithLabel(key.HPKEPrivateKey, "UpdatePathNode", context, c.kemOutput, c.ciphertext)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%w: path secret of node %d: %w", ErrDecrypt, steps[k].node, err)
+		}
+		return t.derivePath(s, steps[k:], secret)
+	}
+	return nil, nil, invalid(CheckUpdatePath, "no path secret is encrypted to leaf %d", own)
+}
+
+// derivePath derives the keys of steps from the path secret of the first and
+// checks them against the tree. It consumes secret.
+func (t *ratchetTree) derivePath(s *ciphersuite.Suite, steps []pathStep, secret []byte) (derived privateKeys, commitSecret []byte, err error) {
+	derived = make(privateKeys, len(steps))
+	path := pathSecrets{suite: s, secret: secret}
+	for _, step := range steps {
+		key, err := path.next()
+		if err == nil && !bytes.Equal(key.PublicKey(), t.nodes[step.node].encryptionKey()) {
+			err = invalid(CheckPathSecret, "node %d: path secret and public key do not belong together", step.node)
+		}
+		if err != nil {
+			derived.erase()
+			clear(path.secret)
+			return nil, nil, err
+		}
+		derived[step.node] = newSharedKey(key)
+	}
+	return derived, path.secret, nil
+}
