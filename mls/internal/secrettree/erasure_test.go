@@ -1,0 +1,153 @@
+package secrettree
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+)
+
+// What the tree holds after a message must not contain any secret that the
+// message's key follows from, and must still contain what other messages need
+// (RFC 9420, Section 9.2).
+func TestConsumedKeysCannotBeDerivedAgain(t *testing.T) {
+	s := testSuite(t)
+	const leaf, generation = 5, 3
+	app := derive(s, 3, leaf, Application, 8)
+	handshake := derive(s, 3, leaf, Handshake, 1)
+	tree := New(s, testSecret, 8, Limits{})
+	holds := func(want bool, secrets ...[]byte) {
+		t.Helper()
+		b := state(tree)
+		for i, secret := range secrets {
+			if bytes.Contains(b, secret) != want {
+				t.Errorf("secret %d of %d in the state: %v, want %v", i, len(secrets), !want, want)
+			}
+		}
+	}
+	holds(true, testSecret)
+	mustPeek(t, tree, leaf, Application, generation).Consume()
+	holds(false, app.path...)
+	holds(false, app.secrets[:generation+1]...)
+	holds(false, app.keys[generation], app.nonces[generation])
+	holds(true, app.copath...)
+	holds(true, app.keys[:generation]...)
+	holds(true, app.nonces[:generation]...)
+	holds(true, app.secrets[generation+1], handshake.secrets[0])
+
+	mustPeek(t, tree, leaf, Application, 1).Consume()
+	holds(false, app.keys[1], app.nonces[1])
+	holds(true, app.keys[0], app.keys[2])
+
+	k := mustNext(t, tree, leaf, Handshake)
+	holds(false, handshake.secrets[0], handshake.keys[0], handshake.nonces[0])
+	holds(true, handshake.secrets[1])
+	k.Discard()
+
+	other := derive(s, 3, 4, Handshake, 1)
+	mustNext(t, tree, 4, Handshake).Discard()
+	holds(false, other.path...)
+	holds(false, other.secrets[0])
+	holds(true, app.copath[:2]...)
+
+	for kind, generation := range map[Kind]uint32{Application: 1, Handshake: 0} {
+		if _, err := tree.Peek(leaf, kind, generation); !errors.Is(err, ErrConsumed) {
+			t.Errorf("kind %d, generation %d: %v", kind, generation, err)
+		}
+	}
+}
+
+func TestConsumedSecretsAreOverwritten(t *testing.T) {
+	tree := New(testSuite(t), testSecret, 4, Limits{MaxSkipped: 4})
+	zeroed := func(what string, secrets ...[]byte) {
+		t.Helper()
+		for _, secret := range secrets {
+			if len(secret) == 0 || !isZero(secret) {
+				t.Errorf("%s is still in memory", what)
+			}
+		}
+	}
+	root := tree.frontier.secrets[3]
+	mustNext(t, tree, 0, Application)
+	zeroed("the root", root)
+	parent := tree.frontier.secrets[5]
+	mustPeek(t, tree, 3, Application, 0).Consume()
+	zeroed("an inner node", parent)
+	leaf := tree.frontier.secrets[4]
+	mustNext(t, tree, 2, Application)
+	zeroed("a leaf", leaf)
+
+	r := &tree.ratchets[0][Application]
+	secret := r.secret
+	sent := mustNext(t, tree, 0, Application)
+	zeroed("a ratchet secret after sending", secret)
+	key, nonce := sent.Key, sent.Nonce
+	sent.Discard()
+	zeroed("a discarded key", key, nonce)
+
+	secret = r.secret
+	received := mustPeek(t, tree, 0, Application, r.next+4)
+	key, nonce = received.Key, received.Nonce
+	received.Consume()
+	zeroed("a ratchet secret after receiving", secret)
+	zeroed("a consumed key", key, nonce)
+
+	oldest, used := r.skipped[0], r.skipped[2]
+	mustPeek(t, tree, 0, Application, used.generation).Consume()
+	zeroed("a skipped key after its use", used.key, used.nonce)
+	mustPeek(t, tree, 0, Application, r.next+2).Consume()
+	zeroed("a skipped key that fell out of the window", oldest.key, oldest.nonce)
+}
+
+func TestEraseOverwritesEverythingButNotClones(t *testing.T) {
+	s := testSuite(t)
+	tree := New(s, testSecret, 8, Limits{})
+	mustPeek(t, tree, 2, Application, 3).Consume()
+	held := mustPeek(t, tree, 6, Application, 0)
+	before := state(tree)
+	clone := tree.Clone()
+
+	var secrets [][]byte
+	for _, secret := range tree.frontier.secrets {
+		secrets = append(secrets, secret)
+	}
+	for _, pair := range tree.ratchets {
+		for _, r := range pair {
+			secrets = append(secrets, r.secret)
+			for _, k := range r.skipped {
+				secrets = append(secrets, k.key, k.nonce)
+			}
+		}
+	}
+	if len(secrets) != 3+2+2*3 {
+		t.Fatalf("%d secrets", len(secrets))
+	}
+	tree.Erase()
+	for i, secret := range secrets {
+		if !isZero(secret) {
+			t.Errorf("secret %d is still in memory", i)
+		}
+	}
+	if _, err := tree.Next(2, Application); !errors.Is(err, ErrNoSuchLeaf) {
+		t.Errorf("sending after erasure: %v", err)
+	}
+	if _, err := tree.Peek(2, Application, 0); !errors.Is(err, ErrNoSuchLeaf) {
+		t.Errorf("receiving after erasure: %v", err)
+	}
+	held.Consume()
+	tree.Erase()
+
+	if !bytes.Equal(state(clone), before) {
+		t.Error("erasing a tree changed its clone")
+	}
+	mustPeek(t, clone, 2, Application, 1).Consume()
+}
+
+func TestNewCopiesTheSecret(t *testing.T) {
+	s := testSuite(t)
+	secret := bytes.Clone(testSecret)
+	tree := New(s, secret, 2, Limits{})
+	clear(secret)
+	if k := mustNext(t, tree, 0, Handshake); !bytes.Equal(k.Key, derive(s, 1, 0, Handshake, 1).keys[0]) {
+		t.Error("the tree shares memory with its caller")
+	}
+}
