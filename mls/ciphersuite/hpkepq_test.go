@@ -1,5 +1,3 @@
-//go:build circl
-
 package ciphersuite
 
 import (
