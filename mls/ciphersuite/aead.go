@@ -4,6 +4,8 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"fmt"
+
+	"golang.org/x/crypto/chacha20poly1305"
 )
 
 // All AEADs of HPKE have these sizes (RFC 9180, Section 7.3).
@@ -20,8 +22,9 @@ type aead struct {
 }
 
 var (
-	aes128GCM = &aead{0x0001, 16, newGCM}
-	aes256GCM = &aead{0x0002, 32, newGCM}
+	aes128GCM        = &aead{0x0001, 16, newGCM}
+	aes256GCM        = &aead{0x0002, 32, newGCM}
+	chaCha20Poly1305 = &aead{0x0003, chacha20poly1305.KeySize, chacha20poly1305.New}
 )
 
 func (a *aead) new(key []byte) (cipher.AEAD, error) {

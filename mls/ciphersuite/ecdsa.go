@@ -13,13 +13,12 @@ import (
 type ecdsaScheme struct {
 	curve elliptic.Curve
 	hash  crypto.Hash
-	kdf   *kdf // for its hash
 }
 
 var (
-	ecdsaP256 = ecdsaScheme{elliptic.P256(), crypto.SHA256, hkdfSHA256}
-	ecdsaP384 = ecdsaScheme{elliptic.P384(), crypto.SHA384, hkdfSHA384}
-	ecdsaP521 = ecdsaScheme{elliptic.P521(), crypto.SHA512, hkdfSHA512}
+	ecdsaP256 = ecdsaScheme{elliptic.P256(), crypto.SHA256}
+	ecdsaP384 = ecdsaScheme{elliptic.P384(), crypto.SHA384}
+	ecdsaP521 = ecdsaScheme{elliptic.P521(), crypto.SHA512}
 )
 
 func (e ecdsaScheme) scalarSize() int { return (e.curve.Params().BitSize + 7) / 8 }
@@ -107,7 +106,7 @@ func (e ecdsaScheme) verify(public, message, signature []byte) error {
 }
 
 func (e ecdsaScheme) digest(message []byte) []byte {
-	h := e.kdf.newHash()
+	h := e.hash.New()
 	h.Write(message)
 	return h.Sum(nil)
 }

@@ -45,12 +45,9 @@ func (h *hybridKEM) newKey(seed []byte) (kemKey, error) {
 	if len(seed) != hybridSeedSize {
 		return nil, fmt.Errorf("%w: hybrid KEM seed of %d octets, want %d", ErrPrivateKey, len(seed), hybridSeedSize)
 	}
-	shake := sha3.NewSHAKE256()
-	shake.Write(seed)
-	mlkemSeed := make([]byte, mlkemSeedSize)
+	mlkemSeed, rest := expandSeed(seed)
 	defer clear(mlkemSeed)
-	shake.Read(mlkemSeed)
-	scalar, err := h.randomScalar(shake)
+	scalar, err := h.randomScalar(rest)
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +58,16 @@ func (h *hybridKEM) newKey(seed []byte) (kemKey, error) {
 	k := &hybridKey{kem: h, scalar: scalar, encoded: append(ek, scalar.public()...)}
 	copy(k.seed[:], seed)
 	return k, nil
+}
+
+// expandSeed returns the seed of the ML-KEM half, and a source of candidates
+// for the group's scalar.
+func expandSeed(seed []byte) (mlkemSeed []byte, scalars io.Reader) {
+	shake := sha3.NewSHAKE256()
+	shake.Write(seed)
+	mlkemSeed = make([]byte, mlkemSeedSize)
+	shake.Read(mlkemSeed)
+	return mlkemSeed, shake
 }
 
 // randomScalar is RandomScalar: the first string of rand that is a scalar.
@@ -118,13 +125,12 @@ func (h *hybridKEM) encap(rand io.Reader, public []byte) (secret, enc []byte, er
 	if err != nil {
 		return nil, nil, err
 	}
+	defer clear(dh)
 	return h.combine(pq, dh, ephemeral.public(), point), append(enc, ephemeral.public()...), nil
 }
 
-// combine is the framework's C2PRI combiner. It erases both secrets.
+// combine is the framework's C2PRI combiner.
 func (h *hybridKEM) combine(pq, dh, enc, point []byte) []byte {
-	defer clear(pq)
-	defer clear(dh)
 	d := sha3.New256()
 	d.Write(pq)
 	d.Write(dh)
@@ -134,8 +140,9 @@ func (h *hybridKEM) combine(pq, dh, enc, point []byte) []byte {
 	return d.Sum(make([]byte, 0, hybridSecretSize))
 }
 
-// A hybridKey keeps the seed of its ML-KEM half, not the expanded key: that is
-// 7 KB to hold, and little work to make again.
+// A hybridKey keeps its seed and expands the ML-KEM half at each use: the
+// expanded key would be 7 KB or more to hold for a connection's whole life, and
+// could not be erased.
 type hybridKey struct {
 	kem     *hybridKEM
 	seed    [hybridSeedSize]byte
@@ -161,15 +168,13 @@ func (k *hybridKey) decap(enc []byte) ([]byte, error) {
 		return nil, err
 	}
 	defer clear(dh)
-	mlkemSeed := make([]byte, mlkemSeedSize)
+	mlkemSeed, _ := expandSeed(k.seed[:])
 	defer clear(mlkemSeed)
-	shake := sha3.NewSHAKE256()
-	shake.Write(k.seed[:])
-	shake.Read(mlkemSeed)
 	pq, err := k.kem.mlkem.decap(mlkemSeed, enc[:n])
 	if err != nil {
 		return nil, err
 	}
+	defer clear(pq)
 	return k.kem.combine(pq, dh, enc[n:], k.scalar.public()), nil
 }
 
