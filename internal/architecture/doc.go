@@ -1,0 +1,4 @@
+// Package architecture holds the test that keeps the house in order: which
+// package may import which, and which packages stay free of sockets, files and
+// clocks.
+package architecture
