@@ -2,6 +2,8 @@ package keysched
 
 import (
 	"bytes"
+	"crypto/ecdh"
+	"crypto/hpke"
 	"crypto/rand"
 	"errors"
 	"testing"
@@ -276,6 +278,50 @@ func TestExternalInitAgrees(t *testing.T) {
 			t.Errorf("truncated external_pub: %v", err)
 		}
 	})
+}
+
+// No vector covers external initialization; the standard library's HPKE is the
+// independent implementation.
+func TestExternalInitIsAnHPKEExport(t *testing.T) {
+	for id, algorithms := range map[ciphersuite.ID]struct {
+		kem  hpke.KEM
+		kdf  hpke.KDF
+		aead hpke.AEAD
+	}{
+		1:      {hpke.DHKEM(ecdh.X25519()), hpke.HKDFSHA256(), hpke.AES128GCM()},
+		2:      {hpke.DHKEM(ecdh.P256()), hpke.HKDFSHA256(), hpke.AES128GCM()},
+		3:      {hpke.DHKEM(ecdh.X25519()), hpke.HKDFSHA256(), hpke.ChaCha20Poly1305()},
+		5:      {hpke.DHKEM(ecdh.P521()), hpke.HKDFSHA512(), hpke.AES256GCM()},
+		7:      {hpke.DHKEM(ecdh.P384()), hpke.HKDFSHA384(), hpke.AES256GCM()},
+		0xF001: {hpke.MLKEM768X25519(), hpke.HKDFSHA256(), hpke.AES128GCM()},
+	} {
+		s, err := ciphersuite.Default().Lookup(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		secret := newEpoch(s).ExternalSecret
+		private, err := ExternalKeyPair(s, secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kemOutput, sent, err := SendExternalInit(s, rand.Reader, private.PublicKey())
+		if err != nil {
+			t.Fatal(err)
+		}
+		independent, err := algorithms.kem.DeriveKeyPair(secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		recipient, err := hpke.NewRecipient(kemOutput, independent, algorithms.kdf, algorithms.aead, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		received, err := recipient.Export("MLS 1.0 external init secret", s.HashSize())
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, s.String(), sent, received)
+	}
 }
 
 func TestExportRefusesLengthsOutOfRange(t *testing.T) {

@@ -98,6 +98,46 @@ func TestConsumedSecretsAreOverwritten(t *testing.T) {
 	zeroed("a skipped key that fell out of the window", oldest.key, oldest.nonce)
 }
 
+// Whatever was derived on the way to a key is either part of the tree or
+// overwritten.
+func TestNothingThatWasDerivedLingers(t *testing.T) {
+	kdf := &recordingKDF{kdf: testSuite(t)}
+	tree := newTree(kdf, testSecret, 8, Limits{MaxForward: 20, MaxSkipped: 5})
+	check := func(what string) {
+		t.Helper()
+		kept := 0
+		b := state(tree)
+		for _, secret := range kdf.derived {
+			if isZero(secret) {
+				continue
+			}
+			kept++
+			if !bytes.Contains(b, secret) {
+				t.Errorf("%s: %x is in memory, but not in the tree", what, secret)
+			}
+		}
+		if kept == 0 && len(tree.ratchets) > 0 {
+			t.Errorf("%s: no secret recorded", what)
+		}
+	}
+	mustPeek(t, tree, 3, Application, 0).Discard()
+	check("looking at a leaf that is not in use")
+	mustPeek(t, tree, 3, Application, 9).Discard()
+	check("looking ahead at a leaf that is not in use")
+	mustPeek(t, tree, 3, Application, 9).Consume()
+	check("receiving after a loss")
+	mustPeek(t, tree, 3, Application, 7).Discard()
+	check("looking at a skipped key")
+	mustPeek(t, tree, 3, Application, 7).Consume()
+	check("receiving out of order")
+	mustPeek(t, tree, 3, Application, 20).Discard()
+	check("looking ahead")
+	mustNext(t, tree, 2, Handshake).Discard()
+	check("sending")
+	tree.Erase()
+	check("erasing the tree")
+}
+
 func TestEraseOverwritesEverythingButNotClones(t *testing.T) {
 	s := testSuite(t)
 	tree := New(s, testSecret, 8, Limits{})
@@ -135,6 +175,9 @@ func TestEraseOverwritesEverythingButNotClones(t *testing.T) {
 	}
 	held.Consume()
 	tree.Erase()
+	if want := state(newTree(s, nil, 0, Limits{})); !bytes.Equal(state(tree), want) {
+		t.Error("an erased tree is not empty")
+	}
 
 	if !bytes.Equal(state(clone), before) {
 		t.Error("erasing a tree changed its clone")

@@ -21,20 +21,24 @@ func testSuite(t testing.TB) *ciphersuite.Suite {
 	return s
 }
 
-// countingKDF counts derivations.
-type countingKDF struct {
+// recordingKDF remembers every secret that it derived, in the memory that the
+// tree got it in.
+type recordingKDF struct {
 	kdf
-	derivations int
+	derived [][]byte
 }
 
-func (c *countingKDF) ExpandWithLabel(secret []byte, label string, context []byte, length int) []byte {
-	c.derivations++
-	return c.kdf.ExpandWithLabel(secret, label, context, length)
+func (c *recordingKDF) ExpandWithLabel(secret []byte, label string, context []byte, length int) []byte {
+	return c.record(c.kdf.ExpandWithLabel(secret, label, context, length))
 }
 
-func (c *countingKDF) DeriveTreeSecret(secret []byte, label string, generation uint32, length int) []byte {
-	c.derivations++
-	return c.kdf.DeriveTreeSecret(secret, label, generation, length)
+func (c *recordingKDF) DeriveTreeSecret(secret []byte, label string, generation uint32, length int) []byte {
+	return c.record(c.kdf.DeriveTreeSecret(secret, label, generation, length))
+}
+
+func (c *recordingKDF) record(secret []byte) []byte {
+	c.derived = append(c.derived, secret)
+	return secret
 }
 
 // lineage holds what one ratchet is made of, derived in the plainest way.

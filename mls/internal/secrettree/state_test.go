@@ -130,6 +130,7 @@ func TestMalformedStatesAreRefused(t *testing.T) {
 		"empty":                       {build(1, 0, nil, nil), nil},
 		"other version":               {build(2, 4, []uint32{3}, nil), ErrState},
 		"size no power of two":        {build(1, 3, []uint32{3}, nil), ErrState},
+		"covered, but not full":       {build(1, 3, []uint32{1, 4}, nil), ErrState},
 		"size too large":              {build(1, 1<<31+1, []uint32{3}, nil), ErrState},
 		"no secrets":                  {build(1, 4, nil, nil), ErrState},
 		"root missing":                {build(1, 8, []uint32{3}, nil), ErrState},

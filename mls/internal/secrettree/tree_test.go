@@ -67,16 +67,16 @@ func TestLimitsHaveDefaultsAndCanForbidSkipping(t *testing.T) {
 // A jump of 2^32-2 generations would take half an hour: what counts is that
 // nothing at all is derived for a message that is refused.
 func TestRefusalsCostNoDerivation(t *testing.T) {
-	kdf := &countingKDF{kdf: testSuite(t)}
+	kdf := &recordingKDF{kdf: testSuite(t)}
 	tree := newTree(kdf, testSecret, 8, Limits{MaxForward: 100})
 	refuse := func(leaf uint32, generation uint32, want error) {
 		t.Helper()
-		before := kdf.derivations
+		before := len(kdf.derived)
 		if _, err := tree.Peek(leaf, Application, generation); !errors.Is(err, want) {
 			t.Errorf("leaf %d, generation %d: %v, want %v", leaf, generation, err, want)
 		}
-		if kdf.derivations != before {
-			t.Errorf("leaf %d, generation %d: %d derivations", leaf, generation, kdf.derivations-before)
+		if n := len(kdf.derived) - before; n != 0 {
+			t.Errorf("leaf %d, generation %d: %d derivations", leaf, generation, n)
 		}
 	}
 	refuse(3, 101, ErrTooFarAhead)
@@ -90,19 +90,19 @@ func TestRefusalsCostNoDerivation(t *testing.T) {
 }
 
 func TestAForgedJumpCostsOneDerivationPerGeneration(t *testing.T) {
-	kdf := &countingKDF{kdf: testSuite(t)}
+	kdf := &recordingKDF{kdf: testSuite(t)}
 	tree := newTree(kdf, testSecret, 2, Limits{MaxForward: 100})
 	mustNext(t, tree, 0, Application).Discard()
-	kdf.derivations = 0
+	kdf.derived = nil
 	mustPeek(t, tree, 0, Application, 101).Discard()
-	if kdf.derivations != 100+2 {
-		t.Errorf("%d derivations to look 100 generations ahead, want 102", kdf.derivations)
+	if n := len(kdf.derived); n != 100+2 {
+		t.Errorf("%d derivations to look 100 generations ahead, want 102", n)
 	}
-	kdf.derivations = 0
+	kdf.derived = nil
 	mustPeek(t, tree, 0, Application, 1).Consume()
 	mustNext(t, tree, 0, Application).Discard()
-	if kdf.derivations != 3+3 {
-		t.Errorf("%d derivations for two messages in order, want 6", kdf.derivations)
+	if n := len(kdf.derived); n != 3+3 {
+		t.Errorf("%d derivations for two messages in order, want 6", n)
 	}
 }
 
