@@ -3,6 +3,7 @@ package ciphersuite
 import (
 	"crypto/hkdf"
 	"crypto/hpke"
+	"crypto/sha256"
 	"testing"
 
 	circl "github.com/cloudflare/circl/hpke"
@@ -92,6 +93,32 @@ func BenchmarkHPKE(b *testing.B) {
 				receiver, _ := suite.NewReceiver(private, info)
 				opener, _ := receiver.Setup(enc2)
 				opener.Open(ciphertext2, nil)
+			}
+		})
+	}
+}
+
+// BenchmarkAfterMLKEM shows what circl's ML-KEM costs the code that runs next,
+// with and without leaveAVX2.
+func BenchmarkAfterMLKEM(b *testing.B) {
+	seed, data := make([]byte, mlkemSeedSize), make([]byte, 1024)
+	for _, c := range []struct {
+		name string
+		op   func()
+	}{
+		{"nothing", func() {}},
+		{"circl", func() { mlkem768.scheme.DeriveKeyPair(seed) }},
+		{"ours", func() { mlkem768.encapsulationKey(seed) }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				c.op()
+			}
+		})
+		b.Run(c.name+", SHA-256 of 1 KiB", func(b *testing.B) {
+			for b.Loop() {
+				c.op()
+				sha256.Sum256(data)
 			}
 		})
 	}

@@ -35,9 +35,9 @@ var pqCases = []struct {
 	kem      kem
 	schedule pqSchedule
 }{
-	{"ML-KEM-512 HKDF-SHA256", mlkemKEM{0x0040, circlMLKEM{mlkem512.Scheme()}}, scheduleOurs}, // test
-	{"ML-KEM-768 HKDF-SHA256", mlkemKEM{0x0041, mlkem768}, scheduleOurs},                      // test
-	{"ML-KEM-1024 HKDF-SHA384", mlkemKEM{0x0042, mlkem1024}, scheduleOurs},                    // test
+	{"ML-KEM-512 HKDF-SHA256", mlkemKEM{0x0040, mlkem{mlkem512.Scheme()}}, scheduleOurs}, // test
+	{"ML-KEM-768 HKDF-SHA256", mlkemKEM{0x0041, mlkem768}, scheduleOurs},                 // test
+	{"ML-KEM-1024 HKDF-SHA384", mlkemKEM{0x0042, mlkem1024}, scheduleOurs},               // test
 	{"MLKEM768-P256 HKDF-SHA256", mlkem768P256, scheduleOurs},
 	{"MLKEM768-X25519 HKDF-SHA256", mlkem768X25519, scheduleOurs},
 	{"MLKEM1024-P384 HKDF-SHA384", mlkem1024P384, scheduleOurs},
