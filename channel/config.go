@@ -1,0 +1,156 @@
+package channel
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/mendlink/mendlink/mls"
+	"github.com/mendlink/mendlink/mls/ciphersuite"
+)
+
+// Defaults of [Config].
+const (
+	DefaultMaxSessionAge  = 30 * 24 * time.Hour
+	DefaultMaxPeerUpdates = 5000
+)
+
+// DefaultSuites are the cipher suites that are acceptable where
+// [Config.Suites] is nil, the most preferred first: hybrid post-quantum ones
+// before classical ones. A signer's key fits only some of them.
+func DefaultSuites() []ciphersuite.ID {
+	return []ciphersuite.ID{
+		ciphersuite.MLS_128_MLKEM768X25519_AES128GCM_SHA256_Ed25519,
+		ciphersuite.MLS_128_MLKEM768X25519_AES256GCM_SHA384_Ed25519,
+		ciphersuite.MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519,
+		ciphersuite.MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519,
+		ciphersuite.MLS_128_MLKEM768P256_AES128GCM_SHA256_P256,
+		ciphersuite.MLS_128_MLKEM768P256_AES256GCM_SHA384_P256,
+		ciphersuite.MLS_128_DHKEMP256_AES128GCM_SHA256_P256,
+		ciphersuite.MLS_192_MLKEM1024P384_AES256GCM_SHA384_P384,
+		ciphersuite.MLS_256_DHKEMP384_AES256GCM_SHA384_P384,
+		ciphersuite.MLS_256_DHKEMP521_AES256GCM_SHA512_P521,
+	}
+}
+
+// A Config says how this end takes part in sessions. It is copied when a
+// session is made, and never modified, so that it can be shared by any number
+// of sessions.
+type Config struct {
+	// Identity is what this end shows, and its signing key. Required.
+	Identity mls.Identity
+	// Validator decides who may be the peer. It is asked in each handshake,
+	// at each resumption and whenever the peer changes its leaf. Required.
+	Validator mls.AuthenticationService
+	// Now returns the current time, as time.Now does. Required.
+	Now func() time.Time
+	// Rand is the source of all randomness. Default: crypto/rand.Reader.
+	Rand io.Reader
+	// Suites are the acceptable cipher suites, the most preferred first; the
+	// initiator offers the first. Default: those of [DefaultSuites] that the
+	// signer's key fits.
+	Suites []ciphersuite.ID
+	// Registry maps the code points of suites. Default: [ciphersuite.Default].
+	Registry *ciphersuite.Registry
+	// Store keeps the session between connections. Default: none, and
+	// sessions cannot be resumed.
+	Store Store
+	// PeerName is the label under which the initiator's session can be found
+	// again, by [Store.FindByPeer]. The responder's is found under the
+	// [Fingerprint] of the peer's key.
+	PeerName string
+	// ResumeOnly makes a session that the peer cannot resume end with
+	// [ErrResumptionRefused], rather than go on to a full handshake.
+	ResumeOnly bool
+	// MaxMessageSize bounds the body of a message, in octets. Default:
+	// [DefaultMaxMessageSize].
+	MaxMessageSize int
+	// MaxSessionAge is the age, counted from the full handshake, at which a
+	// session can no longer be resumed. It does not end a live connection.
+	// Default: [DefaultMaxSessionAge].
+	MaxSessionAge time.Duration
+	// MaxPeerUpdates is the number of updates a second that the peer may make.
+	// Ten times as many may come in a burst. Default: [DefaultMaxPeerUpdates].
+	// Negative: no bound.
+	MaxPeerUpdates int
+}
+
+// withDefaults returns a copy of c in which nothing is left open.
+func (c *Config) withDefaults() (*Config, error) {
+	if c == nil || c.Identity.Signer == nil || c.Validator == nil || c.Now == nil {
+		return nil, errors.New("channel: Config needs an Identity with a Signer, a Validator and Now")
+	}
+	d := *c
+	if d.Rand == nil {
+		d.Rand = rand.Reader
+	}
+	if d.Registry == nil {
+		d.Registry = ciphersuite.Default()
+	}
+	if d.MaxMessageSize == 0 {
+		d.MaxMessageSize = DefaultMaxMessageSize
+	}
+	if d.MaxSessionAge == 0 {
+		d.MaxSessionAge = DefaultMaxSessionAge
+	}
+	if d.MaxPeerUpdates == 0 {
+		d.MaxPeerUpdates = DefaultMaxPeerUpdates
+	}
+	if d.MaxMessageSize < 0 || d.MaxMessageSize >= 1<<24 || d.MaxSessionAge < 0 {
+		return nil, fmt.Errorf("channel: Config has MaxMessageSize %d and MaxSessionAge %v", d.MaxMessageSize, d.MaxSessionAge)
+	}
+	var err error
+	d.Suites, err = d.usableSuites()
+	return &d, err
+}
+
+// usableSuites returns the suites of c, or those of the default ones that c's
+// signer fits.
+func (c *Config) usableSuites() ([]ciphersuite.ID, error) {
+	suites := slices.Clone(c.Suites)
+	if c.Suites == nil {
+		suites = slices.DeleteFunc(DefaultSuites(), func(id ciphersuite.ID) bool { return c.fits(id) != nil })
+	}
+	if len(suites) == 0 {
+		return nil, fmt.Errorf("%w: none fits a signer whose public key is a %T", ErrNoCommonSuite, c.Identity.Signer.Public())
+	}
+	for _, id := range suites {
+		if err := c.fits(id); err != nil {
+			return nil, fmt.Errorf("channel: Config has suite %v: %w", id, err)
+		}
+	}
+	return suites, nil
+}
+
+// fits returns an error unless the suite is there and the signer's key is of
+// its signature scheme.
+func (c *Config) fits(id ciphersuite.ID) error {
+	suite, err := c.Registry.Lookup(id)
+	if err == nil {
+		_, err = suite.SignaturePublicKey(c.Identity.Signer.Public())
+	}
+	return err
+}
+
+// mls returns the configuration of the groups that sessions are made of.
+func (c *Config) mls() *mls.Config {
+	return &mls.Config{
+		AuthenticationService: validator{c.Validator},
+		Now:                   c.Now,
+		Suites:                c.Registry,
+		Rand:                  c.Rand,
+	}
+}
+
+// A validator marks the errors of [Config.Validator].
+type validator struct{ mls.AuthenticationService }
+
+func (v validator) ValidateLeaf(leaf, previous *mls.LeafNode) error {
+	if err := v.AuthenticationService.ValidateLeaf(leaf, previous); err != nil {
+		return because(AlertBadCertificate, fmt.Errorf("%w: %w", ErrPeerRefused, err))
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package channel
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/mendlink/mendlink/internal/wire"
+	"github.com/mendlink/mendlink/mls"
+)
+
+var (
+	// ErrUnexpectedMessage means that a message came in a state that does not
+	// take it, or not under the protection that its type requires.
+	ErrUnexpectedMessage = errors.New("channel: unexpected message")
+	// ErrMalformed means that a message, or something in it, is not well-formed.
+	ErrMalformed = errors.New("channel: malformed message")
+	// ErrMessageSize means that a message is larger than the limit.
+	ErrMessageSize = errors.New("channel: message too large")
+	// ErrProfile means that the peer broke a rule of the two-party profile:
+	// something is well-formed MLS but not what the profile wants.
+	ErrProfile = errors.New("channel: against the two-party profile")
+	// ErrNoCommonSuite means that the initiator's cipher suite is not acceptable.
+	ErrNoCommonSuite = errors.New("channel: cipher suite not acceptable")
+	// ErrNoCommonVersion means that the ends share no version of the profile.
+	ErrNoCommonVersion = errors.New("channel: no common version of the profile")
+	// ErrPeerRefused means that [Config.Validator] does not accept the peer.
+	// Its own error is in the chain.
+	ErrPeerRefused = errors.New("channel: peer refused")
+	// ErrTooManyUpdates means that the peer updates faster than the limit.
+	ErrTooManyUpdates = errors.New("channel: peer updates too often")
+	// ErrResumptionRefused means that the peer cannot resume the session, and
+	// that the configuration forbids going on to a full handshake.
+	ErrResumptionRefused = errors.New("channel: peer refused to resume the session")
+	// ErrSuperseded means that another connection has taken the session over.
+	// The stored session is that connection's; this one has not touched it.
+	ErrSuperseded = errors.New("channel: session was resumed by another connection")
+	// ErrNoSession means that the store does not hold such a session, or that
+	// it is of no use to this configuration.
+	ErrNoSession = errors.New("channel: no such session")
+	// ErrSessionExpired means that the session's full handshake was longer ago
+	// than [Config.MaxSessionAge].
+	ErrSessionExpired = errors.New("channel: session expired")
+	// ErrConflict is returned by [Store.Save] if the stored session has another
+	// version than the one that was to be replaced.
+	ErrConflict = errors.New("channel: stored session has another version")
+	// ErrNotReady means that the handshake is not complete yet.
+	ErrNotReady = errors.New("channel: handshake not complete")
+	// ErrStarted means that Start was called twice.
+	ErrStarted = errors.New("channel: session was started before")
+	// ErrClosed means that the session is closed.
+	ErrClosed = errors.New("channel: session closed")
+)
+
+// An Error says why a session ended.
+type Error struct {
+	Alert Alert       // what to tell the peer
+	State State       // of the session when it happened
+	Type  MessageType // of the message that was being handled, zero if none was
+	Err   error
+}
+
+func (e *Error) Error() string {
+	switch {
+	case e.State == 0:
+		return e.Err.Error()
+	case e.Type == 0:
+		return fmt.Sprintf("%v (%v)", e.Err, e.State)
+	}
+	return fmt.Sprintf("%v (%v, %v)", e.Err, e.Type, e.State)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// AlertOf says what to tell the peer about an error of this package:
+// [AlertInternalError] if the error does not know better.
+func AlertOf(err error) Alert {
+	var e *Error
+	switch {
+	case errors.As(err, &e):
+		return e.Alert
+	case errors.Is(err, ErrClosed):
+		return AlertCloseNotify
+	}
+	return AlertInternalError
+}
+
+// because gives an error its alert.
+func because(a Alert, err error) error { return &Error{Alert: a, Err: err} }
+
+// peerFault gives an error about what the peer sent its alert: the one that it
+// has already, the one that fits its cause, or else the given one.
+func peerFault(fallback Alert, err error) error {
+	known := (*Error)(nil)
+	switch {
+	case errors.As(err, &known):
+		return because(known.Alert, err)
+	case errors.Is(err, mls.ErrDecrypt):
+		return because(AlertDecryptError, err)
+	case errors.Is(err, wire.ErrTruncated), errors.Is(err, wire.ErrTrailing), errors.Is(err, wire.ErrLength), errors.Is(err, wire.ErrOptional), errors.Is(err, ErrMalformed):
+		return because(AlertDecodeError, err)
+	case errors.Is(err, mls.ErrUnsupported):
+		return because(AlertHandshakeFailure, err)
+	}
+	return because(fallback, err)
+}

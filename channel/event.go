@@ -1,0 +1,58 @@
+package channel
+
+import (
+	"github.com/mendlink/mendlink/mls"
+	"github.com/mendlink/mendlink/mls/ciphersuite"
+)
+
+// An Event is something that the driver of a [Session] has to carry out, or may
+// want to know. Events are carried out in the order in which they were returned:
+// a message that was to leave under the old keys must not leave under the new ones.
+type Event interface{ event() }
+
+// Send asks for a message to be sent, under the sending keys of the moment, or
+// in the clear while there are none.
+type Send struct{ Message Message }
+
+// SwitchSend asks for everything that follows to be sent under new keys, and
+// for the old ones to be erased. Suite is that of the session and gives the
+// record layer its hash and AEAD; Secret is the traffic secret of that hash's
+// size and belongs to the driver, who erases it once its keys are derived.
+type SwitchSend struct {
+	Epoch  uint64
+	Suite  *ciphersuite.Suite
+	Secret []byte
+}
+
+// SwitchReceive asks for everything that follows on the receiving side to be
+// opened under new keys, and for the old ones to be erased. If part of another
+// message is waiting at that point, the peer is at fault.
+type SwitchReceive struct {
+	Epoch  uint64
+	Suite  *ciphersuite.Suite
+	Secret []byte
+}
+
+// PeerAuthenticated says that the peer has proved to be who its leaf says, and
+// that [Config.Validator] accepts it. It comes right before HandshakeComplete.
+type PeerAuthenticated struct{ Leaf *mls.LeafNode }
+
+// HandshakeComplete says that application data may flow.
+type HandshakeComplete struct{ Resumed bool }
+
+// Updated says that an update is done and the session is in a new epoch.
+type Updated struct {
+	Epoch uint64
+	// Own says that this end made the update, which has renewed its private
+	// keys, and that the peer has confirmed it.
+	Own bool
+	// Reason is why this end made the update. Zero if Own is false.
+	Reason UpdateReason
+}
+
+func (Send) event()              {}
+func (SwitchSend) event()        {}
+func (SwitchReceive) event()     {}
+func (PeerAuthenticated) event() {}
+func (HandshakeComplete) event() {}
+func (Updated) event()           {}

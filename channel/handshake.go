@@ -1,0 +1,204 @@
+package channel
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/mendlink/mendlink/mls"
+)
+
+// helloLifetime is how far from now, in either direction, the key package of a
+// hello is valid. It is used at once: the time is for clocks that disagree.
+const helloLifetime = 24 * time.Hour
+
+// leafOptions returns how this end appears in its leaf.
+func (s *Session) leafOptions(parameters []byte) mls.LeafOptions {
+	now := s.cfg.Now()
+	return mls.LeafOptions{
+		Capabilities: mls.Capabilities{
+			CipherSuites: s.cfg.Suites,
+			Credentials:  []mls.CredentialType{mls.CredentialBasic, mls.CredentialX509},
+		},
+		Extensions: dictionary(parameters),
+		Lifetime: mls.Lifetime{
+			NotBefore: uint64(max(0, now.Add(-helloLifetime).Unix())),
+			NotAfter:  uint64(max(0, now.Add(helloLifetime).Unix())),
+		},
+	}
+}
+
+// sendClientHello begins a full handshake.
+func (s *Session) sendClientHello() ([]Event, error) {
+	bundle, err := mls.NewKeyPackage(s.mls, mls.KeyPackageOptions{
+		Suite:    s.cfg.Suites[0],
+		Identity: s.cfg.Identity,
+		Leaf:     s.leafOptions(ownOffer().marshal()),
+	})
+	if err != nil {
+		return nil, because(AlertInternalError, err)
+	}
+	s.bundle, s.state = bundle, StateAwaitingServerHello
+	return []Event{send(MessageClientHello, bundle.Message())}, nil
+}
+
+// receiveClientHello answers a full handshake: it makes a group with the two
+// ends as its members. The responder is leaf 0, the initiator leaf 1. Whether
+// the initiator is alive, or its hello a replay, shows in the next message.
+func (s *Session) receiveClientHello(_ context.Context, body []byte) ([]Event, error) {
+	keyPackage, err := mls.ParseKeyPackage(body)
+	if err != nil {
+		return nil, peerFault(AlertDecodeError, err)
+	}
+	if !slices.Contains(s.cfg.Suites, keyPackage.CipherSuite) {
+		return nil, because(AlertHandshakeFailure, fmt.Errorf("%w: peer offers %v, want one of %v", ErrNoCommonSuite, keyPackage.CipherSuite, s.cfg.Suites))
+	}
+	parameters, err := chooseParameters(&keyPackage.LeafNode)
+	if err != nil {
+		return nil, peerFault(AlertIllegalParameter, err)
+	}
+	groupID := make([]byte, len(s.id))
+	if _, err := io.ReadFull(s.cfg.Rand, groupID); err != nil {
+		return nil, because(AlertInternalError, fmt.Errorf("channel: drawing a session ID: %w", err))
+	}
+	alone, err := mls.NewGroup(s.mls, mls.GroupOptions{
+		Suite:      keyPackage.CipherSuite,
+		Identity:   s.cfg.Identity,
+		GroupID:    groupID,
+		Extensions: dictionary(parameters.marshal()),
+		Leaf:       s.leafOptions(nil),
+	})
+	if err != nil {
+		return nil, because(AlertInternalError, err)
+	}
+	defer alone.Erase()
+	// The group is a moment old: a path would renew keys that nobody has used.
+	// The commit is sent to nobody: all of it that counts is in the Welcome.
+	pair, err := alone.Commit(mls.CommitOptions{
+		Proposals:         []mls.Proposal{&mls.Add{KeyPackage: keyPackage}},
+		OmitPath:          true,
+		AuthenticatedData: noPurpose,
+	})
+	if err != nil {
+		return nil, peerFault(AlertIllegalParameter, err)
+	}
+	if err := s.establish(pair.Group()); err != nil {
+		return nil, err
+	}
+	s.state = StateAwaitingHandshakeDone
+	return []Event{
+		send(MessageServerHello, pair.Welcome()),
+		s.switchSend(s.secrets),
+		s.switchReceive(s.secrets),
+	}, nil
+}
+
+// chooseParameters answers the offer in the initiator's leaf.
+func chooseParameters(leaf *mls.LeafNode) (choice, error) {
+	d, err := verifyComponents(leaf.Extensions)
+	if err != nil {
+		return choice{}, err
+	}
+	data, ok := d.Find(componentParameters)
+	if !ok {
+		return choice{}, fmt.Errorf("%w: leaf has no offer of parameters", ErrProfile)
+	}
+	offered, err := parseOffer(data)
+	if err != nil {
+		return choice{}, peerFault(AlertDecodeError, err)
+	}
+	return offered.choose()
+}
+
+// receiveServerHello completes the initiator's handshake.
+func (s *Session) receiveServerHello(ctx context.Context, body []byte) ([]Event, error) {
+	group, err := mls.Join(s.mls, body, s.bundle, mls.JoinOptions{})
+	if err != nil {
+		return nil, peerFault(AlertIllegalParameter, err)
+	}
+	if err := verifyWelcome(group); err != nil {
+		group.Erase()
+		return nil, peerFault(AlertIllegalParameter, err)
+	}
+	if err := s.establish(group); err != nil {
+		return nil, err
+	}
+	s.kept = s.cfg.Store != nil
+	if err := s.save(ctx); err != nil {
+		return nil, err
+	}
+	s.bundle.Erase()
+	s.bundle = nil
+	s.deleteReplaced(ctx)
+	s.state = StateSynced
+	return []Event{
+		s.switchSend(s.secrets),
+		s.switchReceive(s.secrets),
+		send(MessageHandshakeDone, nil),
+		PeerAuthenticated{peerLeaf(group)},
+		HandshakeComplete{},
+	}, nil
+}
+
+// verifyWelcome checks the group that the responder has made.
+func verifyWelcome(g *mls.Group) error {
+	if err := verifyPair(g); err != nil {
+		return err
+	}
+	if g.OwnLeaf() != 1 || len(g.GroupID()) != len(SessionID{}) || g.Epoch() != 1 {
+		return fmt.Errorf("%w: own leaf %d, epoch %d, a group ID of %d octets; want leaf 1, epoch 1 and %d octets",
+			ErrProfile, g.OwnLeaf(), g.Epoch(), len(g.GroupID()), len(SessionID{}))
+	}
+	data, err := verifyContext(g.Extensions())
+	if err != nil {
+		return err
+	}
+	chosen, err := parseChoice(data)
+	if err != nil {
+		return err
+	}
+	return ownOffer().verify(chosen)
+}
+
+// establish takes over the group of a full handshake. The commit that led to
+// it was sent to nobody, so lastCommit stays empty and equals no hash.
+func (s *Session) establish(g *mls.Group) error {
+	s.group, s.id, s.created = g, SessionID(g.GroupID()), s.cfg.Now()
+	if s.role == RoleResponder {
+		s.peer = Fingerprint(peerLeaf(g).SignatureKey)
+	}
+	secrets, err := s.drawSecrets(g)
+	s.secrets = secrets
+	return err
+}
+
+// receiveHandshakeDone completes the responder's handshake: what came under the
+// keys of epoch 1 can only be from who joined by this ServerHello. The
+// session is worth keeping from now on.
+func (s *Session) receiveHandshakeDone(ctx context.Context, body []byte) ([]Event, error) {
+	if len(body) != 0 {
+		return nil, because(AlertDecodeError, fmt.Errorf("%w: body of %d octets, want none", ErrMalformed, len(body)))
+	}
+	s.kept = s.cfg.Store != nil
+	if err := s.save(ctx); err != nil {
+		return nil, err
+	}
+	s.state = StateSynced
+	return []Event{PeerAuthenticated{peerLeaf(s.group)}, HandshakeComplete{}}, nil
+}
+
+// Fingerprint names a signature key, encoded as MLS does it, in the form that
+// ssh-keygen made known: the SHA-256 hash in base64 after "SHA256:".
+func Fingerprint(signatureKey []byte) string {
+	sum := sha256.Sum256(signatureKey)
+	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
+}
+
+// send returns the event that sends a message.
+func send(t MessageType, body []byte) Send {
+	return Send{Message{Type: t, Body: body, Protected: t.Protected()}}
+}

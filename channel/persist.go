@@ -1,0 +1,183 @@
+package channel
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/mendlink/mendlink/internal/wire"
+	"github.com/mendlink/mendlink/mls"
+)
+
+// stateVersion is the first octet of a stored session.
+//
+//	struct {
+//	  uint8 version = 1;
+//	  Role role;
+//	  uint64 created;                /* seconds since 1970-01-01T00:00:00Z */
+//	  opaque last_commit<V>;         /* SHA-256, or empty */
+//	  opaque group<V>;               /* mls.Group.Marshal */
+//	  optional<Pending> pending;
+//	} StoredState;
+//
+//	struct { UpdateReason reason; opaque commit<V>; opaque group<V>; } Pending;
+const stateVersion = 1
+
+// entry is a session's place in the store.
+type entry struct {
+	id      SessionID
+	peer    string // label
+	version uint64 // of what this end saved or loaded last
+	kept    bool   // false if there is nothing to save, or nowhere
+}
+
+// marshal returns the session's state for the store, with all its secrets.
+func (s *Session) marshal() ([]byte, error) {
+	group, err := s.group.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	defer clear(group)
+	var next []byte
+	size := len(group) + 128
+	if p := s.pending; p != nil {
+		if next, err = p.group.Marshal(); err != nil {
+			return nil, err
+		}
+		defer clear(next)
+		size += len(next) + len(p.commit)
+	}
+	// The buffer must not grow: that would leave a copy behind.
+	w := wire.NewWriter(make([]byte, 0, size))
+	w.Uint8(stateVersion)
+	w.Uint8(uint8(s.role))
+	w.Uint64(uint64(max(0, s.created.Unix())))
+	w.Opaque(s.lastCommit)
+	w.Opaque(group)
+	w.Optional(s.pending != nil)
+	if p := s.pending; p != nil {
+		w.Uint8(uint8(p.reason))
+		w.Opaque(p.commit)
+		w.Opaque(next)
+	}
+	return w.Data(), nil
+}
+
+// unmarshal takes over what marshal wrote.
+func (s *Session) unmarshal(data []byte) error {
+	r := wire.NewReader(data)
+	if v := r.Uint8(); r.Err() == nil && v != stateVersion {
+		return fmt.Errorf("state version %d, want %d", v, stateVersion)
+	}
+	s.role = Role(r.Uint8())
+	s.created = time.Unix(int64(r.Uint64()), 0)
+	s.lastCommit = bytes.Clone(r.Opaque())
+	group := r.Opaque()
+	var pending *pendingUpdate
+	var next []byte
+	if r.Optional() {
+		pending = &pendingUpdate{reason: UpdateReason(r.Uint8()), commit: bytes.Clone(r.Opaque())}
+		next = r.Opaque()
+	}
+	if err := r.Finish(); err != nil {
+		return err
+	}
+	if s.role != RoleInitiator && s.role != RoleResponder {
+		return fmt.Errorf("role %d", s.role)
+	}
+	var err error
+	if s.group, err = mls.RestoreGroup(s.mls, s.cfg.Identity.Signer, group); err != nil {
+		return err
+	}
+	if pending != nil {
+		if pending.group, err = mls.RestoreGroup(s.mls, s.cfg.Identity.Signer, next); err != nil {
+			return err
+		}
+		s.pending = pending
+	}
+	if !bytes.Equal(s.group.GroupID(), s.id[:]) {
+		return fmt.Errorf("state of session %x", s.group.GroupID())
+	}
+	if id := s.group.Suite().ID(); !slices.Contains(s.cfg.Suites, id) {
+		return fmt.Errorf("%w: %v", ErrNoCommonSuite, id)
+	}
+	return verifyPair(s.group)
+}
+
+// load takes a stored session over. If it returns an error, the session is as
+// it was.
+func (s *Session) load(ctx context.Context, id SessionID) error {
+	if s.cfg.Store == nil {
+		return fmt.Errorf("%w: there is no store", ErrNoSession)
+	}
+	before := *s
+	stored, err := s.cfg.Store.Load(ctx, id)
+	if err != nil {
+		return because(AlertInternalError, fmt.Errorf("channel: loading session %v: %w", id, err))
+	}
+	defer clear(stored.Data)
+	s.entry, s.resumed = entry{id: id, peer: stored.Peer, version: stored.Version, kept: true}, true
+	if err := s.unmarshal(stored.Data); err != nil {
+		s.dropGroups()
+		*s = before
+		return because(AlertInternalError, fmt.Errorf("%w: session %v cannot be used: %w", ErrNoSession, id, err))
+	}
+	if age := s.cfg.Now().Sub(s.created); age > s.cfg.MaxSessionAge {
+		err := errors.Join(fmt.Errorf("%w: %v is %v old, the limit is %v", ErrSessionExpired, id, age, s.cfg.MaxSessionAge), s.discard(ctx, &s.entry))
+		s.dropGroups()
+		*s = before
+		return because(AlertInternalError, err)
+	}
+	return nil
+}
+
+// save puts the session's present state into the store, if it is kept there, in
+// the place of what this end saved or loaded last. The error matches
+// [ErrSuperseded] if another connection has moved the session on.
+func (s *Session) save(ctx context.Context) error {
+	if !s.kept {
+		return nil
+	}
+	data, err := s.marshal()
+	if err != nil {
+		return because(AlertInternalError, err)
+	}
+	defer clear(data)
+	version, err := s.cfg.Store.Save(ctx, StoredSession{ID: s.id, Peer: s.peer, Version: s.version, Data: data})
+	switch {
+	case errors.Is(err, ErrConflict):
+		return because(AlertUserCanceled, ErrSuperseded)
+	case errors.Is(err, ErrNoSession):
+		// The store has made room for others. The connection can go on:
+		// nobody else can use the session either.
+		s.kept = false
+		return nil
+	case err != nil:
+		return because(AlertInternalError, fmt.Errorf("channel: saving session %v: %w", s.id, err))
+	}
+	s.version = version
+	return nil
+}
+
+// discard deletes a session from the store, unless another connection has moved
+// it on. An empty state takes its place first, which settles whose it is.
+func (s *Session) discard(ctx context.Context, e *entry) error {
+	if !e.kept {
+		return nil
+	}
+	e.kept = false
+	_, err := s.cfg.Store.Save(ctx, StoredSession{ID: e.id, Peer: e.peer, Version: e.version})
+	if errors.Is(err, ErrConflict) || errors.Is(err, ErrNoSession) {
+		return nil
+	}
+	if err == nil {
+		err = s.cfg.Store.Delete(ctx, e.id)
+	}
+	if err != nil {
+		return fmt.Errorf("channel: deleting session %v: %w", e.id, err)
+	}
+	return nil
+}

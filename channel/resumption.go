@@ -1,0 +1,253 @@
+package channel
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/mendlink/mendlink/mls"
+)
+
+// RefusalReason is the body of a ResumptionRefused. Nobody has authenticated it.
+type RefusalReason uint8
+
+// The reasons for which a session is not resumed.
+const (
+	RefusedUnknown  RefusalReason = 1 // the session is not in the store, or of no use
+	RefusedExpired  RefusalReason = 2 // it is too old
+	RefusedOutdated RefusalReason = 3 // the request builds on another epoch
+)
+
+func (r RefusalReason) String() string {
+	switch r {
+	case RefusedUnknown:
+		return "unknown session"
+	case RefusedExpired:
+		return "session expired"
+	case RefusedOutdated:
+		return "session outdated"
+	}
+	return fmt.Sprintf("RefusalReason(%d)", uint8(r))
+}
+
+// sendResumptionRequest begins a resumption: with the commit that is pending,
+// as it is, or else with a fresh one. The save takes the session over from
+// older connections, also where nothing else has changed.
+func (s *Session) sendResumptionRequest(ctx context.Context) ([]Event, error) {
+	var err error
+	if s.pending != nil {
+		err = s.save(ctx)
+	} else {
+		err = s.commit(ctx, purposeResumptionRequest, 0)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.request(), nil
+}
+
+// request asks the peer to resume, by the commit that is pending.
+func (s *Session) request() []Event {
+	s.leads, s.state = true, StateAwaitingResumptionResponse
+	return []Event{send(MessageResumptionRequest, s.pending.commit)}
+}
+
+// receiveResumptionRequest looks up the session that the peer wants to resume.
+func (s *Session) receiveResumptionRequest(ctx context.Context, body []byte) ([]Event, error) {
+	header, err := mls.ParseHeader(body)
+	if err != nil {
+		return nil, peerFault(AlertDecodeError, err)
+	}
+	if len(header.GroupID) != len(SessionID{}) {
+		return s.refuse(RefusedUnknown), nil
+	}
+	err = s.load(ctx, SessionID(header.GroupID))
+	switch {
+	case errors.Is(err, ErrNoSession):
+		return s.refuse(RefusedUnknown), nil
+	case errors.Is(err, ErrSessionExpired):
+		return s.refuse(RefusedExpired), nil
+	case err != nil:
+		return nil, err
+	}
+	if s.role == RoleInitiator && s.pending != nil && header.Epoch == s.group.Epoch() {
+		// The requests of both ends cross, on this connection or on two. The
+		// initial initiator's stands everywhere, or each end might apply
+		// the other's; so this one is repeated here, and the peer yields.
+		s.ignored = true
+		return s.request(), nil
+	}
+	events, err := s.answer(ctx, header.Epoch, body)
+	if errors.Is(err, errOutdated) {
+		return s.refuse(RefusedOutdated), nil
+	}
+	return events, err
+}
+
+// refuse tells the peer that its session is not resumed. What is left is a full
+// handshake.
+func (s *Session) refuse(r RefusalReason) []Event {
+	s.dropGroups()
+	*s = Session{cfg: s.cfg, mls: s.mls, role: RoleResponder, state: StateAwaitingClientHello}
+	return []Event{send(MessageResumptionRefused, []byte{byte(r)})}
+}
+
+// receiveCrossingRequest deals with a ResumptionRequest that crossed ours. The
+// initial initiator's stands, whatever the other builds on; to look at
+// that first can leave both ends with nothing.
+func (s *Session) receiveCrossingRequest(ctx context.Context, body []byte) ([]Event, error) {
+	if s.role == RoleInitiator {
+		return nil, s.ignore(body)
+	}
+	header, err := mls.ParseHeader(body)
+	if err != nil {
+		return nil, peerFault(AlertDecodeError, err)
+	}
+	events, err := s.answer(ctx, header.Epoch, body)
+	if errors.Is(err, errOutdated) {
+		return nil, because(AlertIllegalParameter, err)
+	}
+	return events, err
+}
+
+// errOutdated means that a request builds on none of the epochs that this end
+// can go on from.
+var errOutdated = fmt.Errorf("%w: request builds on another epoch", ErrProfile)
+
+// answer applies the commit of a request that was made in the given epoch, and
+// answers it with a commit of our own, which is the peer's to acknowledge.
+func (s *Session) answer(ctx context.Context, epoch uint64, body []byte) ([]Event, error) {
+	var err error
+	switch {
+	case bytes.Equal(hashCommit(body), s.lastCommit):
+		err = s.verifyDuplicate()
+	case s.pending != nil && epoch == s.group.Epoch()+1:
+		err = s.applyBehindPending(body)
+	case epoch == s.group.Epoch():
+		err = s.applyInsteadOfPending(body)
+	default:
+		err = errOutdated
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.pending == nil {
+		if err := s.commit(ctx, purposeResumptionResponse, 0); err != nil {
+			return nil, err
+		}
+	}
+	if s.pending.secrets, err = s.drawSecrets(s.pending.group); err != nil {
+		return nil, err
+	}
+	s.leads, s.state = false, StateAwaitingResumptionAck
+	return []Event{
+		send(MessageResumptionResponse, s.pending.commit),
+		s.switchReceive(s.pending.secrets),
+	}, nil
+}
+
+// verifyDuplicate deals with a request whose commit is applied already: the
+// peer has not seen that, or the request is a replay. In both cases a commit of
+// ours that is pending builds on the right epoch, and the peer may even have applied
+// it, so it is repeated and never replaced.
+func (s *Session) verifyDuplicate() error {
+	if err := s.mls.AuthenticationService.ValidateLeaf(peerLeaf(s.group), nil); err != nil {
+		return peerFault(AlertBadCertificate, err)
+	}
+	return nil
+}
+
+// applyBehindPending deals with a request that builds on our own pending commit:
+// the peer has applied that.
+func (s *Session) applyBehindPending(body []byte) error {
+	next, err := applyResumption(s.pending.group, body)
+	if err != nil {
+		return err
+	}
+	if err := s.adoptPending(); err != nil {
+		next.Erase()
+		return err
+	}
+	return s.adopt(next, body)
+}
+
+// applyInsteadOfPending deals with a request that builds on the current epoch:
+// the peer has not applied a pending commit of ours, and will not.
+func (s *Session) applyInsteadOfPending(body []byte) error {
+	next, err := applyResumption(s.group, body)
+	if err != nil {
+		return err
+	}
+	s.dropPending()
+	return s.adopt(next, body)
+}
+
+// applyResumption applies the commit of a request or a response. Either may be
+// a repetition of one that was made for something else.
+func applyResumption(g *mls.Group, body []byte) (*mls.Group, error) {
+	return applyCommit(g, body, purposeConnectionUpdate, purposeResumptionRequest, purposeResumptionResponse)
+}
+
+// receiveResumptionResponse completes the resumption at the end that began it,
+// two epochs on.
+func (s *Session) receiveResumptionResponse(ctx context.Context, body []byte) ([]Event, error) {
+	if err := s.applyBehindPending(body); err != nil {
+		return nil, err
+	}
+	acknowledgement, err := s.acknowledgement()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.save(ctx); err != nil {
+		return nil, err
+	}
+	s.state = StateSynced
+	return []Event{
+		s.switchSend(s.secrets),
+		s.switchReceive(s.secrets),
+		acknowledgement,
+		PeerAuthenticated{peerLeaf(s.group)},
+		HandshakeComplete{Resumed: true},
+	}, nil
+}
+
+// receiveResumptionAck completes the resumption at the end that answered.
+func (s *Session) receiveResumptionAck(ctx context.Context, body []byte) ([]Event, error) {
+	if err := verifyAcknowledgement(s.pending.group, body); err != nil {
+		return nil, err
+	}
+	if err := s.adoptPending(); err != nil {
+		return nil, err
+	}
+	if err := s.save(ctx); err != nil {
+		return nil, err
+	}
+	s.state = StateSynced
+	return []Event{
+		s.switchSend(s.secrets),
+		PeerAuthenticated{peerLeaf(s.group)},
+		HandshakeComplete{Resumed: true},
+	}, nil
+}
+
+// receiveResumptionRefused goes on to a full handshake. The refusal could be
+// anybody's, so the stored session is deleted only once that is complete.
+func (s *Session) receiveResumptionRefused(_ context.Context, body []byte) ([]Event, error) {
+	if len(body) != 1 {
+		return nil, because(AlertDecodeError, fmt.Errorf("%w: body of %d octets, want 1", ErrMalformed, len(body)))
+	}
+	if s.cfg.ResumeOnly {
+		return nil, because(AlertUserCanceled, fmt.Errorf("%w: %v", ErrResumptionRefused, RefusalReason(body[0])))
+	}
+	s.dropGroups()
+	*s = Session{cfg: s.cfg, mls: s.mls, replaces: s.entry}
+	s.becomeInitiator()
+	return s.sendClientHello()
+}
+
+// deleteReplaced deletes the stored session in whose place this one came.
+// Should that fail, the next attempt to resume it is refused once more.
+func (s *Session) deleteReplaced(ctx context.Context) {
+	_ = s.discard(ctx, &s.replaces)
+}

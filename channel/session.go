@@ -1,0 +1,258 @@
+package channel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mendlink/mendlink/mls"
+	"github.com/mendlink/mendlink/mls/ciphersuite"
+)
+
+// A Session is one end of a two-party session, as a value: it does no I/O,
+// starts no goroutine and has no clock of its own. Its driver hands it the
+// messages that arrive, each complete and in order, and carries out the events
+// that its methods return, in order and before the next call of a method.
+//
+// A Session lives as long as one connection. [Resume] makes one from what the
+// connection before has left in the [Store].
+//
+// A Session is not safe for concurrent use.
+type Session struct {
+	cfg   *Config
+	mls   *mls.Config
+	state State
+	role  Role // in the full handshake
+	// leads says that this end began the connection, by a ClientHello or a
+	// ResumptionRequest: its updates stand when two cross.
+	leads   bool
+	resumed bool
+	ignored bool // a message that crossed ours: there can be one at most
+
+	entry                // in the store
+	created    time.Time // of the full handshake
+	bundle     *mls.KeyPackageBundle
+	group      *mls.Group      // the current epoch
+	lastCommit []byte          // hash of the commit that led to it, ours or the peer's
+	secrets    *trafficSecrets // of the current epoch, nil before they are needed
+	pending    *pendingUpdate  // our commit that is not acknowledged, if there is one
+	wanted     UpdateReason    // an update to start once that is done, or zero
+	updates    rateLimit       // on what the peer may make us do
+
+	replaces entry // of the session that could not be resumed
+}
+
+// NewInitiator returns a session that begins with a full handshake.
+func NewInitiator(cfg *Config) (*Session, error) {
+	s, err := newSession(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.becomeInitiator()
+	return s, nil
+}
+
+// NewResponder returns a session in which the peer begins: with a full
+// handshake, or by resuming a session that the store holds.
+func NewResponder(cfg *Config) (*Session, error) {
+	s, err := newSession(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.role, s.state = RoleResponder, StateAwaitingHello
+	return s, nil
+}
+
+// Resume returns a session that resumes a stored one, whichever role this end
+// had in it. It returns an error that matches [ErrNoSession] if the store does
+// not hold it, or if it fits the configuration no more, and one that
+// matches [ErrSessionExpired] if it is too old, and then deletes it.
+func Resume(ctx context.Context, cfg *Config, id SessionID) (*Session, error) {
+	s, err := newSession(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.load(ctx, id); err != nil {
+		return nil, err
+	}
+	s.state = StateIdle
+	return s, nil
+}
+
+func newSession(cfg *Config) (*Session, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return &Session{cfg: cfg, mls: cfg.mls()}, nil
+}
+
+func (s *Session) becomeInitiator() {
+	s.role, s.leads, s.state, s.peer = RoleInitiator, true, StateIdle, s.cfg.PeerName
+}
+
+// Start begins: an initiator sends a ClientHello, a session that resumes a
+// ResumptionRequest, a responder nothing. An error is final.
+func (s *Session) Start(ctx context.Context) (events []Event, err error) {
+	switch {
+	case s.state == StateClosed:
+		return nil, ErrClosed
+	case s.state == StateAwaitingHello:
+		return nil, nil
+	case s.state != StateIdle:
+		return nil, ErrStarted
+	case s.group != nil:
+		events, err = s.sendResumptionRequest(ctx)
+	default:
+		events, err = s.sendClientHello()
+	}
+	if err != nil {
+		return nil, s.fail(ctx, Message{}, err)
+	}
+	return events, nil
+}
+
+// A handler deals with the body of one message.
+type handler func(*Session, context.Context, []byte) ([]Event, error)
+
+// transitions lists the messages that each state takes.
+var transitions = map[State]map[MessageType]handler{
+	StateAwaitingHello: {
+		MessageClientHello:       (*Session).receiveClientHello,
+		MessageResumptionRequest: (*Session).receiveResumptionRequest,
+	},
+	StateAwaitingClientHello:   {MessageClientHello: (*Session).receiveClientHello},
+	StateAwaitingServerHello:   {MessageServerHello: (*Session).receiveServerHello},
+	StateAwaitingHandshakeDone: {MessageHandshakeDone: (*Session).receiveHandshakeDone},
+	StateSynced:                {MessageConnectionUpdate: (*Session).receiveUpdate},
+	StateAcknowledged:          {MessageKeySwitch: (*Session).receiveKeySwitch},
+	StateUpdating: {
+		MessageEpochKeyUpdate:   (*Session).receiveEpochKeyUpdate,
+		MessageConnectionUpdate: (*Session).receiveCrossingUpdate,
+	},
+	StateAcknowledgedUpdating: {MessageKeySwitch: (*Session).receiveKeySwitch},
+	StateAwaitingResumptionResponse: {
+		MessageResumptionResponse: (*Session).receiveResumptionResponse,
+		MessageResumptionRequest:  (*Session).receiveCrossingRequest,
+		MessageResumptionRefused:  (*Session).receiveResumptionRefused,
+	},
+	StateAwaitingResumptionAck: {MessageEpochKeyUpdate: (*Session).receiveResumptionAck},
+}
+
+// Receive takes a message from the peer. Message.Protected has to say whether it
+// came under the keys of an epoch. The body is not kept.
+//
+// Any error is final: the session is closed then, and [AlertOf] says what to
+// tell the peer. If the fault is the peer's and came through an authenticated
+// channel, the stored session is deleted; anything that came in the clear
+// leaves it alone, as anybody could have sent that.
+func (s *Session) Receive(ctx context.Context, m Message) ([]Event, error) {
+	if s.state == StateClosed {
+		return nil, ErrClosed
+	}
+	events, err := s.receive(ctx, m)
+	if err != nil {
+		return nil, s.fail(ctx, m, err)
+	}
+	return events, nil
+}
+
+func (s *Session) receive(ctx context.Context, m Message) ([]Event, error) {
+	if len(m.Body) > s.cfg.MaxMessageSize {
+		return nil, because(AlertRecordOverflow, fmt.Errorf("%w: %d octets, the limit is %d", ErrMessageSize, len(m.Body), s.cfg.MaxMessageSize))
+	}
+	handle, ok := transitions[s.state][m.Type]
+	if !ok || m.Protected != m.Type.Protected() {
+		return nil, because(AlertUnexpectedMessage, fmt.Errorf("%w: %v, protected: %t", ErrUnexpectedMessage, m.Type, m.Protected))
+	}
+	return handle(s, ctx, m.Body)
+}
+
+// fail closes the session on an error, and returns what the caller gets to see.
+func (s *Session) fail(ctx context.Context, m Message, err error) error {
+	e := &Error{Alert: AlertInternalError, State: s.state, Type: m.Type, Err: err}
+	if known := (*Error)(nil); errors.As(err, &known) {
+		e.Alert = known.Alert
+		if known == err {
+			e.Err = known.Err
+		}
+	}
+	// What is ours to answer for, such as a store that cannot be reached,
+	// says nothing against the session.
+	ours := e.Alert == AlertInternalError || e.Alert == AlertUserCanceled
+	if m.Protected && s.state.complete() && !ours {
+		if err := s.discard(ctx, &s.entry); err != nil {
+			e.Err = errors.Join(e.Err, err)
+		}
+	}
+	s.Close()
+	return e
+}
+
+// State returns what the session waits for.
+func (s *Session) State() State { return s.state }
+
+// Role returns the part that this end had in the full handshake.
+func (s *Session) Role() Role { return s.role }
+
+// Resumed reports whether the session was resumed, or is about to be.
+func (s *Session) Resumed() bool { return s.resumed }
+
+// ID returns the session's name. It is zero before the ServerHello.
+func (s *Session) ID() SessionID { return s.id }
+
+// Epoch returns the number of the current epoch, 0 before there is one.
+func (s *Session) Epoch() uint64 {
+	if s.group == nil {
+		return 0
+	}
+	return s.group.Epoch()
+}
+
+// Suite returns the session's cipher suite, nil before there is one.
+func (s *Session) Suite() *ciphersuite.Suite {
+	if s.group == nil {
+		return nil
+	}
+	return s.group.Suite()
+}
+
+// Peer returns the peer's leaf, nil before the handshake is complete. It must
+// not be changed.
+func (s *Session) Peer() *mls.LeafNode {
+	if !s.state.complete() {
+		return nil
+	}
+	return peerLeaf(s.group)
+}
+
+// Close ends the session and erases what it holds in memory. What is in the
+// store stays there, for the session to be resumed.
+func (s *Session) Close() {
+	s.state = StateClosed
+	s.dropGroups()
+	if s.bundle != nil {
+		s.bundle.Erase()
+		s.bundle = nil
+	}
+}
+
+// Abort ends the session for good: it is deleted from the store as well, unless
+// another connection has resumed it.
+func (s *Session) Abort(ctx context.Context) error {
+	err := s.discard(ctx, &s.entry)
+	s.Close()
+	return err
+}
+
+// dropGroups erases the epochs and all that belongs to them.
+func (s *Session) dropGroups() {
+	s.dropPending()
+	s.secrets.erase()
+	s.secrets = nil
+	if s.group != nil {
+		s.group.Erase()
+		s.group = nil
+	}
+}

@@ -1,0 +1,169 @@
+package channel
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"slices"
+	"sync"
+)
+
+// A SessionID names a session for its whole life, through all resumptions. It
+// is the MLS group_id, random and known to both ends, and not secret.
+type SessionID [32]byte
+
+// String returns the ID in hexadecimal.
+func (id SessionID) String() string { return hex.EncodeToString(id[:]) }
+
+// A StoredSession is what a [Store] keeps of a session.
+type StoredSession struct {
+	ID SessionID
+	// Peer is the label under which [Store.FindByPeer] finds the session.
+	Peer string
+	// Version changes with each save and is never zero for what is stored.
+	Version uint64
+	// Data holds private keys: whoever reads it can take the session over.
+	Data []byte
+}
+
+// A Store keeps sessions between connections. Several connections, and several
+// processes that share a store, may use it at once: Save compares versions, so that only one of them
+// can move a session on.
+//
+// A state must be durable when Save returns, as the peer is told afterwards. A store that falls back to an older state breaks sessions
+// (they end, and a full handshake follows), but reveals nothing.
+type Store interface {
+	// Load returns a session. An error that matches [ErrNoSession] means that
+	// there is none with this ID.
+	Load(ctx context.Context, id SessionID) (StoredSession, error)
+	// Save replaces the session of the same ID whose version is s.Version, or
+	// adds a new one if s.Version is zero, and returns its new version. An
+	// error that matches [ErrConflict] means that the stored version is
+	// another one; one that matches [ErrNoSession] that there is none to replace. Save must not keep s.Data.
+	Save(ctx context.Context, s StoredSession) (version uint64, err error)
+	// Delete removes a session. It is no error if there is none.
+	Delete(ctx context.Context, id SessionID) error
+	// FindByPeer returns the sessions with this label, the newest first.
+	FindByPeer(ctx context.Context, peer string) ([]SessionID, error)
+}
+
+// DefaultMemorySessions is the capacity of a [MemoryStore] that was made without one.
+const DefaultMemorySessions = 4096
+
+// A MemoryStore is a [Store] in memory. If it is full, a new session replaces the
+// one that was saved the longest time ago; a connection that is using that one
+// goes on but cannot be resumed. What it drops it erases. It is safe for concurrent use.
+type MemoryStore struct {
+	capacity int
+
+	mu       sync.Mutex
+	sessions map[SessionID]*storedInMemory
+	clock    uint64 // counts saves: the source of versions and of their order
+}
+
+type storedInMemory struct {
+	StoredSession
+	created uint64
+}
+
+var _ Store = (*MemoryStore)(nil)
+
+// NewMemoryStore returns a store for so many sessions. Default, if capacity is
+// not positive: [DefaultMemorySessions].
+func NewMemoryStore(capacity int) *MemoryStore {
+	if capacity <= 0 {
+		capacity = DefaultMemorySessions
+	}
+	return &MemoryStore{capacity: capacity, sessions: make(map[SessionID]*storedInMemory)}
+}
+
+// Load implements [Store].
+func (m *MemoryStore) Load(_ context.Context, id SessionID) (StoredSession, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	stored, ok := m.sessions[id]
+	if !ok {
+		return StoredSession{}, ErrNoSession
+	}
+	s := stored.StoredSession
+	s.Data = slices.Clone(s.Data)
+	return s, nil
+}
+
+// Save implements [Store].
+func (m *MemoryStore) Save(_ context.Context, s StoredSession) (uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old, ok := m.sessions[s.ID]
+	switch {
+	case ok && old.Version != s.Version:
+		return 0, ErrConflict
+	case !ok && s.Version != 0:
+		return 0, ErrNoSession
+	case !ok && len(m.sessions) >= m.capacity:
+		m.evict()
+	}
+	m.clock++
+	saved := &storedInMemory{StoredSession: s, created: m.clock}
+	saved.Version = m.clock
+	saved.Data = slices.Clone(s.Data)
+	if ok {
+		saved.created = old.created
+		clear(old.Data)
+	}
+	m.sessions[s.ID] = saved
+	return m.clock, nil
+}
+
+// Delete implements [Store].
+func (m *MemoryStore) Delete(_ context.Context, id SessionID) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.drop(id)
+	return nil
+}
+
+// FindByPeer implements [Store].
+func (m *MemoryStore) FindByPeer(_ context.Context, peer string) ([]SessionID, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var found []*storedInMemory
+	for _, s := range m.sessions {
+		if s.Peer == peer {
+			found = append(found, s)
+		}
+	}
+	slices.SortFunc(found, func(a, b *storedInMemory) int { return cmp.Compare(b.created, a.created) })
+	ids := make([]SessionID, len(found))
+	for i, s := range found {
+		ids[i] = s.ID
+	}
+	return ids, nil
+}
+
+// Len returns the number of sessions.
+func (m *MemoryStore) Len() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.sessions)
+}
+
+// evict drops the session that was saved the longest time ago.
+func (m *MemoryStore) evict() {
+	var oldest *storedInMemory
+	for _, s := range m.sessions {
+		if oldest == nil || s.Version < oldest.Version {
+			oldest = s
+		}
+	}
+	if oldest != nil {
+		m.drop(oldest.ID)
+	}
+}
+
+func (m *MemoryStore) drop(id SessionID) {
+	if s, ok := m.sessions[id]; ok {
+		clear(s.Data)
+		delete(m.sessions, id)
+	}
+}
