@@ -24,6 +24,9 @@
 // Nothing hinders using both on one ratchet, as virtual clients do that send
 // and receive as the same leaf.
 //
+// The same tree of secrets, without ratchets, is the exporter tree of
+// draft-ietf-mls-extensions: see [ExporterTree].
+//
 // # Erasure
 //
 // A secret is overwritten as soon as something derived from it is consumed
@@ -36,6 +39,8 @@
 //
 // Trees are derived on demand, so that a tree costs what its active members
 // cost. A message makes the receiver derive at most [Limits.MaxForward]
-// generations, and is refused before any derivation if it asks for more. A
-// ratchet keeps at most [Limits.MaxSkipped] keys.
+// generations, and is refused before any derivation if it asks for more. To look
+// at a key costs one derivation for each generation on the way; only an authentic
+// message makes the receiver derive the keys that it skipped. A ratchet keeps at
+// most [Limits.MaxSkipped] keys.
 package secrettree

@@ -26,13 +26,22 @@ type frontier struct {
 	secrets map[treemath.NodeIndex][]byte
 }
 
-// peek derives a leaf's secret without changing the tree, or returns nil if the
-// leaf was taken. The caller erases the result.
-func (f *frontier) peek(kdf kdf, leaf treemath.NodeIndex) []byte {
-	n, ok := f.holder(leaf)
-	if !ok {
-		return nil
+// newFrontier returns a frontier of a tree of that size, without any secrets.
+func newFrontier(size treemath.Size) frontier {
+	return frontier{size, make(map[treemath.NodeIndex][]byte)}
+}
+
+// plant copies secret into the root.
+func (f *frontier) plant(secret []byte) {
+	if f.size > 0 {
+		f.secrets[f.size.Root()] = bytes.Clone(secret)
 	}
+}
+
+// peek derives the secret of a leaf that was not taken, without changing the
+// tree. The caller erases the result.
+func (f *frontier) peek(kdf kdf, leaf treemath.NodeIndex) []byte {
+	n, _ := f.holder(leaf)
 	secret := bytes.Clone(f.secrets[n])
 	for n != leaf {
 		left, _ := n.Left()
@@ -86,7 +95,7 @@ func (f *frontier) holder(leaf treemath.NodeIndex) (treemath.NodeIndex, bool) {
 }
 
 func (f *frontier) clone() frontier {
-	c := frontier{f.size, make(map[treemath.NodeIndex][]byte, len(f.secrets))}
+	c := newFrontier(f.size)
 	for n, secret := range f.secrets {
 		c.secrets[n] = bytes.Clone(secret)
 	}

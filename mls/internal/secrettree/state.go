@@ -50,17 +50,21 @@ const stateVersion = 1
 func (t *Tree) MarshalTo(w *wire.Writer) {
 	w.Uint8(stateVersion)
 	w.Uint32(uint32(t.frontier.size))
-	w.Uint32(uint32(len(t.frontier.secrets)))
-	for _, n := range slices.Sorted(maps.Keys(t.frontier.secrets)) {
-		w.Uint32(uint32(n))
-		w.Bytes(t.frontier.secrets[n])
-	}
+	t.frontier.marshalTo(w)
 	w.Uint32(uint32(len(t.ratchets)))
 	for _, leaf := range slices.Sorted(maps.Keys(t.ratchets)) {
 		w.Uint32(leaf)
 		for i := range t.ratchets[leaf] {
 			t.ratchets[leaf][i].marshalTo(w)
 		}
+	}
+}
+
+func (f *frontier) marshalTo(w *wire.Writer) {
+	w.Uint32(uint32(len(f.secrets)))
+	for _, n := range slices.Sorted(maps.Keys(f.secrets)) {
+		w.Uint32(uint32(n))
+		w.Bytes(f.secrets[n])
 	}
 }
 
@@ -87,15 +91,13 @@ func Unmarshal(s *ciphersuite.Suite, r *wire.Reader, limits Limits) (*Tree, erro
 }
 
 func unmarshal(kdf kdf, r *wire.Reader, limits Limits) (*Tree, error) {
-	if version := r.Uint8(); version != stateVersion {
-		r.Fail(fmt.Errorf("%w: version %d, expected %d", ErrState, version, stateVersion))
-	}
+	readVersion(r)
 	size := treemath.Size(r.Uint32())
 	if size != treemath.SizeFor(uint32(size)) {
 		r.Fail(fmt.Errorf("%w: %d leaves are no full tree", ErrState, size))
 	}
 	t := emptyTree(kdf, size, limits)
-	t.unmarshalNodes(r)
+	t.frontier.unmarshal(kdf, r)
 	t.unmarshalLeaves(r)
 	if r.Err() == nil && !t.isPartition() {
 		r.Fail(fmt.Errorf("%w: the nodes do not cover each leaf once", ErrState))
@@ -107,13 +109,19 @@ func unmarshal(kdf kdf, r *wire.Reader, limits Limits) (*Tree, error) {
 	return t, nil
 }
 
-func (t *Tree) unmarshalNodes(r *wire.Reader) {
+func readVersion(r *wire.Reader) {
+	if version := r.Uint8(); version != stateVersion {
+		r.Fail(fmt.Errorf("%w: version %d, expected %d", ErrState, version, stateVersion))
+	}
+}
+
+func (f *frontier) unmarshal(kdf kdf, r *wire.Reader) {
 	ascending := ascending(r, "node")
 	for i := r.Uint32(); i > 0 && r.Err() == nil; i-- {
 		n := ascending(r.Uint32())
-		secret := r.Bytes(t.kdf.HashSize())
+		secret := r.Bytes(kdf.HashSize())
 		if r.Err() == nil {
-			t.frontier.secrets[treemath.NodeIndex(n)] = bytes.Clone(secret)
+			f.secrets[treemath.NodeIndex(n)] = bytes.Clone(secret)
 		}
 	}
 }
@@ -167,14 +175,22 @@ func (t *Tree) isPartition() bool {
 	for leaf := range t.ratchets {
 		nodes = append(nodes, treemath.LeafIndex(leaf).Node())
 	}
+	leaves, ok := coverage(t.frontier.size, nodes)
+	return ok && leaves == uint32(t.frontier.size)
+}
+
+// coverage returns the number of leaves below the given nodes; ok is false if a
+// node is outside the tree or the nodes' subtrees overlap. It sorts nodes.
+func coverage(size treemath.Size, nodes []treemath.NodeIndex) (leaves uint32, ok bool) {
 	slices.Sort(nodes)
-	covered := treemath.LeafIndex(0)
+	free := treemath.LeafIndex(0) // the first leaf right of the nodes so far
 	for _, n := range nodes {
 		first, last := n.Leaves()
-		if !t.frontier.size.Contains(n) || first != covered {
-			return false
+		if !size.Contains(n) || first < free {
+			return 0, false
 		}
-		covered = last + 1
+		leaves += uint32(last-first) + 1
+		free = last + 1
 	}
-	return covered == treemath.LeafIndex(t.frontier.size)
+	return leaves, true
 }

@@ -1,7 +1,6 @@
 package secrettree
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -80,11 +79,8 @@ func New(s *ciphersuite.Suite, encryptionSecret []byte, leaves uint32, limits Li
 }
 
 func newTree(kdf kdf, encryptionSecret []byte, leaves uint32, limits Limits) *Tree {
-	size := treemath.SizeFor(leaves)
-	t := emptyTree(kdf, size, limits)
-	if size > 0 {
-		t.frontier.secrets[size.Root()] = bytes.Clone(encryptionSecret)
-	}
+	t := emptyTree(kdf, treemath.SizeFor(leaves), limits)
+	t.frontier.plant(encryptionSecret)
 	return t
 }
 
@@ -92,7 +88,7 @@ func emptyTree(kdf kdf, size treemath.Size, limits Limits) *Tree {
 	return &Tree{
 		kdf:      kdf,
 		limits:   limits.withDefaults(),
-		frontier: frontier{size, make(map[treemath.NodeIndex][]byte)},
+		frontier: newFrontier(size),
 		ratchets: make(map[uint32]*[2]ratchet),
 	}
 }
