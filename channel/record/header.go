@@ -8,9 +8,10 @@ import (
 // Sizes in octets. RFC 8446, Section 5.
 const (
 	HeaderSize    = 5
-	MaxPlaintext  = 1 << 14            // of the content of one record
-	MaxCiphertext = MaxPlaintext + 256 // of all that follows a protected record's header
-	Overhead      = HeaderSize + 1 + 16
+	MaxPlaintext  = 1 << 14                  // of the content of one record
+	MaxCiphertext = MaxPlaintext + 256       // of all that follows a protected record's header
+	TagSize       = 16                       // of every AEAD in use
+	Overhead      = HeaderSize + 1 + TagSize // of a record that is not padded
 	MaxRecord     = HeaderSize + MaxCiphertext
 )
 

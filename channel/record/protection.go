@@ -55,6 +55,9 @@ func NewProtection(suite *ciphersuite.Suite, secret []byte) (*Protection, error)
 	if n := suite.NonceSize(); n != nonceSize {
 		return nil, fmt.Errorf("record: %v has a nonce of %d octets, want %d", suite, n, nonceSize)
 	}
+	if n := suite.TagSize(); n != TagSize {
+		return nil, fmt.Errorf("record: %v has a tag of %d octets, want %d", suite, n, TagSize)
+	}
 	p := &Protection{suite: suite, limit: MaxRecords}
 	if err := p.install(append([]byte(nil), secret...)); err != nil {
 		return nil, err
@@ -76,7 +79,7 @@ func (p *Protection) Seal(dst []byte, t ContentType, content []byte) ([]byte, er
 		return dst, err
 	}
 	start := len(dst)
-	dst = appendHeader(dst, ContentApplicationData, len(content)+1+p.aead.Overhead())
+	dst = appendHeader(dst, ContentApplicationData, len(content)+1+TagSize)
 	inner := len(dst)
 	dst = append(append(dst, content...), byte(t))
 	dst = p.aead.Seal(dst[:inner], p.nextNonce(), dst[inner:], dst[start:inner])

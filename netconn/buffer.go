@@ -1,0 +1,42 @@
+package netconn
+
+import (
+	"sync"
+
+	"github.com/mendlink/mendlink/channel/record"
+)
+
+// Sizes in octets, chosen by measurement: many records for each system call, and
+// small buffers for small writes. A connection holds buffers only while data flows.
+const (
+	batchRecords    = 8
+	batchSize       = batchRecords * (record.MaxPlaintext + record.Overhead)
+	smallBatchSize  = 4 << 10
+	readBufferSize  = 256 << 10
+	firstReadSize   = 512       // of a transport that cannot tell when it is readable
+	maxReadAhead    = 256 << 10 // application data that is read ahead of the application
+	maxIdleRecords  = 32        // in a row
+	maxUnsentOutput = batchSize // sealed records that wait for the transport, before more are sealed
+)
+
+// A buffer is a pooled slice. Handing around the pointer keeps the pools free of allocations.
+type buffer struct {
+	data []byte
+	pool *sync.Pool
+}
+
+func newPool(size int) *sync.Pool {
+	p := new(sync.Pool)
+	p.New = func() any { return &buffer{data: make([]byte, size), pool: p} }
+	return p
+}
+
+var (
+	readBuffers       = newPool(readBufferSize)
+	batchBuffers      = newPool(batchSize)
+	smallBatchBuffers = newPool(smallBatchSize)
+)
+
+func getBuffer(p *sync.Pool) *buffer { return p.Get().(*buffer) }
+
+func (b *buffer) release() { b.pool.Put(b) }

@@ -1,0 +1,380 @@
+package netconn
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mendlink/mendlink/channel"
+	"github.com/mendlink/mendlink/channel/record"
+	"github.com/mendlink/mendlink/mls/ciphersuite"
+)
+
+// closeTimeout bounds how long Close tries to send close_notify.
+const closeTimeout = 5 * time.Second
+
+// A Conn is a secure channel over a transport connection. It is a [net.Conn], all of
+// whose methods may be called by several goroutines at once.
+type Conn struct {
+	transport net.Conn
+	initiator bool
+	config    *Config
+	configErr error
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+
+	handshakeMu  sync.Mutex // guards the handshake as a whole
+	handshakeErr error      // final
+	handshakeEnd time.Time  // when Config.HandshakeTimeout has passed; zero before the first step
+	complete     atomic.Bool
+
+	// The order of locks: handshakeMu, receiver.mu, sender.mu, sessionMu, and
+	// last those of the queue, of updates and of background.
+	sessionMu sync.Mutex
+	session   *channel.Session // nil before the handshake
+	state     ConnectionState
+
+	receiver receiver
+	sender   sender
+	updates  updates
+
+	// calls is twice the number of Writes under way, plus one once Close was called.
+	calls      atomic.Int32
+	background background
+	aborted    atomic.Pointer[error] // what the connection was aborted for
+	abortTimer atomic.Pointer[time.Timer]
+}
+
+var _ net.Conn = (*Conn)(nil)
+
+// Client returns the initiator's end of a channel over transport, which the Conn owns
+// from then on. The handshake takes place in the first Read, Write or HandshakeContext. If
+// config is unusable, these say so.
+func Client(transport net.Conn, config *Config) *Conn { return newConn(transport, config, true) }
+
+// Server returns the responder's end of a channel over transport, like [Client].
+func Server(transport net.Conn, config *Config) *Conn { return newConn(transport, config, false) }
+
+func newConn(transport net.Conn, config *Config, initiator bool) *Conn {
+	c := &Conn{transport: transport, initiator: initiator}
+	c.config, c.configErr = config.withDefaults()
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.receiver.init(c)
+	c.sender.conn = c
+	c.updates.conn = c
+	return c
+}
+
+// Read reads application data. It returns io.EOF only after the peer said
+// authentically that no more follows; a transport that ends before that is
+// io.ErrUnexpectedEOF. Other errors are a [*channel.Error] or [*AlertError] if the protocol
+// failed, or those of the transport: they wrap os.ErrDeadlineExceeded, after which
+// Read can be called again and nothing is lost, and net.ErrClosed.
+//
+// Read never waits for the peer to read. It may use all of p as scratch space.
+func (c *Conn) Read(p []byte) (int, error) {
+	if err := c.Handshake(); err != nil {
+		return 0, err
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n, err := c.receiver.read(p)
+	if c.updates.pending.Load() {
+		c.receiver.pumpIfIdle()
+	}
+	if err != nil {
+		return n, c.opError("read", c.orClosed(err))
+	}
+	return n, nil
+}
+
+// Write sends p in records of up to 16 KiB, many in one system call.
+//
+// After a timeout the Conn stays usable. The returned n octets are part of the
+// stream: they are sent before anything else, by the next Write, by Close, or as soon
+// as a later write deadline is set. So to go on with p[n:] is right, and nothing is lost
+// or sent twice. If the deadline has passed already when Write is called, n is 0.
+func (c *Conn) Write(p []byte) (int, error) {
+	if !c.enterWrite() {
+		return 0, c.opError("write", net.ErrClosed)
+	}
+	defer c.calls.Add(-2)
+	if err := c.Handshake(); err != nil {
+		return 0, err
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	c.sender.mu.Lock()
+	n, err := c.sender.write(p)
+	c.sender.mu.Unlock()
+	if err != nil {
+		return n, c.opError("write", c.orClosed(err))
+	}
+	return n, nil
+}
+
+// enterWrite counts a Write, unless Close was called.
+func (c *Conn) enterWrite() bool {
+	for {
+		x := c.calls.Load()
+		if x&1 != 0 {
+			return false
+		}
+		if c.calls.CompareAndSwap(x, x+2) {
+			return true
+		}
+	}
+}
+
+func (c *Conn) closed() bool { return c.calls.Load()&1 != 0 }
+
+// orClosed returns net.ErrClosed in place of what the closing of the transport led to.
+func (c *Conn) orClosed(err error) error {
+	if c.closed() {
+		return net.ErrClosed
+	}
+	return err
+}
+
+// CloseWrite says that no more application data follows: the peer reads io.EOF after
+// what was written. Reading goes on, and so do updates: two-party messages may follow
+// in both directions, so that a half-closed connection still heals.
+func (c *Conn) CloseWrite() error {
+	if !c.enterWrite() {
+		return c.opError("close", net.ErrClosed)
+	}
+	defer c.calls.Add(-2)
+	if err := c.Handshake(); err != nil {
+		return err
+	}
+	c.sender.queue.push(outItem{end: &outEnd{alert: channel.AlertCloseNotify}})
+	return c.opError("close", c.sender.flushNow())
+}
+
+// Close says that no more follows, closes the transport and erases all
+// secrets in memory. The session stays in the store and can be resumed.
+//
+// It takes no longer than 5 seconds, and not past an earlier write deadline, to
+// send what was left behind and close_notify. It does not wait for a Write that is blocked
+// but interrupts it; the peer then sees a truncated stream. Read and Write under way return an error
+// that wraps net.ErrClosed, and so do all later calls.
+func (c *Conn) Close() error {
+	var writes int32
+	for {
+		writes = c.calls.Load()
+		if writes&1 != 0 {
+			return c.opError("close", net.ErrClosed)
+		}
+		if c.calls.CompareAndSwap(writes, writes|1) {
+			break
+		}
+	}
+	var notifyErr error
+	if writes == 0 && c.complete.Load() {
+		notifyErr = c.closeNotify()
+	}
+	c.cancel()
+	err := c.transport.Close()
+	c.updates.stop()
+	c.background.wait()
+	if t := c.abortTimer.Load(); t != nil {
+		t.Stop()
+	}
+	c.erase()
+	if err == nil {
+		err = notifyErr
+	}
+	return c.opError("close", err)
+}
+
+func (c *Conn) closeNotify() error {
+	limit := time.Now().Add(closeTimeout)
+	if d := c.sender.deadline.Load(); d != nil && d.Before(limit) {
+		limit = *d
+	}
+	// This also bounds whoever holds the sender's lock.
+	if err := c.transport.SetWriteDeadline(limit); err != nil {
+		return err
+	}
+	c.sender.mu.Lock()
+	defer c.sender.mu.Unlock()
+	if c.sender.err != nil {
+		return nil // Read or Write has said so, or will
+	}
+	c.sender.queue.push(outItem{end: &outEnd{alert: channel.AlertCloseNotify}})
+	return c.sender.flush()
+}
+
+// erase forgets all secrets. The transport is closed, so nobody holds the locks for long.
+func (c *Conn) erase() {
+	c.handshakeMu.Lock()
+	defer c.handshakeMu.Unlock()
+	c.receiver.mu.Lock()
+	c.receiver.close()
+	c.receiver.mu.Unlock()
+	c.sender.mu.Lock()
+	c.sender.close()
+	c.sender.mu.Unlock()
+	c.sessionMu.Lock()
+	if c.session != nil {
+		c.session.Close()
+	}
+	c.sessionMu.Unlock()
+}
+
+// abort ends the connection because of an error in what the peer sent, and tells it why.
+func (c *Conn) abort(err error) {
+	if !c.aborted.CompareAndSwap(nil, &err) {
+		return
+	}
+	_, told := errors.AsType[*AlertError](err)
+	c.updates.fail(err)
+	c.sender.queue.push(outItem{end: &outEnd{alert: alertFor(err), silent: told, err: err}})
+	c.sender.wake()
+	// A Write that is blocked, and the alert behind it, shall not stay so.
+	c.abortTimer.Store(time.AfterFunc(closeTimeout, func() { c.transport.Close() }))
+}
+
+// advance lets the session take a step and carries out what it asks for. Events that
+// switch the receiving keys come only from steps that the receiver takes.
+func (c *Conn) advance(step func(*channel.Session) ([]channel.Event, error)) error {
+	c.sessionMu.Lock()
+	defer c.sessionMu.Unlock()
+	events, err := step(c.session)
+	for _, e := range events {
+		if e := c.carryOut(e); err == nil {
+			err = e
+		}
+	}
+	switch c.session.State() {
+	case channel.StateUpdating, channel.StateAcknowledgedUpdating:
+		c.updates.pending.Store(true)
+	default:
+		c.updates.pending.Store(false)
+	}
+	if c.complete.Load() && c.sender.queue.n.Load() > 0 {
+		c.sender.wake()
+	}
+	return err
+}
+
+func (c *Conn) carryOut(e channel.Event) error {
+	switch e := e.(type) {
+	case channel.Send:
+		c.sender.queue.push(outItem{message: e.Message})
+		if e.Message.Type == channel.MessageConnectionUpdate {
+			c.updates.began()
+		}
+	case channel.SwitchSend:
+		p, err := newProtection(e.Suite, e.Secret)
+		if err != nil {
+			return err
+		}
+		c.sender.queue.push(outItem{protection: p})
+	case channel.SwitchReceive:
+		p, err := newProtection(e.Suite, e.Secret)
+		if err != nil {
+			return err
+		}
+		c.receiver.install(p)
+	case channel.PeerAuthenticated:
+		c.state.Peer = e.Leaf
+	case channel.HandshakeComplete:
+		c.receiver.established = true
+		c.state.HandshakeComplete, c.state.Resumed = true, e.Resumed
+		c.state.SessionID, c.state.Role, c.state.Suite = c.session.ID(), c.session.Role(), c.session.Suite().ID()
+		c.state.Epoch = c.session.Epoch()
+	case channel.Updated:
+		c.state.Epoch, c.state.Peer = e.Epoch, c.session.Peer()
+		c.updates.updated(e)
+	}
+	return nil
+}
+
+// newProtection uses up the secret.
+func newProtection(suite *ciphersuite.Suite, secret []byte) (*record.Protection, error) {
+	defer clear(secret)
+	return record.NewProtection(suite, secret)
+}
+
+// LocalAddr returns the transport's local address.
+func (c *Conn) LocalAddr() net.Addr { return c.transport.LocalAddr() }
+
+// RemoteAddr returns the transport's remote address.
+func (c *Conn) RemoteAddr() net.Addr { return c.transport.RemoteAddr() }
+
+// NetConn returns the transport. To read from it, write to it or close it breaks the Conn.
+func (c *Conn) NetConn() net.Conn { return c.transport }
+
+// SetDeadline sets the deadlines of Read and Write. An operation that exceeds its
+// deadline fails with an error that wraps os.ErrDeadlineExceeded and can be repeated
+// under a later deadline. The zero time means none.
+func (c *Conn) SetDeadline(t time.Time) error {
+	if err := c.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(t)
+}
+
+// SetReadDeadline sets the deadline of Read. While it has passed, updates wait too.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	if err := c.transport.SetReadDeadline(t); err != nil {
+		return err
+	}
+	c.receiver.deadlines.Add(1)
+	if c.updates.pending.Load() {
+		c.receiver.pumpIfIdle()
+	}
+	return nil
+}
+
+// SetWriteDeadline sets the deadline of Write. While it has passed, updates wait too.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	if t.IsZero() {
+		c.sender.deadline.Store(nil)
+	} else {
+		c.sender.deadline.Store(&t)
+	}
+	if err := c.transport.SetWriteDeadline(t); err != nil {
+		return err
+	}
+	if c.complete.Load() && (c.sender.stalled.Load() || c.sender.queue.n.Load() > 0) {
+		c.sender.wake()
+	}
+	return nil
+}
+
+// spawn runs f in a goroutine that Close waits for. After Close it does nothing and
+// returns false.
+func (c *Conn) spawn(f func()) bool { return c.background.spawn(f) }
+
+// background counts a Conn's own goroutines.
+type background struct {
+	mu     sync.Mutex
+	closed bool
+	wg     sync.WaitGroup
+}
+
+func (b *background) spawn(f func()) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return false
+	}
+	b.wg.Go(f)
+	return true
+}
+
+// wait lets no more begin and waits for those that did.
+func (b *background) wait() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	b.wg.Wait()
+}

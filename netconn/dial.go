@@ -1,0 +1,87 @@
+package netconn
+
+import (
+	"context"
+	"net"
+)
+
+// A Dialer connects to a peer as the initiator.
+type Dialer struct {
+	// Config is the configuration of the connections. Required.
+	Config *Config
+	// NetDialer makes the transport connections. Default: the zero net.Dialer.
+	NetDialer *net.Dialer
+}
+
+// Dial connects to address and performs the handshake, or resumes the session that
+// config.Store has for this peer. See [Dialer.DialContext].
+func Dial(network, address string, config *Config) (*Conn, error) {
+	return (&Dialer{Config: config}).DialContext(context.Background(), network, address)
+}
+
+// DialContext connects to address and performs the handshake. If the configuration
+// has a Store with a session for the peer's name, by default the address,
+// it resumes that session, and goes on to a full handshake if the peer does not know it any more.
+//
+// ctx bounds connecting and the handshake, and has no effect on the connection
+// afterwards. The errors are those of [net.Dialer.DialContext] and
+// [Conn.HandshakeContext]; on any of them nothing is left open.
+func (d *Dialer) DialContext(ctx context.Context, network, address string) (*Conn, error) {
+	config, err := d.Config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if config.PeerName == "" {
+		config.PeerName = address
+	}
+	netDialer := d.NetDialer
+	if netDialer == nil {
+		netDialer = new(net.Dialer)
+	}
+	transport, err := netDialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	conn := Client(transport, config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// A Listener accepts connections as the responder.
+type Listener struct {
+	net.Listener
+	config *Config
+}
+
+// Listen listens on a local address, as net.Listen does, for peers to accept.
+func Listen(network, address string, config *Config) (*Listener, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	inner, err := net.Listen(network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &Listener{Listener: inner, config: config}, nil
+}
+
+// NewListener returns a listener that accepts connections from inner. An unusable
+// config shows when the connections are used.
+func NewListener(inner net.Listener, config *Config) *Listener {
+	return &Listener{Listener: inner, config: config}
+}
+
+// Accept waits for the next connection, a [*Conn], and returns it at once: a peer that
+// stalls cannot keep others waiting. The handshake takes place in the connection's first Read,
+// Write or HandshakeContext.
+func (l *Listener) Accept() (net.Conn, error) {
+	transport, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return Server(transport, l.config), nil
+}

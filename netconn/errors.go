@@ -1,0 +1,82 @@
+package netconn
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/mendlink/mendlink/channel"
+	"github.com/mendlink/mendlink/channel/record"
+)
+
+var (
+	// ErrWriteClosed means that CloseWrite was called before.
+	ErrWriteClosed = errors.New("netconn: writing after CloseWrite")
+	// ErrIdleRecords means that a peer sends records without end that hold nothing.
+	ErrIdleRecords = errors.New("netconn: too many records without content")
+)
+
+// An AlertError says that the peer ended the connection, and why. Alerts that come
+// before the peer is authenticated may be from anybody who can write
+// to the transport, even from a peer that speaks TLS: its alerts look the same.
+type AlertError struct {
+	Alert         channel.Alert
+	Authenticated bool
+}
+
+func (e *AlertError) Error() string {
+	if e.Authenticated {
+		return fmt.Sprintf("netconn: the peer ended the connection: %v", e.Alert)
+	}
+	return fmt.Sprintf("netconn: the peer ended the handshake: %v (not authenticated)", e.Alert)
+}
+
+// A HandshakeTimeoutError says that the handshake was not complete in time. It is a
+// net.Error that timed out, and wraps os.ErrDeadlineExceeded.
+type HandshakeTimeoutError struct {
+	After time.Duration // Config.HandshakeTimeout
+}
+
+func (e *HandshakeTimeoutError) Error() string {
+	return fmt.Sprintf("netconn: handshake not complete after %v", e.After)
+}
+
+// Unwrap returns os.ErrDeadlineExceeded.
+func (e *HandshakeTimeoutError) Unwrap() error { return os.ErrDeadlineExceeded }
+
+// Timeout returns true.
+func (e *HandshakeTimeoutError) Timeout() bool { return true }
+
+// Temporary returns false: the connection is of no more use.
+func (e *HandshakeTimeoutError) Temporary() bool { return false }
+
+// opError names the operation and the connection that an error happened to, as net's own
+// connections do. io.EOF stays as it is.
+func (c *Conn) opError(op string, err error) error {
+	var already *net.OpError
+	if err == nil || err == io.EOF || errors.As(err, &already) {
+		return err
+	}
+	return &net.OpError{Op: op, Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+}
+
+func isTimeout(err error) bool {
+	var t net.Error
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// alertFor returns what to tell the peer about an error that came out of what it sent.
+func alertFor(err error) channel.Alert {
+	switch {
+	case errors.Is(err, record.ErrAuthentication):
+		return channel.AlertBadRecordMAC
+	case errors.Is(err, record.ErrOverflow):
+		return channel.AlertRecordOverflow
+	case errors.Is(err, record.ErrUnexpected), errors.Is(err, ErrIdleRecords):
+		return channel.AlertUnexpectedMessage
+	}
+	return channel.AlertOf(err)
+}

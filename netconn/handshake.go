@@ -1,0 +1,178 @@
+package netconn
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/mendlink/mendlink/channel"
+)
+
+// Handshake performs the handshake if that has not been done yet. Read and Write do it by themselves.
+func (c *Conn) Handshake() error {
+	if c.complete.Load() {
+		return nil
+	}
+	return c.handshake(context.Background())
+}
+
+// HandshakeContext performs the handshake if that has not been done yet. When ctx
+// ends, or Config.HandshakeTimeout has passed, before it is complete, the transport is closed.
+//
+// Its errors are final and end the connection, except for those of the
+// application's own deadlines: after these it can be called again and goes on. It fails with a
+// [*channel.Error] if the peer is refused or breaks the protocol, with an [*AlertError] if
+// the peer refuses, with a [*record.ForeignProtocolError] if it speaks another protocol, with
+// a [*HandshakeTimeoutError] or ctx's error, or with an error of the transport.
+func (c *Conn) HandshakeContext(ctx context.Context) error {
+	if c.complete.Load() {
+		return nil
+	}
+	return c.handshake(ctx)
+}
+
+func (c *Conn) handshake(ctx context.Context) (err error) {
+	c.handshakeMu.Lock()
+	defer c.handshakeMu.Unlock()
+	switch {
+	case c.complete.Load():
+		return nil
+	case c.handshakeErr != nil:
+		return c.handshakeErr
+	case c.closed():
+		return c.opError("handshake", net.ErrClosed)
+	case c.configErr != nil:
+		return c.configErr
+	}
+	ctx, cancel := c.boundHandshake(ctx)
+	defer cancel()
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		c.transport.Close()
+		close(interrupted)
+	})
+	err = c.runHandshake(ctx)
+	if !stop() {
+		<-interrupted
+		err = context.Cause(ctx)
+	} else if err != nil && isTimeout(err) {
+		return c.opError("handshake", err) // the application's deadline: not final
+	}
+	if err != nil {
+		c.handshakeErr = c.opError("handshake", c.orClosed(err))
+		return c.handshakeErr
+	}
+	c.complete.Store(true)
+	c.updates.start()
+	return nil
+}
+
+// boundHandshake adds the configured timeout, counted from the first step.
+func (c *Conn) boundHandshake(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	unlink := context.AfterFunc(c.ctx, func() { cancel(net.ErrClosed) })
+	done := func() {
+		unlink()
+		cancel(nil)
+	}
+	timeout := c.config.HandshakeTimeout
+	if timeout < 0 {
+		return ctx, done
+	}
+	if c.handshakeEnd.IsZero() {
+		c.handshakeEnd = time.Now().Add(timeout)
+	}
+	timed, release := context.WithDeadlineCause(ctx, c.handshakeEnd, &HandshakeTimeoutError{After: timeout})
+	return timed, func() {
+		release()
+		done()
+	}
+}
+
+// runHandshake drives the session until application data may flow.
+func (c *Conn) runHandshake(ctx context.Context) error {
+	r := &c.receiver
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ctx = ctx
+	defer func() { r.ctx = c.ctx }()
+	if c.session == nil {
+		if err := c.begin(ctx); err != nil {
+			return err
+		}
+	}
+	for {
+		if err := c.sender.flushNow(); err != nil {
+			if isTimeout(err) {
+				return err
+			}
+			return r.reasonFor(err)
+		}
+		if r.established {
+			r.rest()
+			return nil
+		}
+		if _, err := r.step(nil); err != nil {
+			c.sender.flushNow() // the alert
+			return err
+		}
+	}
+}
+
+// begin makes the session: the initiator resumes the one that it has, if any.
+func (c *Conn) begin(ctx context.Context) error {
+	cfg := c.config.channelConfig()
+	var session *channel.Session
+	var err error
+	switch {
+	case !c.initiator:
+		session, err = channel.NewResponder(cfg)
+	case cfg.Store != nil && cfg.PeerName != "":
+		session, err = resume(ctx, cfg)
+	default:
+		session, err = channel.NewInitiator(cfg)
+	}
+	if err != nil {
+		return err
+	}
+	c.sessionMu.Lock()
+	c.session = session
+	c.sessionMu.Unlock()
+	return c.advance(func(s *channel.Session) ([]channel.Event, error) { return s.Start(ctx) })
+}
+
+// resume returns the newest session with the peer that can still be resumed,
+// or a new one.
+func resume(ctx context.Context, cfg *channel.Config) (*channel.Session, error) {
+	ids, err := cfg.Store.FindByPeer(ctx, cfg.PeerName)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		session, err := channel.Resume(ctx, cfg, id)
+		switch {
+		case err == nil:
+			return session, nil
+		case errors.Is(err, channel.ErrNoSession), errors.Is(err, channel.ErrSessionExpired), errors.Is(err, channel.ErrConflict):
+			continue
+		}
+		return nil, err
+	}
+	return channel.NewInitiator(cfg)
+}
+
+// reasonFor looks for the alert of a peer that has closed the connection, as it says
+// more than the error that this led to. r.mu is locked.
+func (r *receiver) reasonFor(err error) error {
+	var alert *AlertError
+	for r.err == nil && !r.established {
+		if _, err := r.step(nil); err != nil {
+			break
+		}
+	}
+	if errors.As(r.err, &alert) {
+		return alert
+	}
+	return err
+}

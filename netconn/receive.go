@@ -1,0 +1,284 @@
+package netconn
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/mendlink/mendlink/channel"
+	"github.com/mendlink/mendlink/channel/record"
+)
+
+// receiver is the half of a Conn that reads: it cuts the transport's octets into
+// records, opens them, and hands messages to the session and data to the
+// application. It never writes to the transport and so never waits for the peer to read.
+type receiver struct {
+	conn *Conn
+
+	// readers counts the calls of Read that hold or wait for mu. The pump gives way to them.
+	readers atomic.Int32
+	// pumping says that the pump is at work, or about to be.
+	pumping atomic.Bool
+	// deadlines counts how often the read deadline was set.
+	deadlines atomic.Uint32
+
+	mu          sync.Mutex      // guards what follows
+	ctx         context.Context // for what the session does when a message comes
+	source      source
+	protection  *record.Protection // nil: records are in the clear
+	messages    *channel.Assembler
+	unread      []byte // rest of the last record's content; lies in the source's buffer
+	ahead       []byte // content that the pump took in before anybody asked; older than unread
+	idle        int    // records in a row that brought nothing
+	established bool   // application data may come
+	begun       bool   // the peer has been seen to speak our protocol
+	ended       bool   // close_notify came
+	err         error  // final
+}
+
+func (r *receiver) init(c *Conn) {
+	r.conn, r.ctx = c, c.ctx
+	r.source.init(c.transport)
+	if c.config != nil {
+		r.messages = channel.NewAssembler(c.config.MaxMessageSize)
+	}
+}
+
+// read is the body of [Conn.Read], for a p that is not empty.
+func (r *receiver) read(p []byte) (int, error) {
+	r.readers.Add(1)
+	r.mu.Lock()
+	n, err := r.readLocked(p)
+	r.rest()
+	r.mu.Unlock()
+	r.readers.Add(-1)
+	return n, err
+}
+
+func (r *receiver) readLocked(p []byte) (n int, err error) {
+	if len(r.ahead) > 0 {
+		n = copy(p, r.ahead)
+		if r.ahead = r.ahead[n:]; len(r.ahead) == 0 {
+			r.ahead = nil
+		}
+		return n, nil
+	}
+	for {
+		k := copy(p[n:], r.unread)
+		r.unread = r.unread[k:]
+		n += k
+		switch {
+		case n == len(p) || n > 0 && !r.recordBuffered():
+			return n, nil
+		case r.ended:
+			err = io.EOF
+		case r.err != nil:
+			err = r.err
+		default:
+			k, err = r.step(p[n:])
+			n += k
+		}
+		if n > 0 {
+			if err == nil {
+				continue
+			}
+			return n, nil // what went wrong, if it is final, comes again
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+// step takes in one record. Application data goes to the beginning of p if all of
+// it fits, else to r.unread, which must be empty. Errors other than timeouts are final and
+// are remembered in r.err.
+func (r *receiver) step(p []byte) (n int, err error) {
+	rec, err := r.nextRecord()
+	if err != nil {
+		return 0, err
+	}
+	t, content, err := r.open(p, rec)
+	if err != nil {
+		return 0, r.refuse(err)
+	}
+	if n, err = r.handle(t, content); err != nil {
+		return 0, r.refuse(err)
+	}
+	if n > 0 && (len(p) == 0 || &content[0] != &p[0]) {
+		r.unread, n = content, 0
+	}
+	return n, nil
+}
+
+// refuse ends the connection because of what the peer sent.
+func (r *receiver) refuse(err error) error {
+	r.err = err
+	r.conn.abort(err)
+	return err
+}
+
+// lost takes note of an error of the transport.
+func (r *receiver) lost(err error) error {
+	switch aborted := r.conn.aborted.Load(); {
+	case isTimeout(err):
+		return err
+	case aborted != nil:
+		err = *aborted
+	case err == io.EOF && !r.ended:
+		err = io.ErrUnexpectedEOF
+	}
+	r.err = err
+	r.conn.updates.fail(fmt.Errorf("netconn: nothing more to read: %w", err))
+	return err
+}
+
+// nextRecord returns the next whole record, which stays valid until the next call. It
+// reads no more than once if it can help it, but as much as there is.
+func (r *receiver) nextRecord() ([]byte, error) {
+	for {
+		have, size := r.source.buffered(), record.MaxRecord
+		if len(have) >= record.HeaderSize {
+			if !r.begun {
+				if err := record.CheckProtocol(have); err != nil {
+					return nil, r.refuse(err)
+				}
+			}
+			h, err := record.ParseHeader(have)
+			if err != nil {
+				return nil, r.refuse(err)
+			}
+			if size = record.HeaderSize + h.Length; len(have) >= size {
+				r.begun = true
+				return r.source.take(size), nil
+			}
+		}
+		if err := r.source.fill(size); err != nil {
+			return nil, r.lost(err)
+		}
+	}
+}
+
+// recordBuffered reports that step would not have to wait.
+func (r *receiver) recordBuffered() bool {
+	have := r.source.buffered()
+	if len(have) < record.HeaderSize {
+		return false
+	}
+	h, err := record.ParseHeader(have)
+	return err != nil || len(have) >= record.HeaderSize+h.Length
+}
+
+// open removes a record's protection, straight into p if there is room.
+func (r *receiver) open(p, rec []byte) (record.ContentType, []byte, error) {
+	if r.protection == nil || r.isAlertInTheClear(rec) {
+		t := record.ContentType(rec[0])
+		if t == record.ContentApplicationData {
+			return 0, nil, fmt.Errorf("%w: protected record before keys were installed", record.ErrUnexpected)
+		}
+		return t, rec[record.HeaderSize:], nil
+	}
+	dst := rec[record.HeaderSize:record.HeaderSize]
+	if inner := len(rec) - record.HeaderSize - record.TagSize; inner <= len(p) {
+		dst = p[:0:len(p)]
+	}
+	return r.protection.Open(dst, rec)
+}
+
+// isAlertInTheClear reports that a peer gives up a handshake in which it
+// has no keys yet, while this end has them already. Such an alert only
+// ends the handshake, which whoever can write to the transport could do anyway.
+func (r *receiver) isAlertInTheClear(rec []byte) bool {
+	return record.ContentType(rec[0]) == record.ContentAlert && !r.established
+}
+
+// handle acts on a record's content. It returns how much of that is for the application.
+func (r *receiver) handle(t record.ContentType, content []byte) (int, error) {
+	protected := r.protection != nil
+	if len(content) > 0 {
+		r.idle = 0
+	} else if r.idle++; r.idle > maxIdleRecords {
+		return 0, ErrIdleRecords
+	}
+	switch {
+	case t == record.ContentApplicationData && r.established && r.messages.Empty():
+		if r.ended && len(content) > 0 {
+			return 0, fmt.Errorf("%w: application data after close_notify", record.ErrUnexpected)
+		}
+		r.conn.updates.count(len(content), r.protection)
+		return len(content), nil
+	case t == record.ContentHandshake && len(content) > 0:
+		return 0, r.handleMessages(content, protected)
+	case t == record.ContentAlert && len(content) == alertSize && r.messages.Empty():
+		return 0, r.handleAlert(channel.Alert(content[1]), protected)
+	}
+	return 0, fmt.Errorf("%w: %v record of %d octets", record.ErrUnexpected, t, len(content))
+}
+
+// handleMessages feeds two-party messages to the session and carries out what it asks for.
+func (r *receiver) handleMessages(content []byte, protected bool) error {
+	r.messages.Feed(content)
+	for {
+		m, ok, err := r.messages.Next()
+		if err != nil || !ok {
+			return err
+		}
+		m.Protected = protected
+		before := r.protection
+		if err := r.conn.advance(func(s *channel.Session) ([]channel.Event, error) {
+			return s.Receive(r.ctx, m)
+		}); err != nil {
+			return err
+		}
+		if r.protection != before && !r.messages.Empty() {
+			return fmt.Errorf("%w: %v is not the last message of its record, as it changes the keys", record.ErrUnexpected, m.Type)
+		}
+	}
+}
+
+const alertSize = 2 // level and description; the level means nothing (RFC 8446, Section 6)
+
+func (r *receiver) handleAlert(a channel.Alert, protected bool) error {
+	if a == channel.AlertCloseNotify && protected && r.established {
+		if r.ended {
+			return fmt.Errorf("%w: close_notify comes twice", record.ErrUnexpected)
+		}
+		r.ended = true
+		return nil
+	}
+	return &AlertError{Alert: a, Authenticated: protected}
+}
+
+// install takes over the keys under which everything that follows was sealed.
+func (r *receiver) install(p *record.Protection) {
+	r.erase()
+	r.protection = p
+}
+
+// close forgets everything; r.mu is locked.
+func (r *receiver) close() {
+	if r.err == nil {
+		r.err = net.ErrClosed
+	}
+	r.erase()
+	clear(r.ahead)
+	r.ahead, r.unread = nil, nil
+	r.source.discard()
+}
+
+func (r *receiver) erase() {
+	if r.protection != nil {
+		r.protection.Erase()
+	}
+}
+
+// rest gives the buffer back once nothing in it is needed any more.
+func (r *receiver) rest() {
+	if len(r.unread) == 0 {
+		r.unread = nil
+		r.source.release()
+	}
+}

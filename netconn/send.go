@@ -1,0 +1,310 @@
+package netconn
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mendlink/mendlink/channel"
+	"github.com/mendlink/mendlink/channel/record"
+)
+
+// sender is the half of a Conn that writes to the transport. What the session wants
+// sent waits in a queue, in order, until somebody who holds mu takes it out: a
+// Write between two batches of records, or else a goroutine that lives no longer than that.
+type sender struct {
+	conn  *Conn
+	queue outQueue
+
+	// deadline is the application's write deadline; nil: none.
+	deadline atomic.Pointer[time.Time]
+	// stalled says that something is left behind in out.
+	stalled atomic.Bool
+
+	mu         sync.Mutex         // guards what follows; never taken while session or queue are locked
+	protection *record.Protection // nil: records are in the clear
+	buf        *buffer            // of out, nil if that has none
+	out        []byte             // sealed records that the transport has not taken yet
+	sent       int                // how much of out it has taken
+	ended      bool               // close_notify is on its way: no more application data
+	err        error              // final
+}
+
+// An outItem is one thing to do for the sender: to send a message, to use other
+// keys, or to end.
+type outItem struct {
+	message    channel.Message
+	protection *record.Protection
+	end        *outEnd
+}
+
+// An outEnd ends what this end has to say, with close_notify or with another alert.
+type outEnd struct {
+	alert  channel.Alert
+	silent bool  // the peer need not be told
+	err    error // what went wrong, nil for close_notify; nothing is sent after it
+}
+
+type outQueue struct {
+	mu    sync.Mutex
+	items []outItem
+	busy  bool         // a goroutine is about to empty the queue
+	n     atomic.Int32 // len(items), to look at without the lock
+}
+
+func (q *outQueue) push(i outItem) {
+	q.mu.Lock()
+	q.items = append(q.items, i)
+	q.n.Store(int32(len(q.items)))
+	q.mu.Unlock()
+}
+
+func (q *outQueue) pop() (i outItem, ok bool) {
+	if q.n.Load() == 0 {
+		return outItem{}, false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.items) == 0 {
+		return outItem{}, false
+	}
+	i = q.items[0]
+	if q.items = q.items[1:]; len(q.items) == 0 {
+		q.items = nil
+	}
+	q.n.Store(int32(len(q.items)))
+	return i, true
+}
+
+// wake sees to it that what is in the queue is sent, without waiting for it.
+func (s *sender) wake() {
+	q := &s.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.busy {
+		return
+	}
+	q.busy = s.conn.spawn(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		q.mu.Lock()
+		q.busy = false // what is pushed from now on needs another goroutine
+		q.mu.Unlock()
+		s.flush()
+	})
+}
+
+// flushNow waits for its turn and flushes.
+func (s *sender) flushNow() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flush()
+}
+
+// write sends application data and returns how much of it is on its way.
+func (s *sender) write(p []byte) (int, error) {
+	if err := s.ready(); err != nil {
+		return 0, err
+	}
+	// What was left behind goes first, so that no more is ever left behind than one batch.
+	if err := s.flush(); err != nil {
+		return 0, err
+	}
+	n := 0
+	for {
+		k, err := s.sealBatch(p[n:])
+		n += k
+		if err != nil {
+			s.fail(err)
+			return n - k, err
+		}
+		s.conn.updates.count(k, s.protection)
+		// Sealed records are part of the stream, whether or not the transport
+		// takes them in time: they can be neither taken back nor sealed again.
+		if err := s.flush(); err != nil {
+			return n, err
+		}
+		if n == len(p) {
+			return n, nil
+		}
+		if err := s.ready(); err != nil {
+			return n, err
+		}
+	}
+}
+
+// ready reports why no application data may be sealed.
+func (s *sender) ready() error {
+	switch d := s.deadline.Load(); {
+	case s.err != nil:
+		return s.err
+	case s.ended:
+		return ErrWriteClosed
+	case d != nil && !time.Now().Before(*d):
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+// sealBatch seals the beginning of p, at most batchRecords records of it.
+func (s *sender) sealBatch(p []byte) (n int, err error) {
+	s.room(len(p) + record.Overhead)
+	for range batchRecords {
+		k := min(len(p)-n, record.MaxPlaintext)
+		if s.out, err = s.protection.Seal(s.out, record.ContentApplicationData, p[n:n+k]); err != nil {
+			return n, err
+		}
+		if n += k; n == len(p) {
+			break
+		}
+	}
+	return n, nil
+}
+
+// room provides a buffer if there is none.
+func (s *sender) room(size int) {
+	if s.out != nil {
+		return
+	}
+	pool := batchBuffers
+	if size <= smallBatchSize {
+		pool = smallBatchBuffers
+	}
+	s.buf = getBuffer(pool)
+	s.out = s.buf.data[:0]
+}
+
+// flush carries out what is queued and gives all sealed records to the transport. After
+// a timeout the rest is kept for the next call; every other error is final.
+func (s *sender) flush() error {
+	for {
+		for len(s.out)-s.sent < batchSize {
+			i, ok := s.queue.pop()
+			if !ok {
+				break
+			}
+			if err := s.carryOut(i); err != nil {
+				s.fail(err)
+				return err
+			}
+		}
+		if s.err != nil || len(s.out) == 0 {
+			return s.err
+		}
+		if err := s.transmit(); err != nil {
+			return err
+		}
+	}
+}
+
+// carryOut does what an item of the queue asks for.
+func (s *sender) carryOut(i outItem) error {
+	switch {
+	case s.err != nil:
+		return s.err
+	case i.protection != nil:
+		s.erase()
+		s.protection = i.protection
+		return nil
+	case i.end != nil:
+		return s.carryOutEnd(i.end)
+	}
+	if i.message.Protected != (s.protection != nil) {
+		return fmt.Errorf("netconn: %v must not be sent with protection: %t", i.message.Type, s.protection != nil)
+	}
+	encoded := i.message.AppendTo(nil)
+	s.room(len(encoded) + record.Overhead)
+	for len(encoded) > 0 {
+		k := min(len(encoded), record.MaxPlaintext)
+		if err := s.seal(record.ContentHandshake, encoded[:k]); err != nil {
+			return err
+		}
+		encoded = encoded[k:]
+	}
+	return nil
+}
+
+// carryOutEnd ends the flow of application data, and if there was an error
+// everything else too.
+func (s *sender) carryOutEnd(e *outEnd) error {
+	if !e.silent && (!s.ended || e.err != nil) {
+		const fatal = 2 // the level, which TLS 1.3 does not look at
+		s.room(record.Overhead + alertSize)
+		if err := s.seal(record.ContentAlert, []byte{fatal, byte(e.alert)}); err != nil {
+			return err
+		}
+	}
+	s.ended = true
+	if e.err != nil {
+		s.transmit()
+		return e.err
+	}
+	return nil
+}
+
+// seal appends a record to the output, under the keys of the moment.
+func (s *sender) seal(t record.ContentType, content []byte) (err error) {
+	if s.protection == nil {
+		s.out, err = record.AppendPlaintext(s.out, t, content)
+	} else {
+		s.out, err = s.protection.Seal(s.out, t, content)
+	}
+	return err
+}
+
+// transmit gives the output to the transport.
+func (s *sender) transmit() error {
+	if s.err != nil {
+		return s.err
+	}
+	for s.sent < len(s.out) {
+		n, err := s.conn.transport.Write(s.out[s.sent:])
+		s.sent += n
+		if err != nil {
+			if s.stalled.Store(true); !isTimeout(err) {
+				s.fail(err)
+			}
+			return err
+		}
+	}
+	s.stalled.Store(false)
+	s.rest()
+	return nil
+}
+
+// rest gives the buffer back.
+func (s *sender) rest() {
+	if s.buf != nil {
+		s.buf.release()
+	}
+	s.buf, s.out, s.sent = nil, nil, 0
+}
+
+// fail makes an error final.
+func (s *sender) fail(err error) {
+	if s.err == nil {
+		s.err = err
+		s.conn.updates.fail(err)
+	}
+	s.rest()
+}
+
+// close forgets everything; s.mu is locked.
+func (s *sender) close() {
+	s.fail(net.ErrClosed)
+	for i, ok := s.queue.pop(); ok; i, ok = s.queue.pop() {
+		if i.protection != nil {
+			i.protection.Erase()
+		}
+	}
+	s.erase()
+}
+
+func (s *sender) erase() {
+	if s.protection != nil {
+		s.protection.Erase()
+	}
+}
