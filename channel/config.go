@@ -62,6 +62,10 @@ type Config struct {
 	// again, by [Store.FindByPeer]. The responder's is found under the
 	// [Fingerprint] of the peer's key.
 	PeerName string
+	// KeyLogWriter is where the traffic secrets of each epoch are written, for
+	// debugging with a packet analyser. Whoever reads it reads the connection.
+	// Each write is complete lines. Default: none, which is the only safe choice.
+	KeyLogWriter io.Writer
 	// ResumeOnly makes a session that the peer cannot resume end with
 	// [ErrResumptionRefused], rather than go on to a full handshake.
 	ResumeOnly bool

@@ -43,6 +43,10 @@ func (s *Session) drawSecrets(g *mls.Group) (*trafficSecrets, error) {
 		*d.secret = secret
 	}
 	g.EraseExporterSecret()
+	if err := s.logSecrets(t); err != nil {
+		t.erase()
+		return nil, err
+	}
 	return t, nil
 }
 

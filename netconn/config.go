@@ -49,6 +49,11 @@ type Config struct {
 	// MaxMessageSize bounds one two-party message, in octets. Default: channel's.
 	MaxMessageSize int
 
+	// KeyLogWriter is where the traffic secrets of each epoch are written, for
+	// debugging with a packet analyser. Whoever reads it reads the connection. Default:
+	// none, which is the only safe choice.
+	KeyLogWriter io.Writer
+
 	// Rekey says when fresh key material is put into a living connection.
 	Rekey RekeyPolicy
 	// HandshakeTimeout bounds the handshake as a whole, from its first
@@ -114,5 +119,6 @@ func (c *Config) channelConfig() *channel.Config {
 		Now:            c.Time,
 		MaxMessageSize: c.MaxMessageSize,
 		MaxSessionAge:  c.MaxSessionAge,
+		KeyLogWriter:   c.KeyLogWriter,
 	}
 }
