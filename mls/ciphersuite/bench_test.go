@@ -4,6 +4,7 @@ import (
 	"crypto/hkdf"
 	"crypto/hpke"
 	"crypto/sha256"
+	"runtime"
 	"testing"
 
 	circl "github.com/cloudflare/circl/hpke"
@@ -181,6 +182,27 @@ func BenchmarkSignature(b *testing.B) {
 			for b.Loop() {
 				s.VerifyWithLabel(public, "l", content, signature)
 			}
+		})
+	}
+}
+
+// BenchmarkKeptKey measures how much heap a private key holds.
+func BenchmarkKeptKey(b *testing.B) {
+	for _, id := range []ID{1, 2, 7, 5, 0xF001, 0xF003, 0xF005} {
+		s, _ := Default().Lookup(id)
+		b.Run(s.String(), func(b *testing.B) {
+			rand := testRand(b)
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			keys := make([]*HPKEPrivateKey, b.N)
+			for i := range keys {
+				keys[i], _ = s.GenerateHPKEKeyPair(rand)
+			}
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			runtime.KeepAlive(keys)
+			b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(b.N), "B/key")
 		})
 	}
 }

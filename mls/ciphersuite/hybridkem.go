@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // A hybridKEM joins ML-KEM with a group: secrets hold as long as one of the
@@ -55,7 +56,7 @@ func (h *hybridKEM) newKey(seed []byte) (kemKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &hybridKey{kem: h, scalar: scalar, encoded: append(ek, scalar.public()...)}
+	k := &hybridKey{kem: h, scalar: scalar, encoded: slices.Concat(ek, scalar.public())}
 	copy(k.seed[:], seed)
 	return k, nil
 }

@@ -33,8 +33,8 @@ func (s *Suite) SignaturePublicKey(public crypto.PublicKey) ([]byte, error) {
 	return s.sig.encode(public)
 }
 
-// ValidateSignaturePublicKey checks that public is a SignaturePublicKey.
-// Errors match [ErrPublicKey].
+// ValidateSignaturePublicKey checks the length of an Ed25519 key, and that an
+// ECDSA key is an uncompressed point on its curve. Errors match [ErrPublicKey].
 func (s *Suite) ValidateSignaturePublicKey(public []byte) error { return s.sig.validate(public) }
 
 // ParseSigner reads a private signature key: the seed of an Ed25519 key, or
@@ -49,6 +49,10 @@ func (s *Suite) MarshalSigner(signer crypto.Signer) ([]byte, error) { return s.s
 // SignWithLabel signs content (RFC 9420, Section 5.1.2). The label, which may
 // hold any octets, gets its "MLS 1.0 " here. If the signer is not of the
 // suite's type, the error matches [ErrPrivateKey].
+//
+// Ed25519 takes nothing from rand. ECDSA keys of the standard library draw on
+// the system's randomness whatever rand is, unless it is nil: then signatures
+// are deterministic (RFC 6979).
 func (s *Suite) SignWithLabel(rand io.Reader, signer crypto.Signer, label string, content []byte) ([]byte, error) {
 	if signer == nil {
 		return nil, fmt.Errorf("%w: no signer", ErrPrivateKey)
