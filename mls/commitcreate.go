@@ -192,7 +192,7 @@ func (g *Group) nextGroup(t *transition) *Group {
 		},
 	}
 	if u := t.ownUpdate; u != nil {
-		next.keys.replace(privateKeys{leafPosition(g.own): newSharedKey(u.leafKey)})
+		next.keys.replace(privateKeys{leafPosition(g.own): u.leafKey.share()})
 		if u.signer.signer != nil {
 			next.signer = u.signer.signer
 		}

@@ -22,13 +22,13 @@ type cachedProposal struct {
 	proposal Proposal
 	// Of an Update of this member's own: the private key and, if it changes,
 	// the signer that take effect with it.
-	leafKey *ciphersuite.HPKEPrivateKey
+	leafKey *sharedKey
 	signer  signerChange
 }
 
 func (p *cachedProposal) erase() {
 	if p.leafKey != nil {
-		p.leafKey.Erase()
+		p.leafKey.drop()
 	}
 }
 

@@ -81,7 +81,7 @@ func (g *Group) ProposeUpdate(c LeafChanges, o ProposeOptions) ([]byte, error) {
 	if err := leaf.sign(g.suite, g.cfg.Rand, id, g.context.groupID, g.own); err != nil {
 		return nil, fmt.Errorf("mls: proposing an update: %w", err)
 	}
-	cached := &cachedProposal{proposal: &Update{LeafNode: leaf}, leafKey: key}
+	cached := &cachedProposal{proposal: &Update{LeafNode: leaf}, leafKey: newSharedKey(key)}
 	if c.Identity != nil {
 		cached.signer.signer = id.Signer
 	}

@@ -165,6 +165,6 @@ func (p *cachedProposal) decode(r *wire.Reader, s *ciphersuite.Suite) {
 			r.Fail(err)
 			return
 		}
-		p.leafKey = key
+		p.leafKey = newSharedKey(key)
 	}
 }

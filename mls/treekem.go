@@ -27,13 +27,25 @@ func newSharedKey(key *ciphersuite.HPKEPrivateKey) *sharedKey {
 	return k
 }
 
+// share returns k for one more epoch.
+func (k *sharedKey) share() *sharedKey {
+	k.epochs.Add(1)
+	return k
+}
+
+// drop gives k up for one of its epochs.
+func (k *sharedKey) drop() {
+	if k.epochs.Add(-1) == 0 {
+		k.Erase()
+	}
+}
+
 // retain returns the keys that are still in use in t, for another epoch.
 func (k privateKeys) retain(t *ratchetTree) privateKeys {
 	kept := make(privateKeys, len(k))
 	for x, key := range k {
 		if int(x) < len(t.nodes) && !t.nodes[x].blank() && bytes.Equal(t.nodes[x].encryptionKey(), key.PublicKey()) {
-			key.epochs.Add(1)
-			kept[x] = key
+			kept[x] = key.share()
 		}
 	}
 	return kept
@@ -48,8 +60,8 @@ func (k privateKeys) replace(path privateKeys) {
 }
 
 func (k privateKeys) drop(x treemath.NodeIndex) {
-	if key, ok := k[x]; ok && key.epochs.Add(-1) == 0 {
-		key.Erase()
+	if key, ok := k[x]; ok {
+		key.drop()
 	}
 	delete(k, x)
 }
