@@ -87,17 +87,13 @@ func (r *ratchet) marshalTo(w *wire.Writer) {
 // in exactly one way; any other state is an error that matches [ErrState] or
 // one of package wire. Memory is allocated only for what the input holds.
 func Unmarshal(s *ciphersuite.Suite, r *wire.Reader, limits Limits) (*Tree, error) {
-	return unmarshal(s, r, limits)
-}
-
-func unmarshal(kdf kdf, r *wire.Reader, limits Limits) (*Tree, error) {
 	readVersion(r)
 	size := treemath.Size(r.Uint32())
 	if size != treemath.SizeFor(uint32(size)) {
 		r.Fail(fmt.Errorf("%w: %d leaves are no full tree", ErrState, size))
 	}
-	t := emptyTree(kdf, size, limits)
-	t.frontier.unmarshal(kdf, r)
+	t := emptyTree(s, size, limits)
+	t.frontier.unmarshal(s, r)
 	t.unmarshalLeaves(r)
 	if r.Err() == nil && !t.isPartition() {
 		r.Fail(fmt.Errorf("%w: the nodes do not cover each leaf once", ErrState))
