@@ -60,7 +60,7 @@ func TestHPKEInteroperatesWithTheStandardLibrary(t *testing.T) {
 	forEachSuite(t, func(t *testing.T, s *Suite) {
 		kem, kdf, aead := stdSuite(t, s)
 		ikm := make([]byte, s.kem.privateKeySize())
-		for round := range 8 {
+		for round := range 3 {
 			ikm[0] = byte(round)
 			ours, err := s.DeriveHPKEKeyPair(ikm)
 			if err != nil {
