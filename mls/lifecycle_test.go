@@ -549,7 +549,7 @@ func TestErasingAUsedKeyPackageLeavesTheGroupAlone(t *testing.T) {
 	joiner.bundle.Erase()
 	joiner.bundle.Erase()
 	c.commit(0, CommitOptions{})
-	if _, err := Join(joiner.cfg, pending.Welcome(), joiner.bundle, JoinOptions{}); !errors.Is(err, ErrDecrypt) {
+	if _, err := Join(joiner.cfg, pending.Welcome(), joiner.bundle, JoinOptions{}); !errors.Is(err, ErrErased) {
 		t.Errorf("joining again with the same key package: %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/mendlink/mendlink/internal/testvectors"
@@ -25,19 +26,21 @@ func forEachVector[T any](t *testing.T, file string, supported, unsupported int,
 	var cases []T
 	testvectors.Load(t, file, &cases)
 	ran, left := 0, 0
-	for i := range cases {
-		id := suiteOf(&cases[i])
-		s, err := ciphersuite.Default().Lookup(id)
-		if err != nil {
-			if id != 4 && id != 6 {
-				t.Errorf("case %d: suite %v is not supported", i, id)
+	t.Run("vectors", func(t *testing.T) { // ends when parallel cases have
+		for i := range cases {
+			id := suiteOf(&cases[i])
+			s, err := ciphersuite.Default().Lookup(id)
+			if err != nil {
+				if id != 4 && id != 6 {
+					t.Errorf("case %d: suite %v is not supported", i, id)
+				}
+				left++
+				continue
 			}
-			left++
-			continue
+			ran++
+			t.Run(fmt.Sprintf("case %d of suite %d", i, uint16(id)), func(t *testing.T) { check(t, s, &cases[i]) })
 		}
-		ran++
-		t.Run(fmt.Sprintf("case %d of suite %d", i, uint16(id)), func(t *testing.T) { check(t, s, &cases[i]) })
-	}
+	})
 	if ran != supported || left != unsupported {
 		t.Errorf("ran %d cases and left out %d, want %d and %d", ran, left, supported, unsupported)
 	}
@@ -169,9 +172,10 @@ func TestTreeKEMVectors(t *testing.T) {
 			TreeHashAfter hexBytes   `json:"tree_hash_after"`
 		} `json:"update_paths"`
 	}
-	paths := 0
+	var paths atomic.Int32
 	forEachVector(t, "treekem", 55, 22, func(v *vector) ciphersuite.ID { return v.Suite },
 		func(t *testing.T, s *ciphersuite.Suite, v *vector) {
+			t.Parallel()
 			before := mustParseTree(t, v.Tree)
 			private := make(map[LeafIndex]privateKeys)
 			identities := make(map[LeafIndex]*Identity)
@@ -242,7 +246,7 @@ func TestTreeKEMVectors(t *testing.T) {
 				return after
 			}
 			for _, p := range v.Paths {
-				paths++
+				paths.Add(1)
 				var path updatePath
 				mustUnmarshal(t, p.Path, &path)
 				after := receive(p.Sender, &path, p.CommitSecret, func(j LeafIndex) []byte { return p.PathSecrets[j] })
@@ -266,8 +270,8 @@ func TestTreeKEMVectors(t *testing.T) {
 			}
 			wantEqual(t, "original tree", encodeTree(before), v.Tree)
 		})
-	if paths != 310 {
-		t.Errorf("%d paths, want 310", paths)
+	if n := paths.Load(); n != 310 {
+		t.Errorf("%d paths, want 310", n)
 	}
 }
 
