@@ -20,12 +20,15 @@ type JoinOptions struct {
 
 // Join enters the group that a Welcome (an MLSMessage) invites the holder of b
 // to. Whether the client is in a group with this ID already is for the caller
-// to check. The private keys of b are used up by success, and erased but for
-// that of the leaf, which the group takes over. RFC 9420, Section 12.4.3.1.
+// to check. Success uses b up: its init key is erased and the group takes the
+// key of the leaf over. RFC 9420, Section 12.4.3.1.
 func Join(cfg *Config, message []byte, b *KeyPackageBundle, o JoinOptions) (*Group, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
+	}
+	if b.encryptionKey == nil {
+		return nil, fmt.Errorf("mls: joining: the key package is used up: %w", ErrErased)
 	}
 	var m mlsMessage
 	if err := unmarshal(message, &m); err != nil {
@@ -105,7 +108,8 @@ func Join(cfg *Config, message []byte, b *KeyPackageBundle, o JoinOptions) (*Gro
 	}
 	g.setConfirmationTag(want)
 	g.keys[leafPosition(own)] = newSharedKey(b.encryptionKey)
-	b.initKey.Erase()
+	b.encryptionKey = nil
+	b.Erase()
 	return g, nil
 }
 

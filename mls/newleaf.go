@@ -84,7 +84,7 @@ type KeyPackageOptions struct {
 type KeyPackageBundle struct {
 	keyPackage    *KeyPackage
 	initKey       *ciphersuite.HPKEPrivateKey
-	encryptionKey *ciphersuite.HPKEPrivateKey
+	encryptionKey *ciphersuite.HPKEPrivateKey // nil once a group has it, or Erase was called
 	identity      Identity
 }
 
@@ -127,10 +127,14 @@ func (b *KeyPackageBundle) Message() []byte {
 	return marshal(&mlsMessage{wireFormat: WireFormatKeyPackage, keyPackage: b.keyPackage})
 }
 
-// Erase erases the private keys.
+// Erase erases the private keys. It does no harm to a group that was joined
+// with them.
 func (b *KeyPackageBundle) Erase() {
 	b.initKey.Erase()
-	b.encryptionKey.Erase()
+	if b.encryptionKey != nil {
+		b.encryptionKey.Erase()
+		b.encryptionKey = nil
+	}
 }
 
 // verify checks a key package that is about to be added to a group. The rules
