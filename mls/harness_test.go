@@ -7,7 +7,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
-	"testing"
 	"time"
 
 	"github.com/mendlink/mendlink/mls/ciphersuite"
@@ -18,6 +17,15 @@ const suite1 = ciphersuite.MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519
 
 // testTime is when all tests take place.
 var testTime = time.Date(2025, time.January, 1, 12, 0, 0, 0, time.UTC)
+
+// failer is what the harness needs of a testing.TB, and a rapid.T has too.
+type failer interface {
+	Helper()
+	Error(...any)
+	Errorf(string, ...any)
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
 
 // A client is one participant of a test: its key package while it waits to be
 // added, and its state once it is a member.
@@ -32,7 +40,7 @@ type client struct {
 // A crowd is a group with all its members and a perfect delivery service. Its
 // methods fail the test if anything goes wrong.
 type crowd struct {
-	t       testing.TB
+	t       failer
 	suite   *ciphersuite.Suite
 	rand    io.Reader
 	psks    map[string][]byte
@@ -44,7 +52,7 @@ type crowd struct {
 	invited []*client
 }
 
-func lookup(t testing.TB, id ciphersuite.ID) *ciphersuite.Suite {
+func lookup(t failer, id ciphersuite.ID) *ciphersuite.Suite {
 	t.Helper()
 	s, err := ciphersuite.Default().Lookup(id)
 	if err != nil {
@@ -55,7 +63,7 @@ func lookup(t testing.TB, id ciphersuite.ID) *ciphersuite.Suite {
 
 // newCrowd returns a group of n members. The first created it and added the
 // others with one commit.
-func newCrowd(t testing.TB, id ciphersuite.ID, n int) *crowd {
+func newCrowd(t failer, id ciphersuite.ID, n int) *crowd {
 	t.Helper()
 	c := emptyCrowd(t, id)
 	c.found(GroupOptions{})
@@ -65,7 +73,7 @@ func newCrowd(t testing.TB, id ciphersuite.ID, n int) *crowd {
 	return c
 }
 
-func emptyCrowd(t testing.TB, id ciphersuite.ID) *crowd {
+func emptyCrowd(t failer, id ciphersuite.ID) *crowd {
 	return &crowd{
 		t: t, suite: lookup(t, id), rand: rand.NewChaCha8([32]byte{1}), now: testTime,
 		psks: make(map[string][]byte), format: WireFormatPrivateMessage,
@@ -331,7 +339,7 @@ func (c *crowd) restart() {
 
 // clone returns a second copy of a member's state, as a thief gets who has the
 // signature key as well.
-func (m *client) clone(t testing.TB) *Group {
+func (m *client) clone(t failer) *Group {
 	t.Helper()
 	restored, err := RestoreGroup(m.cfg, m.g.signer, mustMarshal(t, m.g))
 	if err != nil {
@@ -343,7 +351,7 @@ func (m *client) clone(t testing.TB) *Group {
 	return restored
 }
 
-func mustMarshal(t testing.TB, g *Group) []byte {
+func mustMarshal(t failer, g *Group) []byte {
 	t.Helper()
 	state, err := g.Marshal()
 	if err != nil {
@@ -353,7 +361,7 @@ func mustMarshal(t testing.TB, g *Group) []byte {
 }
 
 // wantCheck fails the test unless err is an [*Error] for the rule check.
-func wantCheck(t testing.TB, err error, check Check) {
+func wantCheck(t failer, err error, check Check) {
 	t.Helper()
 	var e *Error
 	if !errors.As(err, &e) {

@@ -46,14 +46,14 @@ func forEachVector[T any](t *testing.T, file string, supported, unsupported int,
 	}
 }
 
-func wantEqual(t testing.TB, what string, got, want []byte) {
+func wantEqual(t failer, what string, got, want []byte) {
 	t.Helper()
 	if !bytes.Equal(got, want) {
 		t.Errorf("%s is %x, want %x", what, got, want)
 	}
 }
 
-func mustParseTree(t testing.TB, data []byte) *ratchetTree {
+func mustParseTree(t failer, data []byte) *ratchetTree {
 	t.Helper()
 	tree, err := parseTree(data)
 	if err != nil {
@@ -68,7 +68,7 @@ func encodeTree(tree *ratchetTree) []byte {
 	return w.Data()
 }
 
-func mustUnmarshal(t testing.TB, data []byte, v decoder) {
+func mustUnmarshal(t failer, data []byte, v decoder) {
 	t.Helper()
 	if err := unmarshal(data, v); err != nil {
 		t.Fatalf("decoding %T: %v", v, err)
