@@ -375,3 +375,15 @@ func wantCheck(t failer, err error, check Check) {
 		t.Errorf("rule %s has no section", e.Check)
 	}
 }
+
+// shortReader gives some reads of zeros and then fails.
+type shortReader struct{ reads int }
+
+func (r *shortReader) Read(b []byte) (int, error) {
+	if r.reads == 0 {
+		return 0, errors.New("no randomness")
+	}
+	r.reads--
+	clear(b)
+	return len(b), nil
+}
