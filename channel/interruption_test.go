@@ -10,12 +10,12 @@ import (
 // messages are on the way.
 type scenario struct {
 	name  string
-	begin func(t testing.TB, a, b *peer) (*peer, *peer)
+	begin func(t tb, a, b *peer) (*peer, *peer)
 }
 
 // resumption returns a scenario in which a broken connection is resumed.
-func resumption(way string) func(testing.TB, *peer, *peer) (*peer, *peer) {
-	return func(t testing.TB, a, b *peer) (*peer, *peer) {
+func resumption(way string) func(tb, *peer, *peer) (*peer, *peer) {
+	return func(t tb, a, b *peer) (*peer, *peer) {
 		id := a.ID()
 		cut(a, b)
 		switch way {
@@ -33,8 +33,8 @@ func resumption(way string) func(testing.TB, *peer, *peer) (*peer, *peer) {
 	}
 }
 
-func updates(who ...int) func(testing.TB, *peer, *peer) (*peer, *peer) {
-	return func(t testing.TB, a, b *peer) (*peer, *peer) {
+func updates(who ...int) func(tb, *peer, *peer) (*peer, *peer) {
+	return func(t tb, a, b *peer) (*peer, *peer) {
 		for _, i := range who {
 			[]*peer{a, b}[i].update(t, ReasonRequested)
 		}
@@ -43,8 +43,8 @@ func updates(who ...int) func(testing.TB, *peer, *peer) (*peer, *peer) {
 }
 
 // afterwards makes the scenario of one after the end of another.
-func afterwards(first, then func(testing.TB, *peer, *peer) (*peer, *peer)) func(testing.TB, *peer, *peer) (*peer, *peer) {
-	return func(t testing.TB, a, b *peer) (*peer, *peer) {
+func afterwards(first, then func(tb, *peer, *peer) (*peer, *peer)) func(tb, *peer, *peer) (*peer, *peer) {
+	return func(t tb, a, b *peer) (*peer, *peer) {
 		a, b = first(t, a, b)
 		settle(t, a, b)
 		return then(t, a, b)
@@ -60,11 +60,11 @@ var scenarios = []scenario{
 	{"initiator resumes", resumption("initiator resumes")},
 	{"responder resumes", resumption("responder resumes")},
 	{"both resume", resumption("both resume")},
-	{"initiator resumes with an update pending", func(t testing.TB, a, b *peer) (*peer, *peer) {
+	{"initiator resumes with an update pending", func(t tb, a, b *peer) (*peer, *peer) {
 		a.update(t, ReasonAge)
 		return resumption("initiator resumes")(t, a, b)
 	}},
-	{"responder resumes while each has an update pending", func(t testing.TB, a, b *peer) (*peer, *peer) {
+	{"responder resumes while each has an update pending", func(t tb, a, b *peer) (*peer, *peer) {
 		a.update(t, ReasonAge)
 		b.update(t, ReasonAge)
 		return resumption("responder resumes")(t, a, b)
@@ -73,7 +73,7 @@ var scenarios = []scenario{
 
 // deliverSome delivers up to limit messages, to a first where there is a
 // choice, or to b, and reports whether all could be delivered.
-func deliverSome(t testing.TB, a, b *peer, bFirst bool, limit int) bool {
+func deliverSome(t tb, a, b *peer, bFirst bool, limit int) bool {
 	t.Helper()
 	first, second := a, b
 	if bFirst {

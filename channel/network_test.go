@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"testing"
 	"time"
 
 	"github.com/mendlink/mendlink/mls"
@@ -19,6 +18,13 @@ import (
 const suite = ciphersuite.MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519
 
 var ctx = context.Background()
+
+// tb is what *testing.T and *rapid.T have in common.
+type tb interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
 
 // A host is a machine that takes part in sessions: what outlives connections.
 type host struct {
@@ -32,7 +38,7 @@ type host struct {
 	commits map[string][]byte
 }
 
-func newHost(t testing.TB, name string) *host {
+func newHost(t tb, name string) *host {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -117,29 +123,22 @@ type packet struct {
 	key []byte
 }
 
-func newPeer(h *host, s *Session, err error) (*peer, error) {
-	if err != nil {
-		return nil, err
-	}
-	return &peer{host: h, Session: s}, nil
-}
-
 // connect joins two ends by a connection.
 func connect(a, b *peer) { a.other, b.other = b, a }
 
 // initiate returns a connection that a begins with a full handshake.
-func initiate(t testing.TB, a, b *host) (*peer, *peer) {
+func initiate(t tb, a, b *host) (*peer, *peer) {
 	t.Helper()
-	p, err := newPeer(a, must(NewInitiator(&a.cfg)), nil)
+	s, err := NewInitiator(&a.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := listen(t, b)
+	p, q := &peer{host: a, Session: s}, listen(t, b)
 	connect(p, q)
 	return p, q
 }
 
-func listen(t testing.TB, h *host) *peer {
+func listen(t tb, h *host) *peer {
 	t.Helper()
 	s, err := NewResponder(&h.cfg)
 	if err != nil {
@@ -149,7 +148,7 @@ func listen(t testing.TB, h *host) *peer {
 }
 
 // resumer returns an end that resumes a session.
-func resumer(t testing.TB, h *host, id SessionID) *peer {
+func resumer(t tb, h *host, id SessionID) *peer {
 	t.Helper()
 	s, err := Resume(ctx, &h.cfg, id)
 	if err != nil {
@@ -165,20 +164,20 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-func (p *peer) start(t testing.TB) {
+func (p *peer) start(t tb) {
 	t.Helper()
 	events, err := p.Session.Start(ctx)
 	p.carryOut(t, events, err)
 }
 
-func (p *peer) update(t testing.TB, reason UpdateReason) {
+func (p *peer) update(t tb, reason UpdateReason) {
 	t.Helper()
 	events, err := p.Session.Update(ctx, reason)
 	p.carryOut(t, events, err)
 }
 
 // deliver hands the next packet that is on the way to p to its session.
-func (p *peer) deliver(t testing.TB) {
+func (p *peer) deliver(t tb) {
 	t.Helper()
 	next := p.in[0]
 	p.in = p.in[1:]
@@ -194,13 +193,14 @@ func (p *peer) deliver(t testing.TB) {
 }
 
 // carryOut does what a driver does.
-func (p *peer) carryOut(t testing.TB, events []Event, err error) {
+func (p *peer) carryOut(t tb, events []Event, err error) {
 	t.Helper()
 	if err != nil {
 		if len(events) != 0 {
 			t.Fatalf("%s: %d events beside the error %v", p.name, len(events), err)
 		}
-		if p.err == nil || !errors.Is(err, ErrClosed) {
+		// What was to follow something that has failed is not worth a note.
+		if !errors.Is(err, ErrClosed) && !errors.Is(err, ErrNotReady) {
 			p.err = err
 		}
 		return
@@ -232,7 +232,7 @@ func (p *peer) carryOut(t testing.TB, events []Event, err error) {
 	}
 }
 
-func verifySecret(t testing.TB, secret []byte, s *ciphersuite.Suite) []byte {
+func verifySecret(t tb, secret []byte, s *ciphersuite.Suite) []byte {
 	t.Helper()
 	if len(secret) != s.HashSize() {
 		t.Fatalf("traffic secret has %d octets, want %d", len(secret), s.HashSize())
@@ -241,7 +241,7 @@ func verifySecret(t testing.TB, secret []byte, s *ciphersuite.Suite) []byte {
 }
 
 // noteCommit checks that no host ever shows two commits for one epoch.
-func (p *peer) noteCommit(t testing.TB, m Message) {
+func (p *peer) noteCommit(t tb, m Message) {
 	t.Helper()
 	switch m.Type {
 	case MessageConnectionUpdate, MessageResumptionRequest, MessageResumptionResponse:
@@ -260,7 +260,7 @@ func (p *peer) noteCommit(t testing.TB, m Message) {
 }
 
 // settle delivers until nothing is on the way.
-func settle(t testing.TB, a, b *peer) {
+func settle(t tb, a, b *peer) {
 	t.Helper()
 	for steps := 0; len(a.in)+len(b.in) > 0; steps++ {
 		if steps > 1000 {
@@ -276,7 +276,7 @@ func settle(t testing.TB, a, b *peer) {
 }
 
 // agree checks that both ends are complete and at rest, and share everything.
-func agree(t testing.TB, a, b *peer) {
+func agree(t tb, a, b *peer) {
 	t.Helper()
 	for _, p := range []*peer{a, b} {
 		if p.err != nil {
@@ -309,7 +309,7 @@ func agree(t testing.TB, a, b *peer) {
 }
 
 // canUpdate checks that updates work from both ends.
-func canUpdate(t testing.TB, a, b *peer) {
+func canUpdate(t tb, a, b *peer) {
 	t.Helper()
 	for _, p := range []*peer{a, b, a} {
 		before := p.Epoch()
@@ -323,7 +323,7 @@ func canUpdate(t testing.TB, a, b *peer) {
 }
 
 // established returns two ends after a full handshake.
-func established(t testing.TB) (a, b *peer) {
+func established(t tb) (a, b *peer) {
 	t.Helper()
 	a, b = initiate(t, newHost(t, "alice"), newHost(t, "bob"))
 	a.start(t)
@@ -340,9 +340,13 @@ func cut(a, b *peer) {
 }
 
 // recoverFrom resumes a session in the given way and checks that all is well.
-func recoverFrom(t testing.TB, way string, ha, hb *host) (a, b *peer) {
+func recoverFrom(t tb, way string, ha, hb *host) (a, b *peer) {
 	t.Helper()
-	id := ha.sessions()[0]
+	return recoverSession(t, way, ha.sessions()[0], ha, hb)
+}
+
+func recoverSession(t tb, way string, id SessionID, ha, hb *host) (a, b *peer) {
+	t.Helper()
 	switch way {
 	case "initiator resumes":
 		a, b = resumer(t, ha, id), listen(t, hb)

@@ -150,11 +150,6 @@ func (s *Session) save(ctx context.Context) error {
 	switch {
 	case errors.Is(err, ErrConflict):
 		return because(AlertUserCanceled, ErrSuperseded)
-	case errors.Is(err, ErrNoSession):
-		// The store has made room for others. The connection can go on:
-		// nobody else can use the session either.
-		s.kept = false
-		return nil
 	case err != nil:
 		return because(AlertInternalError, fmt.Errorf("channel: saving session %v: %w", s.id, err))
 	}
@@ -170,7 +165,7 @@ func (s *Session) discard(ctx context.Context, e *entry) error {
 	}
 	e.kept = false
 	_, err := s.cfg.Store.Save(ctx, StoredSession{ID: e.id, Peer: e.peer, Version: e.version})
-	if errors.Is(err, ErrConflict) || errors.Is(err, ErrNoSession) {
+	if errors.Is(err, ErrConflict) {
 		return nil
 	}
 	if err == nil {

@@ -39,7 +39,7 @@ type Store interface {
 	// Save replaces the session of the same ID whose version is s.Version, or
 	// adds a new one if s.Version is zero, and returns its new version. An
 	// error that matches [ErrConflict] means that the stored version is
-	// another one; one that matches [ErrNoSession] that there is none to replace. Save must not keep s.Data.
+	// another one, or that the session is gone. Save must not keep s.Data.
 	Save(ctx context.Context, s StoredSession) (version uint64, err error)
 	// Delete removes a session. It is no error if there is none.
 	Delete(ctx context.Context, id SessionID) error
@@ -50,15 +50,25 @@ type Store interface {
 // DefaultMemorySessions is the capacity of a [MemoryStore] that was made without one.
 const DefaultMemorySessions = 4096
 
-// A MemoryStore is a [Store] in memory. If it is full, a new session replaces the
-// one that was saved the longest time ago; a connection that is using that one
-// goes on but cannot be resumed. What it drops it erases. It is safe for concurrent use.
+// evictedFactor says of how many evicted sessions, in multiples of its
+// capacity, a [MemoryStore] remembers the versions.
+const evictedFactor = 8
+
+// A MemoryStore is a [Store] in memory. If it is full, the session that was
+// saved the longest time ago makes room for a new one. Should a connection be
+// using that one, it comes back with the connection's next save. What is dropped
+// is erased. It is safe for concurrent use.
 type MemoryStore struct {
 	capacity int
 
 	mu       sync.Mutex
 	sessions map[SessionID]*storedInMemory
 	clock    uint64 // counts saves: the source of versions and of their order
+	// evicted has the versions of sessions that made room, in the order of
+	// evictions. Without them, a connection that goes on could not be told from
+	// one that was superseded.
+	evicted   map[SessionID]uint64
+	evictions []SessionID
 }
 
 type storedInMemory struct {
@@ -74,7 +84,11 @@ func NewMemoryStore(capacity int) *MemoryStore {
 	if capacity <= 0 {
 		capacity = DefaultMemorySessions
 	}
-	return &MemoryStore{capacity: capacity, sessions: make(map[SessionID]*storedInMemory)}
+	return &MemoryStore{
+		capacity: capacity,
+		sessions: make(map[SessionID]*storedInMemory),
+		evicted:  make(map[SessionID]uint64),
+	}
 }
 
 // Load implements [Store].
@@ -95,12 +109,10 @@ func (m *MemoryStore) Save(_ context.Context, s StoredSession) (uint64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	old, ok := m.sessions[s.ID]
-	switch {
-	case ok && old.Version != s.Version:
+	if current := m.version(s.ID); current != s.Version {
 		return 0, ErrConflict
-	case !ok && s.Version != 0:
-		return 0, ErrNoSession
-	case !ok && len(m.sessions) >= m.capacity:
+	}
+	if !ok && len(m.sessions) >= m.capacity {
 		m.evict()
 	}
 	m.clock++
@@ -112,6 +124,7 @@ func (m *MemoryStore) Save(_ context.Context, s StoredSession) (uint64, error) {
 		clear(old.Data)
 	}
 	m.sessions[s.ID] = saved
+	delete(m.evicted, s.ID)
 	return m.clock, nil
 }
 
@@ -120,6 +133,7 @@ func (m *MemoryStore) Delete(_ context.Context, id SessionID) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.drop(id)
+	delete(m.evicted, id)
 	return nil
 }
 
@@ -148,6 +162,15 @@ func (m *MemoryStore) Len() int {
 	return len(m.sessions)
 }
 
+// version returns the version of a session that is stored or was evicted, 0 if
+// there is none.
+func (m *MemoryStore) version(id SessionID) uint64 {
+	if s, ok := m.sessions[id]; ok {
+		return s.Version
+	}
+	return m.evicted[id]
+}
+
 // evict drops the session that was saved the longest time ago.
 func (m *MemoryStore) evict() {
 	var oldest *storedInMemory
@@ -156,9 +179,13 @@ func (m *MemoryStore) evict() {
 			oldest = s
 		}
 	}
-	if oldest != nil {
-		m.drop(oldest.ID)
+	m.evicted[oldest.ID] = oldest.Version
+	m.evictions = append(m.evictions, oldest.ID)
+	if len(m.evictions) > evictedFactor*m.capacity {
+		delete(m.evicted, m.evictions[0])
+		m.evictions = m.evictions[1:]
 	}
+	m.drop(oldest.ID)
 }
 
 func (m *MemoryStore) drop(id SessionID) {
