@@ -193,6 +193,8 @@ func (c *Conn) Close() error {
 	return c.opError("close", err)
 }
 
+// closeNotify sends what was left behind and close_notify. A peer that is gone already
+// is no error, unless something is left behind that it was to have.
 func (c *Conn) closeNotify() error {
 	limit := time.Now().Add(closeTimeout)
 	if d := c.sender.deadline.Load(); d != nil && d.Before(limit) {
@@ -200,15 +202,19 @@ func (c *Conn) closeNotify() error {
 	}
 	// This also bounds whoever holds the sender's lock.
 	if err := c.transport.SetWriteDeadline(limit); err != nil {
-		return err
+		return nil
 	}
 	c.sender.mu.Lock()
 	defer c.sender.mu.Unlock()
 	if c.sender.err != nil {
 		return nil // Read or Write has said so, or will
 	}
+	leftBehind := c.sender.stalled.Load()
 	c.sender.queue.push(outItem{end: &outEnd{alert: channel.AlertCloseNotify}})
-	return c.sender.flush()
+	if err := c.sender.flush(); leftBehind || isTimeout(err) {
+		return err
+	}
+	return nil
 }
 
 // erase forgets all secrets. The transport is closed, so nobody holds the locks for long.
@@ -253,7 +259,7 @@ func (c *Conn) advance(step func(*channel.Session) ([]channel.Event, error)) err
 		}
 	}
 	switch c.session.State() {
-	case channel.StateUpdating, channel.StateAcknowledgedUpdating:
+	case channel.StateAcknowledged, channel.StateUpdating, channel.StateAcknowledgedUpdating:
 		c.updates.pending.Store(true)
 	default:
 		c.updates.pending.Store(false)

@@ -16,7 +16,7 @@ type Dialer struct {
 // Dial connects to address and performs the handshake, or resumes the session that
 // config.Store has for this peer. See [Dialer.DialContext].
 func Dial(network, address string, config *Config) (*Conn, error) {
-	return (&Dialer{Config: config}).DialContext(context.Background(), network, address)
+	return (&Dialer{Config: config}).dial(context.Background(), network, address)
 }
 
 // DialContext connects to address and performs the handshake. If the configuration
@@ -24,9 +24,17 @@ func Dial(network, address string, config *Config) (*Conn, error) {
 // it resumes that session, and goes on to a full handshake if the peer does not know it any more.
 //
 // ctx bounds connecting and the handshake, and has no effect on the connection
-// afterwards. The errors are those of [net.Dialer.DialContext] and
+// afterwards. The net.Conn is a [*Conn]. The errors are those of [net.Dialer.DialContext] and
 // [Conn.HandshakeContext]; on any of them nothing is left open.
-func (d *Dialer) DialContext(ctx context.Context, network, address string) (*Conn, error) {
+func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := d.dial(ctx, network, address)
+	if err != nil {
+		return nil, err // not a nil *Conn
+	}
+	return c, nil
+}
+
+func (d *Dialer) dial(ctx context.Context, network, address string) (*Conn, error) {
 	config, err := d.Config.withDefaults()
 	if err != nil {
 		return nil, err

@@ -1,6 +1,6 @@
 package netconn
 
-// pumpIfIdle sees to it that somebody reads while an own update is under way: if
+// pumpIfIdle sees to it that somebody reads while an update is under way: if
 // nobody is in Read, a goroutine that lives until the update is done. Application
 // data that it meets it keeps, up to a bound.
 func (r *receiver) pumpIfIdle() {
@@ -27,7 +27,7 @@ func (r *receiver) pumpRecords() (again bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer r.rest()
-	for r.conn.updates.pending.Load() && r.readers.Load() == 0 {
+	for (r.conn.updates.pending.Load() || r.recordBuffered()) && r.readers.Load() == 0 {
 		r.ahead = append(r.ahead, r.unread...)
 		r.unread = nil
 		if r.err != nil || len(r.ahead) >= maxReadAhead {

@@ -208,7 +208,7 @@ func (r *receiver) handle(t record.ContentType, content []byte) (int, error) {
 		if r.ended && len(content) > 0 {
 			return 0, fmt.Errorf("%w: application data after close_notify", record.ErrUnexpected)
 		}
-		r.conn.updates.count(len(content), r.protection)
+		r.conn.updates.count(len(content), r.protection.NeedsUpdate())
 		return len(content), nil
 	case t == record.ContentHandshake && len(content) > 0:
 		return 0, r.handleMessages(content, protected)

@@ -121,7 +121,7 @@ func (s *sender) write(p []byte) (int, error) {
 			s.fail(err)
 			return n - k, err
 		}
-		s.conn.updates.count(k, s.protection)
+		s.conn.updates.count(k, s.protection.NeedsUpdate())
 		// Sealed records are part of the stream, whether or not the transport
 		// takes them in time: they can be neither taken back nor sealed again.
 		if err := s.flush(); err != nil {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/mendlink/mendlink/channel"
-	"github.com/mendlink/mendlink/channel/record"
 )
 
 // updates sees to the own end's updates: it begins them as the policy asks, and
@@ -16,7 +15,7 @@ import (
 type updates struct {
 	conn *Conn
 
-	pending atomic.Bool  // an own update is under way
+	pending atomic.Bool  // an update, of either end, waits for the peer
 	asked   atomic.Bool  // an update was asked for because of traffic, and has not begun yet
 	bytes   atomic.Int64 // of application data since the last own update began
 
@@ -73,11 +72,12 @@ func (u *updates) stop() {
 	u.fail(net.ErrClosed)
 }
 
-// count takes note of application data, n octets under the keys of p.
-func (u *updates) count(n int, p *record.Protection) {
+// count takes note of n octets of application data; worn says that the keys that
+// protect them have been used so much that they should be replaced.
+func (u *updates) count(n int, worn bool) {
 	limit := u.conn.config.Rekey.Bytes
 	due := u.bytes.Add(int64(n)) >= limit && limit > 0
-	if (due || p.NeedsUpdate()) && !u.pending.Load() && u.asked.CompareAndSwap(false, true) {
+	if (due || worn) && !u.pending.Load() && u.asked.CompareAndSwap(false, true) {
 		if !u.spawn(channel.ReasonBytes) {
 			u.asked.Store(false)
 		}

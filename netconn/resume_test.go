@@ -1,0 +1,177 @@
+package netconn
+
+import (
+	"errors"
+	"io"
+	"net"
+	"testing"
+
+	"github.com/mendlink/mendlink/channel"
+)
+
+// echoServer accepts connections and echoes on each, until the test ends. It returns its
+// address and a channel that tells of each connection's end.
+func echoServer(t *testing.T, config *Config) (address string, ends <-chan *Conn) {
+	t.Helper()
+	l, err := Listen("tcp", "127.0.0.1:0", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan *Conn, 100)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				io.Copy(c, c)
+				c.Close()
+				ended <- c.(*Conn)
+			}()
+		}
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		<-done
+	})
+	return l.Addr().String(), ended
+}
+
+func dial(t *testing.T, address string, config *Config) *Conn {
+	t.Helper()
+	c, err := Dial("tcp", address, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func TestDialResumesWhatItCan(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	ic.Store, rc.Store = newStore(), newStore()
+	address, ends := echoServer(t, rc)
+
+	first := dial(t, address, ic)
+	roundTrip(t, first)
+	update(t, first)
+	roundTrip(t, first)
+	before := first.ConnectionState()
+	if before.Resumed {
+		t.Error("the first connection is said to be resumed")
+	}
+	first.NetConn().Close() // a cut, not a clean end
+	<-ends
+
+	second := dial(t, address, ic)
+	roundTrip(t, second)
+	after := second.ConnectionState()
+	if !after.Resumed || after.SessionID != before.SessionID || after.Epoch <= before.Epoch || after.Peer == nil {
+		t.Errorf("before the cut: %+v; after it: %+v", before, after)
+	}
+	update(t, second)
+	roundTrip(t, second)
+	if err := second.Close(); err != nil {
+		t.Error(err)
+	}
+	if end := <-ends; !end.ConnectionState().Resumed {
+		t.Error("the responder does not know that its session was resumed")
+	}
+
+	third := dial(t, address, ic) // after a clean end as well
+	roundTrip(t, third)
+	if s := third.ConnectionState(); !s.Resumed || s.SessionID != before.SessionID {
+		t.Errorf("after a clean end: %+v", s)
+	}
+}
+
+func TestDialFallsBackToAFullHandshake(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	ic.Store, rc.Store = newStore(), newStore()
+	address, ends := echoServer(t, rc)
+	first := dial(t, address, ic)
+	roundTrip(t, first)
+	id := first.ConnectionState().SessionID
+	first.Close()
+	<-ends
+	if err := rc.Store.Delete(t.Context(), id); err != nil { // the server has forgotten
+		t.Fatal(err)
+	}
+	second := dial(t, address, ic)
+	roundTrip(t, second)
+	if s := second.ConnectionState(); s.Resumed || s.SessionID == id {
+		t.Errorf("%+v, want a new session", s)
+	}
+	second.Close()
+	<-ends
+	third := dial(t, address, ic)
+	roundTrip(t, third)
+	if s := third.ConnectionState(); !s.Resumed {
+		t.Errorf("%+v, want the second one's session", s)
+	}
+}
+
+func TestASessionIsNotResumedWithoutAName(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	ic.Store, rc.Store = newStore(), newStore()
+	for range 2 {
+		a, b := tcpPair(t)
+		client, server := connect(t, a, b, ic, rc)
+		exchange(t, client, server)
+		if client.ConnectionState().Resumed {
+			t.Error("resumed")
+		}
+	}
+}
+
+func TestAResumedPeerIsValidatedAgain(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	ic.Store, rc.Store = newStore(), newStore()
+	ic.PeerName = "peer"
+	a, b := tcpPair(t)
+	client, server := connect(t, a, b, ic, rc)
+	exchange(t, client, server)
+	client.Close()
+	server.Close()
+	revoked := *rc
+	revoked.Validator = pin(t)
+	a, b = tcpPair(t)
+	client, server = Client(a, ic), Server(b, &revoked)
+	defer client.Close()
+	defer server.Close()
+	if _, err := handshakeBoth(client, server); !errors.Is(err, channel.ErrPeerRefused) {
+		t.Errorf("%v, want ErrPeerRefused", err)
+	}
+}
+
+// Cut at any point of a resumption, the next one still works.
+func TestAResumptionThatIsCutCanBeTriedAgain(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	ic.Store, rc.Store = newStore(), newStore()
+	ic.PeerName = "peer"
+	again := func() *Conn {
+		a, b := tcpPair(t)
+		client, server := connect(t, a, b, ic, rc)
+		exchange(t, client, server)
+		return client
+	}
+	id := again().ConnectionState().SessionID
+	for direction := range 2 {
+		for i := 0; i < 700; i += 61 {
+			throughMiddleman(ic, rc, direction, i, 0, true)
+			if s := again().ConnectionState(); s.SessionID != id {
+				t.Fatalf("cut at octet %d of direction %d: the session is lost: %+v", i, direction, s)
+			}
+		}
+	}
+}
+
+var _ net.Listener = (*Listener)(nil)
