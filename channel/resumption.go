@@ -72,17 +72,44 @@ func (s *Session) receiveResumptionRequest(ctx context.Context, body []byte) ([]
 		return nil, err
 	}
 	if s.role == RoleInitiator && s.pending != nil && header.Epoch == s.group.Epoch() {
-		// The requests of both ends cross, on this connection or on two. The
-		// initial initiator's stands everywhere, or each end might apply
-		// the other's; so this one is repeated here, and the peer yields.
-		s.ignored = true
-		return s.request(), nil
+		return s.insist(ctx, body)
 	}
 	events, err := s.answer(ctx, header.Epoch, body)
 	if errors.Is(err, errOutdated) {
 		return s.refuse(RefusedOutdated), nil
 	}
 	return events, err
+}
+
+// insist deals with a request that conflicts with the pending commit of the
+// initial initiator. That commit may be under way on another connection, where
+// the peer yields to it; to yield here as well could leave the ends in different
+// epochs. So it is repeated on this connection, and the peer yields here too.
+//
+// The save takes the session over from older connections, on which the commit
+// might still be dropped. For that the request has to be the peer's: it is
+// verified, on a copy, as the group must be able to receive it again.
+func (s *Session) insist(ctx context.Context, body []byte) ([]Event, error) {
+	state, err := s.group.Marshal()
+	if err != nil {
+		return nil, because(AlertInternalError, err)
+	}
+	defer clear(state)
+	copied, err := mls.RestoreGroup(s.mls, s.cfg.Identity.Signer, state)
+	if err != nil {
+		return nil, because(AlertInternalError, err)
+	}
+	defer copied.Erase()
+	next, err := applyResumption(copied, body)
+	if err != nil {
+		return nil, err
+	}
+	next.Erase()
+	if err := s.save(ctx); err != nil {
+		return nil, err
+	}
+	s.ignored = true
+	return s.request(), nil
 }
 
 // refuse tells the peer that its session is not resumed. What is left is a full

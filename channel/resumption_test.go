@@ -1,0 +1,389 @@
+package channel
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/mendlink/mendlink/mls"
+	"github.com/mendlink/mendlink/mls/ciphersuite"
+)
+
+func TestReplayedClientHelloNeverCompletes(t *testing.T) {
+	ha, hb := newHost(t, "alice"), newHost(t, "bob")
+	a, b := initiate(t, ha, hb)
+	a.start(t)
+	hello := b.in[0]
+	settle(t, a, b)
+	agree(t, a, b)
+
+	replay := listen(t, hb)
+	replay.in = []packet{hello}
+	replay.deliver(t)
+	if replay.State() != StateAwaitingHandshakeDone || replay.complete != 0 || hb.store.Len() != 1 {
+		t.Errorf("after a replay: %v, complete: %d, %d sessions stored", replay.State(), replay.complete, hb.store.Len())
+	}
+	// Nor does the initiator take a second answer.
+	if _, err := a.Receive(ctx, Message{Type: MessageServerHello}); !errors.Is(err, ErrUnexpectedMessage) {
+		t.Errorf("second ServerHello: %v", err)
+	}
+}
+
+func TestForgedRequestLeavesStoredSessionUsable(t *testing.T) {
+	a, b := established(t)
+	id := a.ID()
+	cut(a, b)
+	a = resumer(t, a.host, id)
+	a.start(t)
+	genuine := a.pending.commit
+	header := must(mls.ParseHeader(genuine))
+	before := must(b.stored())
+
+	cutShort := genuine[:len(genuine)-1]
+	damaged := bytes.Clone(genuine)
+	damaged[len(damaged)-1] ^= 1
+	nextEpoch := bytes.Clone(genuine)
+	nextEpoch[4+1+32+7]++
+	for _, test := range []struct {
+		name    string
+		body    []byte
+		refused bool
+	}{
+		{"nothing", nil, false},
+		{"garbage", []byte("garbage in, garbage out"), false},
+		{"a request cut short", cutShort, false},
+		{"a damaged request", damaged, false},
+		{"a request for another epoch", nextEpoch, true},
+		{"a request for no session", append(append([]byte{0, 1, 0, 2, 32}, make([]byte, 32+8)...), 3), true},
+		{"a request for a short ID", append(append([]byte{0, 1, 0, 2, 2}, make([]byte, 2+8)...), 3), true},
+	} {
+		p := listen(t, b.host)
+		events, err := p.Receive(ctx, Message{Type: MessageResumptionRequest, Body: test.body})
+		if refused := err == nil && events[0].(Send).Message.Type == MessageResumptionRefused; refused != test.refused {
+			t.Errorf("%s: refused: %t (%v), want %t", test.name, refused, err, test.refused)
+		}
+		if refused := err == nil; refused {
+			if p.State() != StateAwaitingClientHello || p.ID() != (SessionID{}) || p.Resumed() {
+				t.Errorf("%s leaves a session in %v, ID %v", test.name, p.State(), p.ID())
+			}
+		} else if AlertOf(err) == AlertInternalError {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		p.Close()
+		if !bytes.Equal(before, must(b.stored())) {
+			t.Errorf("%s changes the stored session", test.name)
+		}
+	}
+	if !bytes.Equal(header.GroupID, id[:]) {
+		t.Error("a request does not bear the session's ID")
+	}
+	b = listen(t, b.host)
+	connect(a, b)
+	b.in = []packet{{Message: Message{Type: MessageResumptionRequest, Body: genuine}}}
+	settle(t, a, b)
+	agree(t, a, b)
+}
+
+// What is in a request's clear part can be copied. It must not take a session
+// over from a live connection on which an update is under way.
+func TestForgedRequestDoesNotSupersedeLiveConnection(t *testing.T) {
+	a, b := established(t)
+	a.update(t, ReasonAge)
+	forged := append([]byte{0, 1, 0, 2, 32}, a.id[:]...)
+	forged = append(forged, epochBody(1)...)
+	forged = append(forged, 3, 5, 4, 0xF0, 0x20, 1, 2, 1, 0, 1, 0)
+	p := listen(t, a.host)
+	if _, err := p.Receive(ctx, Message{Type: MessageResumptionRequest, Body: forged}); err == nil {
+		t.Error("a forged request is answered")
+	}
+	settle(t, a, b)
+	agree(t, a, b)
+}
+
+// A request that was recorded does not make its receiver give up anything, even
+// if it is the very one that was applied last.
+func TestReplayedRequestIsAnsweredWithTheSameResponse(t *testing.T) {
+	a, b := established(t)
+	id := a.ID()
+	cut(a, b)
+	a, b = resumer(t, a.host, id), listen(t, b.host)
+	connect(a, b)
+	a.start(t)
+	request := b.in[0]
+	b.deliver(t)
+	response := a.in[0]
+	before := must(b.stored())
+
+	replay := listen(t, b.host)
+	events := must(replay.Receive(ctx, request.Message))
+	if got := events[0].(Send).Message; got.Type != MessageResumptionResponse || !bytes.Equal(got.Body, response.Body) {
+		t.Error("a replayed request gets another response")
+	}
+	if !bytes.Equal(before, must(b.stored())) {
+		t.Error("a replayed request changes the stored session")
+	}
+	settle(t, a, b)
+	agree(t, a, b)
+
+	// After the resumption it is but an old request.
+	replay = listen(t, b.host)
+	events = must(replay.Receive(ctx, request.Message))
+	if got := events[0].(Send).Message; got.Type != MessageResumptionRefused || !bytes.Equal(got.Body, []byte{byte(RefusedOutdated)}) {
+		t.Errorf("an old request gets a %v", got.Type)
+	}
+	canUpdate(t, a, b)
+}
+
+func TestNewerConnectionSupersedesOlder(t *testing.T) {
+	for _, way := range ways {
+		a, b := established(t)
+		a2, b2 := recoverFrom(t, way, a.host, b.host)
+		for _, p := range []*peer{a, b} {
+			before := must(p.stored())
+			_, err := p.Session.Update(ctx, ReasonAge)
+			if !errors.Is(err, ErrSuperseded) || AlertOf(err) != AlertUserCanceled || p.State() != StateClosed {
+				t.Errorf("%s: %s: an update of the older connection: %v", way, p.name, err)
+			}
+			if !bytes.Equal(before, must(p.stored())) {
+				t.Errorf("%s: %s: the older connection has touched the stored session", way, p.name)
+			}
+		}
+		canUpdate(t, a2, b2)
+	}
+}
+
+// The older connection must not delete the session either, whatever comes in on it.
+func TestSupersededConnectionDoesNotDeleteSession(t *testing.T) {
+	for _, end := range []string{"abort", "garbage"} {
+		a, b := established(t)
+		a2, b2 := recoverFrom(t, "initiator resumes", a.host, b.host)
+		if end == "abort" {
+			if err := a.Abort(ctx); err != nil {
+				t.Error(err)
+			}
+		} else if _, err := a.Receive(ctx, Message{Type: MessageConnectionUpdate, Body: []byte("garbage"), Protected: true}); err == nil {
+			t.Error("garbage is accepted")
+		}
+		if a.store.Len() != 1 {
+			t.Errorf("%s on the older connection deletes the session", end)
+		}
+		canUpdate(t, a2, b2)
+	}
+}
+
+// An old connection on which an update is under way loses against the new one
+// although nothing in the stored session has to change for that.
+func TestResumingTakesOverFromUpdateUnderWay(t *testing.T) {
+	a, b := established(t)
+	a.update(t, ReasonAge)
+	b.deliver(t) // the acknowledgement is on the way
+	a2 := resumer(t, a.host, a.ID())
+	a2.start(t)
+	a.deliver(t)
+	if !errors.Is(a.err, ErrSuperseded) {
+		t.Errorf("the older connection goes on: %v", a.err)
+	}
+	b2 := listen(t, b.host)
+	b2.in = []packet{{Message: Message{Type: MessageResumptionRequest, Body: a2.pending.commit}}}
+	connect(a2, b2)
+	settle(t, a2, b2)
+	agree(t, a2, b2)
+}
+
+func TestAbortDeletesSession(t *testing.T) {
+	a, b := established(t)
+	id := a.ID()
+	if err := a.Abort(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Resume(ctx, &a.host.cfg, id); !errors.Is(err, ErrNoSession) || a.store.Len() != 0 {
+		t.Errorf("after Abort: %v, %d sessions", err, a.store.Len())
+	}
+	b.Close()
+	if b.store.Len() != 1 {
+		t.Error("Close deletes the session")
+	}
+}
+
+func TestRefusedResumptionGoesOnToFullHandshake(t *testing.T) {
+	for _, initiator := range []bool{true, false} {
+		a, b := established(t)
+		old := a.ID()
+		cut(a, b)
+		if !initiator {
+			a, b = b, a // the responder resumes and becomes the initiator
+		}
+		if err := b.store.Delete(ctx, old); err != nil {
+			t.Fatal(err)
+		}
+		a, b = resumer(t, a.host, old), listen(t, b.host)
+		connect(a, b)
+		a.start(t)
+		b.deliver(t)
+		a.deliver(t)
+		if _, err := a.store.Load(ctx, old); err != nil {
+			t.Errorf("the old session is deleted before the new one is there: %v", err)
+		}
+		settle(t, a, b)
+		agree(t, a, b)
+		if a.Resumed() || a.ID() == old || a.Role() != RoleInitiator {
+			t.Errorf("resumed: %t, role %v", a.Resumed(), a.Role())
+		}
+		if ids := a.sessions(); len(ids) != 1 || ids[0] != a.ID() {
+			t.Errorf("stored sessions are %v", ids)
+		}
+		canUpdate(t, a, b)
+	}
+}
+
+func TestRefusedResumptionEndsWhereOnlyThatIsAllowed(t *testing.T) {
+	a, b := established(t)
+	id := a.ID()
+	cut(a, b)
+	a.host.cfg.ResumeOnly = true
+	a = resumer(t, a.host, id)
+	a.start(t)
+	_, err := a.Receive(ctx, Message{Type: MessageResumptionRefused, Body: []byte{byte(RefusedUnknown)}})
+	if !errors.Is(err, ErrResumptionRefused) || a.State() != StateClosed {
+		t.Errorf("error is %v", err)
+	}
+	if a.store.Len() != 1 {
+		t.Error("a refusal, which anybody can make up, deletes the session")
+	}
+}
+
+func TestExpiredSessionIsNotResumed(t *testing.T) {
+	a, b := established(t)
+	id := a.ID()
+	cut(a, b)
+	a.clock = a.clock.Add(DefaultMaxSessionAge + time.Second)
+	if _, err := Resume(ctx, &a.host.cfg, id); !errors.Is(err, ErrSessionExpired) || a.store.Len() != 0 {
+		t.Errorf("Resume: %v, %d sessions are left", err, a.store.Len())
+	}
+
+	a, b = established(t)
+	id = a.ID()
+	cut(a, b)
+	a.clock = a.clock.Add(DefaultMaxSessionAge)
+	b.clock = a.clock.Add(time.Second)
+	a, b = resumer(t, a.host, id), listen(t, b.host)
+	connect(a, b)
+	a.start(t)
+	b.deliver(t)
+	if refused := a.in[0]; refused.Type != MessageResumptionRefused || refused.Body[0] != byte(RefusedExpired) || b.store.Len() != 0 {
+		t.Errorf("the responder answers %v %x and keeps %d sessions", refused.Type, refused.Body, b.store.Len())
+	}
+	a.clock = b.clock
+	settle(t, a, b)
+	agree(t, a, b)
+}
+
+// The age counts from the full handshake, however often a session is resumed.
+func TestResumptionDoesNotRenewAge(t *testing.T) {
+	a, b := established(t)
+	for range 2 {
+		a.clock = a.clock.Add(DefaultMaxSessionAge / 2)
+		b.clock = a.clock
+		a, b = recoverFrom(t, "initiator resumes", a.host, b.host)
+	}
+	a.clock = a.clock.Add(time.Second)
+	if _, err := Resume(ctx, &a.host.cfg, a.ID()); !errors.Is(err, ErrSessionExpired) {
+		t.Errorf("Resume: %v", err)
+	}
+}
+
+func TestValidatorRunsAtEveryResumption(t *testing.T) {
+	errRevoked := errors.New("revoked")
+	for _, duplicate := range []bool{false, true} {
+		for _, refusing := range []int{0, 1} {
+			a, b := established(t)
+			id := a.ID()
+			if duplicate { // the request repeats what the responder has applied
+				a.update(t, ReasonAge)
+				b.deliver(t)
+			}
+			cut(a, b)
+			a, b = resumer(t, a.host, id), listen(t, b.host)
+			connect(a, b)
+			refuser := []*peer{a, b}[refusing]
+			refuser.refuses = errRevoked
+			a.start(t)
+			settle(t, a, b)
+			if !errors.Is(refuser.err, ErrPeerRefused) || !errors.Is(refuser.err, errRevoked) || AlertOf(refuser.err) != AlertBadCertificate {
+				t.Errorf("%s, duplicate: %t: error is %v, alert %v", refuser.name, duplicate, refuser.err, AlertOf(refuser.err))
+			}
+			if a.complete+b.complete != 0 {
+				t.Error("a resumption is complete with a peer that is refused")
+			}
+		}
+	}
+}
+
+func TestSessionFitsConfigurationNoMore(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"another key": func(c *Config) { c.Identity = newHost(t, "carol").cfg.Identity },
+		"another suite": func(c *Config) {
+			c.Suites = []ciphersuite.ID{ciphersuite.MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519}
+		},
+		"no store":      func(c *Config) { c.Store = nil },
+		"another store": func(c *Config) { c.Store = NewMemoryStore(1) },
+	} {
+		a, b := established(t)
+		id := a.ID()
+		cut(a, b)
+		cfg := a.host.cfg
+		change(&cfg)
+		if _, err := Resume(ctx, &cfg, id); !errors.Is(err, ErrNoSession) {
+			t.Errorf("%s: Resume: %v", name, err)
+		}
+		p, _ := inState(t, StateAwaitingHello, MessageResumptionRequest)
+		cfg = p.host.cfg
+		change(&cfg)
+		s := must(NewResponder(&cfg))
+		events, err := s.Receive(ctx, p.in[0].Message)
+		if err != nil || events[0].(Send).Message.Type != MessageResumptionRefused {
+			t.Errorf("%s: a request gets %v (%v)", name, events, err)
+		}
+	}
+}
+
+func TestDamagedStateIsNotTaken(t *testing.T) {
+	a, b := established(t)
+	a.update(t, ReasonAge)
+	id := a.ID()
+	cut(a, b)
+	stored := must(a.store.Load(ctx, id))
+	for n := range stored.Data {
+		// A prefix never does.
+		damaged := &Session{cfg: a.Session.cfg, mls: a.Session.mls, entry: entry{id: id}}
+		if err := damaged.unmarshal(stored.Data[:n]); err == nil {
+			t.Fatalf("a state of %d octets of %d is taken", n, len(stored.Data))
+		}
+	}
+	for n := range 10 {
+		data := bytes.Clone(stored.Data)
+		data[n] ^= 0x80
+		whole := &Session{cfg: a.Session.cfg, mls: a.Session.mls, entry: entry{id: id}}
+		if err := whole.unmarshal(data); err == nil && n < 2 {
+			t.Errorf("a state with octet %d changed is taken", n)
+		}
+	}
+	other := &Session{cfg: a.Session.cfg, mls: a.Session.mls}
+	if err := other.unmarshal(stored.Data); err == nil {
+		t.Error("the state of another session is taken")
+	}
+}
+
+func FuzzStoredState(f *testing.F) {
+	a, b := established(f)
+	f.Add(must(a.marshal()))
+	b.update(f, ReasonAge)
+	f.Add(must(b.marshal()))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s := &Session{cfg: a.Session.cfg, mls: a.Session.mls, entry: a.entry}
+		if err := s.unmarshal(data); err == nil {
+			must(s.marshal())
+		}
+	})
+}
