@@ -80,6 +80,10 @@ func (t *ratchetTree) verifyMembers(s *ciphersuite.Suite, context Extensions) er
 	if err != nil {
 		return err
 	}
+	// If it were malformed, every message of the epoch would be refused.
+	if _, err := context.AppDataDictionary(); err != nil {
+		return err
+	}
 	inUse := make(map[CredentialType]bool)
 	signatureKeys := make(map[string]bool)
 	encryptionKeys := make(map[string]bool)
