@@ -43,6 +43,7 @@ type crowd struct {
 	t       failer
 	suite   *ciphersuite.Suite
 	rand    io.Reader
+	as      AuthenticationService
 	psks    map[string][]byte
 	now     time.Time
 	format  WireFormat // of handshake messages
@@ -75,7 +76,7 @@ func newCrowd(t failer, id ciphersuite.ID, n int) *crowd {
 
 func emptyCrowd(t failer, id ciphersuite.ID) *crowd {
 	return &crowd{
-		t: t, suite: lookup(t, id), rand: rand.NewChaCha8([32]byte{1}), now: testTime,
+		t: t, suite: lookup(t, id), rand: rand.NewChaCha8([32]byte{1}), now: testTime, as: acceptAll{},
 		psks: make(map[string][]byte), format: WireFormatPrivateMessage,
 	}
 }
@@ -104,7 +105,7 @@ func (c *crowd) newClient() *client {
 		name: name,
 		id:   Identity{Credential: BasicCredential([]byte(name)), Signer: signer},
 		cfg: &Config{
-			AuthenticationService: acceptAll{},
+			AuthenticationService: c.as,
 			Now:                   func() time.Time { return c.now },
 			Rand:                  c.rand,
 			ResumptionPSKs:        2,

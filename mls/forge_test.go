@@ -1,0 +1,256 @@
+package mls
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+
+	"github.com/mendlink/mendlink/mls/internal/keysched"
+)
+
+// What a hostile member, or a broken implementation, could send: messages that
+// are signed and encrypted as they should be and break a rule inside.
+
+// forge has a member sign and protect what fill makes of an empty message.
+func (c *crowd) forge(by int, t ContentType, f WireFormat, fill func(*authenticatedContent)) []byte {
+	c.t.Helper()
+	g := c.members[by].g
+	a := g.newContent(t, f, nil)
+	if t == ContentCommit {
+		a.auth.confirmationTag = make([]byte, c.suite.HashSize())
+	}
+	fill(a)
+	message, err := g.signAndProtect(a)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return message
+}
+
+// forgeCommit has member 0 commit without a path, and without any check.
+func (c *crowd) forgeCommit(proposals ...proposalOrRef) []byte {
+	c.t.Helper()
+	return c.forge(0, ContentCommit, WireFormatPublicMessage, func(a *authenticatedContent) {
+		a.content.commit = &commit{proposals: proposals}
+	})
+}
+
+func byValue(proposals ...Proposal) []proposalOrRef {
+	var list []proposalOrRef
+	for _, p := range proposals {
+		list = append(list, proposalOrRef{proposal: p})
+	}
+	return list
+}
+
+// refused has member 1 process a message that it should refuse. The group must
+// be as it was.
+func (c *crowd) refused(message []byte) error {
+	c.t.Helper()
+	g := c.members[1].g
+	before := mustMarshal(c.t, g)
+	received, err := g.Process(message)
+	if err == nil {
+		c.t.Errorf("accepted %T", received)
+	}
+	if !bytes.Equal(mustMarshal(c.t, g), before) {
+		c.t.Errorf("the group changed: %v", err)
+	}
+	return err
+}
+
+// refusedProposals has member 0 commit proposals by value, which it should
+// refuse, and member 1 process such a commit, which it should refuse for the
+// same reason.
+func (c *crowd) refusedProposals(proposals ...Proposal) error {
+	c.t.Helper()
+	_, own := c.members[0].g.Commit(CommitOptions{Proposals: proposals})
+	err := c.refused(c.forgeCommit(byValue(proposals...)...))
+	c.sameRule(own, err)
+	return err
+}
+
+func (c *crowd) sameRule(own, other error) {
+	c.t.Helper()
+	var a, b *Error
+	if errors.As(own, &a) && errors.As(other, &b) && a.Check == b.Check {
+		return
+	}
+	c.t.Errorf("the committer's error is %v, the receiver's %v", own, other)
+}
+
+// forgedPath is a commit's path in the making, by member 0.
+type forgedPath struct {
+	c    *crowd
+	made *newPath
+	sent *updatePath
+}
+
+// signLeaf signs the leaf again after it was changed.
+func (f *forgedPath) signLeaf(signer Identity) {
+	g := f.c.members[0].g
+	if err := f.sent.leaf.sign(g.suite, f.c.rand, &signer, g.context.groupID, g.own); err != nil {
+		f.c.t.Fatal(err)
+	}
+}
+
+// forgePath has member 0 commit with a path that is spoilt before its path
+// secrets are encrypted, after that, or both.
+func (c *crowd) forgePath(o CommitOptions, early, late func(*forgedPath)) []byte {
+	c.t.Helper()
+	g := c.members[0].g
+	t, err := g.apply(Sender{Type: SenderMember}, g.coverProposals(&o))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return c.forgePathOn(t, byValue(o.Proposals...), o, early, late)
+}
+
+// forgePathOn is forgePath for proposals that lead to t.
+func (c *crowd) forgePathOn(t *transition, proposals []proposalOrRef, o CommitOptions, early, late func(*forgedPath)) []byte {
+	c.t.Helper()
+	g := c.members[0].g
+	leaf, id, err := o.Leaf.apply(g, t.tree.leafNode(g.own))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	f := &forgedPath{c: c}
+	if f.made, err = t.tree.createPath(g.suite, c.rand, g.own, leaf, id, g.context.groupID); err != nil {
+		c.t.Fatal(err)
+	}
+	if early != nil {
+		early(f)
+	}
+	next := g.nextGroup(t)
+	next.context.treeHash = t.tree.rootHash(g.suite)
+	if f.sent, err = t.tree.encryptPath(g.suite, c.rand, f.made, t.addedLeaves(), marshal(&next.context)); err != nil {
+		c.t.Fatal(err)
+	}
+	if late != nil {
+		late(f)
+	}
+	return c.forge(0, ContentCommit, WireFormatPublicMessage, func(a *authenticatedContent) {
+		a.content.authenticatedData = o.AuthenticatedData
+		a.content.commit = &commit{proposals: proposals, path: f.sent}
+	})
+}
+
+// spoiltAdd returns a proposal to add a new client whose key package is spoilt
+// and then signed again.
+func (c *crowd) spoiltAdd(o LeafOptions, spoil func(*KeyPackage)) *Add {
+	c.t.Helper()
+	add := c.invite(o)
+	joiner := c.invited[len(c.invited)-1]
+	c.invited = nil
+	k := add.KeyPackage
+	spoil(k)
+	c.signKeyPackage(k, joiner.id, true)
+	return add
+}
+
+func (c *crowd) signKeyPackage(k *KeyPackage, id Identity, leafToo bool) {
+	c.t.Helper()
+	if leafToo {
+		if err := k.LeafNode.sign(c.suite, c.rand, &id, nil, 0); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	var err error
+	if k.Signature, err = c.suite.SignWithLabel(c.rand, id.Signer, "KeyPackageTBS", k.toBeSigned()); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// forgedWelcome is what a Welcome holds, for the one client that is invited.
+type forgedWelcome struct {
+	c       *crowd
+	secrets *groupSecrets
+	info    *groupInfo
+	tree    *ratchetTree
+	signer  *client // of the GroupInfo
+	joiner  *client
+}
+
+// signLeaf signs a member's leaf again after it was changed.
+func (f *forgedWelcome) signLeaf(member int) {
+	m := f.c.members[member]
+	if err := f.tree.leafNode(m.g.own).sign(f.c.suite, f.c.rand, &m.id, f.info.context.groupID, m.g.own); err != nil {
+		f.c.t.Fatal(err)
+	}
+}
+
+// changeLeaf puts a changed copy of a member's leaf into the tree.
+func (f *forgedWelcome) changeLeaf(member int, change func(*LeafNode)) {
+	own := f.c.members[member].g.own
+	leaf := *f.tree.leafNode(own)
+	change(&leaf)
+	f.tree.set(leafPosition(own), node{leaf: &leaf})
+}
+
+// refusedWelcome has member 0 add a client, with a Welcome that is spoilt and
+// then made consistent again: the tree hash, the signature of the GroupInfo and
+// the encryption are right. With afterwards, the GroupInfo is spoilt once more,
+// without a signature for that.
+func (c *crowd) refusedWelcome(o LeafOptions, commitOptions CommitOptions, spoil, afterwards func(*forgedWelcome)) error {
+	c.t.Helper()
+	commitOptions.Proposals = append(commitOptions.Proposals, c.invite(o))
+	joiner := c.invited[0]
+	c.invited = nil
+	pending, err := c.members[0].g.Commit(commitOptions)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var m mlsMessage
+	mustUnmarshal(c.t, pending.Welcome(), &m)
+	w := m.welcome
+	f := &forgedWelcome{c: c, signer: c.members[0], joiner: joiner}
+	if f.secrets, err = w.openSecrets(c.suite, joiner.bundle); err != nil {
+		c.t.Fatal(err)
+	}
+	pskSecret, err := combinePSKs(joiner.cfg, c.suite, f.secrets.psks, func(*PreSharedKeyID) []byte { return nil })
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if f.info, err = w.openGroupInfo(c.suite, f.secrets.joinerSecret, pskSecret); err != nil {
+		c.t.Fatal(err)
+	}
+	if f.tree, err = f.info.tree(nil); err != nil {
+		c.t.Fatal(err)
+	}
+
+	before := f.tree
+	spoil(f)
+	if f.tree == nil {
+		f.info.extensions = slices.DeleteFunc(f.info.extensions, func(x Extension) bool { return x.Type == ExtensionRatchetTree })
+	} else {
+		f.info.extensions = f.info.extensions.with(Extension{ExtensionRatchetTree, encodeTree(f.tree)})
+		if f.tree == before {
+			f.info.context.treeHash = mustParseTree(c.t, encodeTree(f.tree)).rootHash(c.suite)
+		}
+	}
+	if f.info.signature, err = c.suite.SignWithLabel(c.rand, f.signer.g.signer, "GroupInfoTBS", f.info.toBeSigned()); err != nil {
+		c.t.Fatal(err)
+	}
+	if afterwards != nil {
+		afterwards(f)
+	}
+	key, nonce := keysched.WelcomeKey(c.suite, f.secrets.joinerSecret, pskSecret)
+	aead, err := c.suite.NewAEAD(key)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	w.encryptedGroupInfo = aead.Seal(nil, nonce, marshal(f.info), nil)
+	enc, ciphertext, err := c.suite.EncryptWithLabel(c.rand, joiner.bundle.keyPackage.InitKey, "Welcome", w.encryptedGroupInfo, marshal(f.secrets))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	w.secrets[0].secrets = hpkeCiphertext{enc, ciphertext}
+	g, err := Join(joiner.cfg, marshal(&m), joiner.bundle, JoinOptions{})
+	if err == nil {
+		c.t.Errorf("joined a group of %d", len(g.Members()))
+	}
+	// The key package is not used up.
+	c.invited = []*client{joiner}
+	c.deliver(0, pending)
+	return err
+}

@@ -1,0 +1,467 @@
+package mls
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"testing"
+
+	"github.com/mendlink/mendlink/internal/wire"
+	"github.com/mendlink/mendlink/mls/ciphersuite"
+	"github.com/mendlink/mendlink/mls/internal/secrettree"
+	"github.com/mendlink/mendlink/mls/internal/treemath"
+)
+
+func pathRefusals() []refusal {
+	path := func(check Check, name string, early, late func(*forgedPath)) refusal {
+		return refusal{check, name, func(t *testing.T) error {
+			c := newCrowd(t, suite1, 5)
+			return c.refused(c.forgePath(CommitOptions{}, early, late))
+		}}
+	}
+	context := func(check Check, name string, x Extension) refusal {
+		return refusal{check, name, func(t *testing.T) error {
+			c := newCrowd(t, suite1, 3)
+			proposal := &GroupContextExtensions{Extensions{x}}
+			_, own := c.members[0].g.Commit(CommitOptions{Proposals: []Proposal{proposal}})
+			err := c.refused(c.forgePath(CommitOptions{Proposals: []Proposal{proposal}}, nil, nil))
+			c.sameRule(own, err)
+			return err
+		}}
+	}
+	return []refusal{
+		path(CheckUpdatePath, "no nodes", nil, func(f *forgedPath) { f.sent.nodes = nil }),
+		path(CheckUpdatePath, "one node too few", nil, func(f *forgedPath) { f.sent.nodes = f.sent.nodes[1:] }),
+		path(CheckUpdatePath, "one node too many", nil, func(f *forgedPath) { f.sent.nodes = append(f.sent.nodes, f.sent.nodes[0]) }),
+		path(CheckUpdatePath, "one ciphertext too few", nil, func(f *forgedPath) { f.sent.nodes[1].pathSecrets = f.sent.nodes[1].pathSecrets[1:] }),
+		path(CheckUpdatePath, "one ciphertext too many", nil, func(f *forgedPath) {
+			n := &f.sent.nodes[1]
+			n.pathSecrets = append(n.pathSecrets, n.pathSecrets[0])
+		}),
+		path(CheckUpdatePath, "public key too short", nil, func(f *forgedPath) { f.sent.nodes[2].encryptionKey = []byte{1} }),
+		path(CheckUpdatePathKeys, "node key in use", nil, func(f *forgedPath) {
+			f.sent.nodes[0].encryptionKey = f.c.members[4].g.tree.leafNode(4).EncryptionKey
+		}),
+		path(CheckUpdatePathKeys, "node key kept", nil, func(f *forgedPath) {
+			f.sent.nodes[2].encryptionKey = f.c.members[0].g.tree.nodes[7].encryptionKey()
+		}),
+		path(CheckUpdatePathKeys, "same key twice", nil, func(f *forgedPath) { f.sent.nodes[1].encryptionKey = f.sent.nodes[0].encryptionKey }),
+		path(CheckUpdatePathKeys, "the leaf's key", nil, func(f *forgedPath) { f.sent.nodes[1].encryptionKey = f.sent.leaf.EncryptionKey }),
+		path(CheckParentHash, "changed", nil, func(f *forgedPath) {
+			f.sent.leaf.ParentHash = bytes.Clone(f.sent.leaf.ParentHash)
+			f.sent.leaf.ParentHash[0] ^= 1
+			f.signLeaf(f.c.members[0].id)
+		}),
+		path(CheckParentHash, "none", nil, func(f *forgedPath) {
+			f.sent.leaf.ParentHash = nil
+			f.signLeaf(f.c.members[0].id)
+		}),
+		path(CheckPathSecret, "of another node", func(f *forgedPath) { f.made.secrets[0] = f.made.secrets[1] }, nil),
+		path(CheckPathSecret, "too short", func(f *forgedPath) { f.made.secrets[0] = []byte{1} }, nil),
+		context(CheckLeafRequiredCapabilities, "new proposal type", (&RequiredCapabilities{Proposals: []ProposalType{0x8001}}).Extension()),
+		context(CheckLeafRequiredCapabilities, "new extension type", (&RequiredCapabilities{Extensions: []ExtensionType{0x8001}}).Extension()),
+		context(CheckLeafRequiredCapabilities, "new credential type", (&RequiredCapabilities{Credentials: []CredentialType{CredentialX509}}).Extension()),
+		context(CheckContextExtensionSupport, "new", Extension{Type: 0x8001}),
+	}
+}
+
+func welcomeRefusals() []refusal {
+	// join spoils a Welcome to a group in which everybody has committed.
+	join := func(check Check, name string, spoil, afterwards func(*forgedWelcome)) refusal {
+		return refusal{check, name, func(t *testing.T) error {
+			c := newCrowd(t, suite1, 5)
+			for by := range c.members {
+				c.commit(by, CommitOptions{})
+			}
+			return c.refusedWelcome(LeafOptions{}, CommitOptions{}, spoil, afterwards)
+		}}
+	}
+	parent := func(f *forgedWelcome, x treemath.NodeIndex, change func(*parentNode)) {
+		p := *f.tree.nodes[x].parent
+		change(&p)
+		f.tree.set(x, node{parent: &p})
+	}
+	unmerged := func(x treemath.NodeIndex, leaves ...LeafIndex) func(*forgedWelcome) {
+		return func(f *forgedWelcome) { parent(f, x, func(p *parentNode) { p.unmergedLeaves = leaves }) }
+	}
+	nothing := func(*forgedWelcome) {}
+	shape := func(name string, encode func(*wire.Writer)) refusal {
+		return refusal{CheckTreeShape, name, func(*testing.T) error {
+			var w wire.Writer
+			w.Vector(func() { encode(&w) })
+			_, err := parseTree(w.Data())
+			return err
+		}}
+	}
+	return []refusal{
+		{CheckWelcome, "for another key package", func(t *testing.T) error {
+			c := newCrowd(t, suite1, 2)
+			pending, err := c.members[0].g.Commit(CommitOptions{Proposals: []Proposal{c.invite(LeafOptions{})}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.invite(LeafOptions{})
+			_, err = Join(c.invited[1].cfg, pending.Welcome(), c.invited[1].bundle, JoinOptions{})
+			return err
+		}},
+		{CheckWelcome, "of another suite", func(t *testing.T) error {
+			c := newCrowd(t, suite1, 2)
+			pending, err := c.members[0].g.Commit(CommitOptions{Proposals: []Proposal{c.invite(LeafOptions{})}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			message := bytes.Clone(pending.Welcome())
+			message[5] = byte(ciphersuite.MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519)
+			_, err = Join(c.invited[0].cfg, message, c.invited[0].bundle, JoinOptions{})
+			return err
+		}},
+		join(CheckGroupInfoSigner, "blank", func(f *forgedWelcome) { f.info.signer = 6 }, nil),
+		join(CheckGroupInfoSigner, "out of the tree", func(f *forgedWelcome) { f.info.signer = math.MaxUint32 }, nil),
+		join(CheckGroupInfoSigner, "signed by another", func(f *forgedWelcome) { f.signer = f.c.members[1] }, nil),
+		join(CheckGroupInfoSigner, "changed", nothing, func(f *forgedWelcome) { f.info.context.epoch++ }),
+		join(CheckGroupInfoSuite, "other", func(f *forgedWelcome) { f.info.context.cipherSuite = 3 }, nil),
+		join(CheckTreeShape, "no tree", func(f *forgedWelcome) { f.tree = nil }, nil),
+		shape("empty", func(*wire.Writer) {}),
+		shape("one blank leaf", func(w *wire.Writer) { w.Optional(false) }),
+		shape("ends with a blank node", func(w *wire.Writer) {
+			for i := range 3 {
+				w.Optional(i == 1)
+				if i == 1 {
+					w.Uint8(nodeTypeParent)
+					(&parentNode{}).encode(w)
+				}
+			}
+		}),
+		shape("parent in a leaf's place", func(w *wire.Writer) {
+			w.Optional(true)
+			w.Uint8(nodeTypeParent)
+			(&parentNode{}).encode(w)
+		}),
+		shape("leaf in a parent's place", func(w *wire.Writer) {
+			w.Optional(false)
+			w.Optional(true)
+			w.Uint8(nodeTypeLeaf)
+			(&LeafNode{Source: LeafNodeSourceUpdate, Credential: BasicCredential(nil)}).encode(w)
+		}),
+		shape("unknown node type", func(w *wire.Writer) {
+			w.Optional(true)
+			w.Uint8(3)
+		}),
+		join(CheckTreeHash, "other tree", func(f *forgedWelcome) {
+			f.tree = f.tree.clone()
+			f.changeLeaf(1, func(l *LeafNode) { l.ParentHash = nil })
+			f.signLeaf(1)
+		}, nil),
+		join(CheckParentHash, "leaf's changed", func(f *forgedWelcome) {
+			f.changeLeaf(4, func(l *LeafNode) { l.ParentHash = make([]byte, 32) })
+			f.signLeaf(4)
+		}, nil),
+		join(CheckParentHash, "parent's changed", func(f *forgedWelcome) {
+			parent(f, 3, func(p *parentNode) { p.parentHash = make([]byte, 32) })
+		}, nil),
+		join(CheckParentHash, "parent's key changed", func(f *forgedWelcome) {
+			key, err := f.c.suite.GenerateHPKEKeyPair(f.c.rand)
+			if err != nil {
+				f.c.t.Fatal(err)
+			}
+			parent(f, 3, func(p *parentNode) { p.encryptionKey = key.PublicKey() })
+		}, nil),
+		join(CheckUnmergedLeaves, "blank", unmerged(7, 6), nil),
+		join(CheckUnmergedLeaves, "out of the tree", unmerged(7, 1<<31), nil),
+		join(CheckUnmergedLeaves, "not below", unmerged(3, 4), nil),
+		join(CheckUnmergedLeaves, "out of order", unmerged(7, 5, 1), nil),
+		join(CheckUnmergedLeaves, "twice", unmerged(7, 5, 5), nil),
+		join(CheckUnmergedLeaves, "merged below", unmerged(7, 1), nil),
+		join(CheckTreeEncryptionKeys, "parent's too short", func(f *forgedWelcome) {
+			parent(f, 7, func(p *parentNode) { p.encryptionKey = []byte{1} })
+		}, nil),
+		join(CheckTreeEncryptionKeys, "leaf's at a parent", func(f *forgedWelcome) {
+			parent(f, 7, func(p *parentNode) { p.encryptionKey = f.tree.leafNode(2).EncryptionKey })
+		}, nil),
+		{CheckWelcomeOwnLeaf, "not in the tree", func(t *testing.T) error {
+			return strictCrowd(t).refusedWelcome(strictLeaf, CommitOptions{OmitPath: true}, func(f *forgedWelcome) {
+				f.tree.remove(3)
+				f.tree.truncate()
+			}, nil)
+		}},
+		{CheckWelcomeOwnLeaf, "changed", func(t *testing.T) error {
+			return strictCrowd(t).refusedWelcome(strictLeaf, CommitOptions{OmitPath: true}, func(f *forgedWelcome) {
+				leaf := *f.tree.leafNode(3)
+				leaf.Credential = BasicCredential([]byte("somebody else"))
+				if err := leaf.sign(f.c.suite, f.c.rand, &f.joiner.id, nil, 0); err != nil {
+					f.c.t.Fatal(err)
+				}
+				f.tree.set(leafPosition(3), node{leaf: &leaf})
+			}, nil)
+		}},
+		join(CheckWelcomePSK, "for a branch", func(f *forgedWelcome) {
+			f.secrets.psks = []PreSharedKeyID{{Type: PSKResumption, Usage: ResumptionBranch}}
+		}, nil),
+		join(CheckWelcomePSK, "for a re-initialization", func(f *forgedWelcome) {
+			f.secrets.psks = []PreSharedKeyID{{Type: PSKResumption, Usage: ResumptionReInit}}
+		}, nil),
+		join(CheckPathSecret, "changed", func(f *forgedWelcome) { f.secrets.pathSecret[0] ^= 1 }, nil),
+		join(CheckPathSecret, "too short", func(f *forgedWelcome) { f.secrets.pathSecret = nil }, nil),
+		{CheckPathSecret, "without a path", func(t *testing.T) error {
+			return strictCrowd(t).refusedWelcome(strictLeaf, CommitOptions{OmitPath: true}, func(f *forgedWelcome) {
+				f.secrets.hasPathSecret, f.secrets.pathSecret = true, make([]byte, 32)
+			}, nil)
+		}},
+		{CheckPathSecret, "signed by the new member itself", func(t *testing.T) error {
+			return strictCrowd(t).refusedWelcome(strictLeaf, CommitOptions{OmitPath: true}, func(f *forgedWelcome) {
+				f.secrets.hasPathSecret, f.secrets.pathSecret = true, make([]byte, 32)
+				f.info.signer = 3
+				f.signer = &client{g: &Group{signer: f.joiner.id.Signer}}
+			}, nil)
+		}},
+		join(CheckConfirmationTag, "changed", func(f *forgedWelcome) {
+			f.info.confirmationTag = bytes.Clone(f.info.confirmationTag)
+			f.info.confirmationTag[0] ^= 1
+		}, nil),
+		join(CheckConfirmationTag, "other transcript", func(f *forgedWelcome) {
+			f.info.context.confirmedTranscriptHash = make([]byte, 32)
+		}, nil),
+	}
+}
+
+// safeCrowd is a group of three in which all authenticated data is a SafeAAD.
+func safeCrowd(t failer) *crowd {
+	t.Helper()
+	c := emptyCrowd(t, suite1)
+	leaf := LeafOptions{Capabilities: Capabilities{Extensions: []ExtensionType{ExtensionAppDataDictionary}}}
+	x, err := AppDataDictionary{{ComponentSafeAAD, ComponentsList{0x8001}.Marshal()}}.Extension()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.found(GroupOptions{Extensions: Extensions{x}, Leaf: leaf})
+	empty, err := SafeAAD{}.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.commit(0, CommitOptions{Proposals: []Proposal{c.invite(leaf), c.invite(leaf)}, AuthenticatedData: empty})
+	return c
+}
+
+func safeRefusals() []refusal {
+	aad := func(name string, data []byte) refusal {
+		return refusal{CheckSafeAAD, name, func(t *testing.T) error {
+			c := safeCrowd(t)
+			g := c.members[0].g
+			_, own := g.Protect(nil, data)
+			a := g.newContent(ContentApplication, WireFormatPrivateMessage, data)
+			var err error
+			if a.auth.signature, err = c.suite.SignWithLabel(c.rand, g.signer, "FramedContentTBS", a.toBeSigned(g.encodedContext)); err != nil {
+				t.Fatal(err)
+			}
+			message, err := g.protect(a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = c.refused(message)
+			c.sameRule(own, err)
+			return err
+		}}
+	}
+	dictionary := func(name string, d AppDataDictionary, change func([]byte) []byte) refusal {
+		return refusal{CheckAppDataDictionary, name, func(t *testing.T) error {
+			var w wire.Writer
+			writeVector(&w, d)
+			data := change(w.Data())
+			if _, err := ParseAppDataDictionary(data); err == nil {
+				t.Error("ParseAppDataDictionary accepts it")
+			}
+			c := safeCrowd(t)
+			// Nobody could read the messages of such a group.
+			p := &GroupContextExtensions{Extensions{{Type: ExtensionAppDataDictionary, Data: data}}}
+			_, own := c.members[0].g.Commit(CommitOptions{Proposals: []Proposal{p}, AuthenticatedData: []byte{0}})
+			err := c.refused(c.forgePath(CommitOptions{Proposals: []Proposal{p}, AuthenticatedData: []byte{0}}, nil, nil))
+			c.sameRule(own, err)
+			return err
+		}}
+	}
+	same := func(b []byte) []byte { return b }
+	return []refusal{
+		aad("nothing", nil),
+		aad("cut short", []byte{3, 0x80, 1}),
+		aad("trailing octet", []byte{0, 0}),
+		aad("twice", []byte{6, 0x80, 1, 0, 0x80, 1, 0}),
+		aad("out of order", []byte{6, 0x80, 2, 0, 0x80, 1, 0}),
+		dictionary("twice", AppDataDictionary{{ID: 0x8001}, {ID: 0x8001}}, same),
+		dictionary("out of order", AppDataDictionary{{ID: 0x8002}, {ID: 0x8001}}, same),
+		dictionary("trailing octet", AppDataDictionary{{ID: 0x8001}}, func(b []byte) []byte { return append(b, 0) }),
+		{CheckAppDataDictionary, "made out of order", func(*testing.T) error {
+			_, err := AppDataDictionary{{ID: 2}, {ID: 1}}.Extension()
+			return err
+		}},
+		{CheckAppDataDictionary, "components list cut short", func(*testing.T) error {
+			_, err := ParseComponentsList([]byte{2, 0})
+			return err
+		}},
+		{CheckSafeAAD, "made out of order", func(*testing.T) error {
+			_, err := SafeAAD{{ID: 2}, {ID: 1}}.Marshal()
+			return err
+		}},
+	}
+}
+
+func TestSafeAADReachesTheReceivers(t *testing.T) {
+	c := safeCrowd(t)
+	data, err := SafeAAD{{ID: 0x8001, Data: []byte("one")}, {ID: 0x8003, Data: []byte("three")}}.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	message, err := c.members[0].g.Protect(nil, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := ParseSafeAAD(c.process(1, message).(*ReceivedApplication).AuthenticatedData)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, ok1 := got.Find(0x8001)
+	_, ok2 := got.Find(0x8002)
+	three, ok3 := got.Find(0x8003)
+	if string(one) != "one" || string(three) != "three" || !ok1 || ok2 || !ok3 {
+		t.Errorf("SafeAAD is %v", got)
+	}
+	dictionary, err := c.members[2].g.Extensions().AppDataDictionary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, _ := dictionary.Find(ComponentSafeAAD)
+	if components, err := ParseComponentsList(list); err != nil || !components.Contains(0x8001) || components.Contains(0x8002) {
+		t.Errorf("components %v, %v", components, err)
+	}
+	if none, err := (Extensions{}).AppDataDictionary(); none != nil || err != nil {
+		t.Errorf("dictionary of no extensions: %v, %v", none, err)
+	}
+}
+
+func TestErrorsThatNameNoRule(t *testing.T) {
+	c := newCrowd(t, suite1, 3)
+	g := c.members[0].g
+	application, err := g.Protect(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := c.forgeCommit()
+	other := newCrowd(t, suite1, 2)
+	other.members[0].g.context.groupID = []byte("another group")
+	replayed, err := g.Protect([]byte("once"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.process(1, replayed)
+	psk := &PreSharedKey{PreSharedKeyID{Type: PSKExternal, ID: []byte("?"), Nonce: make([]byte, 32)}}
+	c.psks["?"] = []byte("known to the sender only")
+	withPSK := c.forgePath(CommitOptions{Proposals: []Proposal{psk}}, nil, nil)
+	delete(c.psks, "?")
+	garbled := c.forgePath(CommitOptions{}, nil, func(f *forgedPath) { f.sent.nodes[0].pathSecrets[0].ciphertext[0] ^= 1 })
+	far := c.members[0].clone(t)
+	for range secrettree.DefaultMaxForward + 2 {
+		if _, err := far.Protect(nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tooFar, err := far.Protect(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range []struct {
+		name    string
+		message []byte
+		want    error
+	}{
+		{"another group, private", must(other.members[0].g.Protect(nil, nil)), ErrWrongGroup},
+		{"another group, public", other.forgeCommit(), ErrWrongGroup},
+		{"own message, private", must(c.members[1].g.Protect(nil, nil)), ErrOwnMessage},
+		{"own message, public", c.forge(1, ContentCommit, WireFormatPublicMessage, func(a *authenticatedContent) { a.content.commit = &commit{} }), ErrOwnMessage},
+		{"replayed", replayed, secrettree.ErrConsumed},
+		{"too far ahead", tooFar, secrettree.ErrTooFarAhead},
+		{"unknown PSK", withPSK, ErrUnknownPSK},
+		{"garbled path secret", garbled, ErrDecrypt},
+		{"a key package", c.newKeyPackage(), ErrUnsupported},
+		{"unknown wire format", []byte{0, 1, 0, 9}, ErrUnsupported},
+		{"unknown proposal type", c.unknownProposal(), ErrUnsupported},
+		{"nothing", nil, wire.ErrTruncated},
+		{"a claim of 2^30 octets", []byte{0, 1, 0, 2, 0xbf, 0xff, 0xff, 0xff}, wire.ErrTruncated},
+		{"a length that is not minimal", append([]byte{0, 1, 0, 2, 0x40, 0x20}, application[5:]...), wire.ErrLength},
+	} {
+		if err := c.refused(e.message); !errors.Is(err, e.want) {
+			t.Errorf("%s: error %v, want %v", e.name, err, e.want)
+		}
+	}
+	c.process(1, application)
+	c.commit(0, CommitOptions{})
+	for name, message := range map[string][]byte{"private": application, "public": public} {
+		if err := c.refused(message); !errors.Is(err, ErrWrongEpoch) {
+			t.Errorf("%s of the last epoch: error %v, want ErrWrongEpoch", name, err)
+		}
+	}
+	c.commit(0, CommitOptions{Proposals: []Proposal{&Remove{Removed: 2}}})
+	c.checkMessages()
+}
+
+func must(message []byte, err error) []byte {
+	if err != nil {
+		panic(err)
+	}
+	return message
+}
+
+func (c *crowd) newKeyPackage() []byte {
+	c.t.Helper()
+	c.invite(LeafOptions{})
+	message := c.invited[len(c.invited)-1].bundle.Message()
+	c.invited = nil
+	return message
+}
+
+// unknownProposal returns a well-made proposal of a type that nobody knows.
+func (c *crowd) unknownProposal() []byte {
+	c.t.Helper()
+	return c.forge(0, ContentProposal, WireFormatPublicMessage, func(a *authenticatedContent) {
+		a.content.proposal = unknown{&Remove{}}
+	})
+}
+
+type unknown struct{ *Remove }
+
+func (unknown) ProposalType() ProposalType { return 0xF000 }
+
+func TestJoinRefusesWhatIsNoWelcome(t *testing.T) {
+	c := newCrowd(t, suite1, 2)
+	c.invite(LeafOptions{})
+	b := c.invited[0].bundle
+	for name, message := range map[string][]byte{"nothing": nil, "a key package": b.Message(), "a message": c.forgeCommit()} {
+		if _, err := Join(c.invited[0].cfg, message, b, JoinOptions{}); err == nil {
+			t.Errorf("joined with %s", name)
+		}
+	}
+	c.invited = nil
+}
+
+func TestConfigAndOptionsAreChecked(t *testing.T) {
+	c := newCrowd(t, suite1, 2)
+	good := c.newClient()
+	for name, err := range map[string]error{
+		"no Config":                second(NewGroup(nil, GroupOptions{Suite: suite1, Identity: good.id})),
+		"empty Config":             second(NewGroup(&Config{}, GroupOptions{Suite: suite1, Identity: good.id})),
+		"no suite":                 second(NewGroup(good.cfg, GroupOptions{Identity: good.id})),
+		"no identity":              second(NewGroup(good.cfg, GroupOptions{Suite: suite1})),
+		"wrong key":                second(NewGroup(good.cfg, GroupOptions{Suite: 2, Identity: good.id})),
+		"no suite, kp":             second(NewKeyPackage(good.cfg, KeyPackageOptions{Identity: good.id})),
+		"no identity, kp":          second(NewKeyPackage(good.cfg, KeyPackageOptions{Suite: suite1})),
+		"empty Config, kp":         second(NewKeyPackage(nil, KeyPackageOptions{Suite: suite1, Identity: good.id})),
+		"unmet context":            second(NewGroup(good.cfg, GroupOptions{Suite: suite1, Identity: good.id, Extensions: Extensions{{Type: 0x8001}}})),
+		"no randomness":            second(NewGroup(&Config{AuthenticationService: acceptAll{}, Now: good.cfg.Now, Rand: &shortReader{}}, GroupOptions{Suite: suite1, Identity: good.id})),
+		"another's state":          second(RestoreGroup(good.cfg, good.id.Signer, mustMarshal(t, c.members[0].g))),
+		"key package of a Welcome": second(ParseKeyPackage(c.forgeCommit())),
+	} {
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
