@@ -553,3 +553,33 @@ func TestErasingAUsedKeyPackageLeavesTheGroupAlone(t *testing.T) {
 		t.Errorf("joining again with the same key package: %v", err)
 	}
 }
+
+func TestLateJoinerReadsOnlyWhatComesAfter(t *testing.T) {
+	c := newCrowd(t, suite1, 2)
+	before, err := c.members[0].g.Protect([]byte("before"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.process(1, before)
+	for range 5 {
+		c.commit(0, CommitOptions{})
+	}
+	old := c.members[0].clone(t)
+	c.add(1, 1)
+	joiner := c.members[2].g
+	if joiner.Epoch() != 7 {
+		t.Errorf("epoch %d, want 7", joiner.Epoch())
+	}
+	inOldEpoch, err := old.Protect([]byte("in the epoch before"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, message := range [][]byte{before, inOldEpoch} {
+		if _, err := joiner.Process(message); !errors.Is(err, ErrWrongEpoch) {
+			t.Errorf("error %v, want ErrWrongEpoch", err)
+		}
+	}
+	c.checkMessages()
+	c.commit(2, CommitOptions{})
+	c.checkMessages()
+}
