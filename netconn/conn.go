@@ -253,11 +253,14 @@ func (c *Conn) advance(step func(*channel.Session) ([]channel.Event, error)) err
 	c.sessionMu.Lock()
 	defer c.sessionMu.Unlock()
 	events, err := step(c.session)
+	var out []outItem
 	for _, e := range events {
-		if e := c.carryOut(e); err == nil {
+		if e := c.carryOut(e, &out); err == nil {
 			err = e
 		}
 	}
+	// All at once: no data may get between a message and the change of keys behind it.
+	c.sender.queue.push(out...)
 	switch c.session.State() {
 	case channel.StateAcknowledged, channel.StateUpdating, channel.StateAcknowledgedUpdating:
 		c.updates.pending.Store(true)
@@ -270,10 +273,11 @@ func (c *Conn) advance(step func(*channel.Session) ([]channel.Event, error)) err
 	return err
 }
 
-func (c *Conn) carryOut(e channel.Event) error {
+// carryOut does what an event asks for, and adds to out what the sender has to do.
+func (c *Conn) carryOut(e channel.Event, out *[]outItem) error {
 	switch e := e.(type) {
 	case channel.Send:
-		c.sender.queue.push(outItem{message: e.Message})
+		*out = append(*out, outItem{message: e.Message})
 		if e.Message.Type == channel.MessageConnectionUpdate {
 			c.updates.began()
 		}
@@ -282,7 +286,7 @@ func (c *Conn) carryOut(e channel.Event) error {
 		if err != nil {
 			return err
 		}
-		c.sender.queue.push(outItem{protection: p})
+		*out = append(*out, outItem{protection: p})
 	case channel.SwitchReceive:
 		p, err := newProtection(e.Suite, e.Secret)
 		if err != nil {

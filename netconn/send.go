@@ -55,9 +55,10 @@ type outQueue struct {
 	n     atomic.Int32 // len(items), to look at without the lock
 }
 
-func (q *outQueue) push(i outItem) {
+// push adds items that nothing else may come between.
+func (q *outQueue) push(items ...outItem) {
 	q.mu.Lock()
-	q.items = append(q.items, i)
+	q.items = append(q.items, items...)
 	q.n.Store(int32(len(q.items)))
 	q.mu.Unlock()
 }
