@@ -15,6 +15,7 @@ import (
 )
 
 func TestHandshakeWithEverySuite(t *testing.T) {
+	t.Parallel()
 	for _, id := range DefaultSuites() {
 		s, err := ciphersuite.Default().Lookup(id)
 		if err != nil {

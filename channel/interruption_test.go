@@ -107,6 +107,7 @@ func TestScenariosSettleInAnyOrderOfDelivery(t *testing.T) {
 }
 
 func TestCutAtEveryMessageThenResume(t *testing.T) {
+	t.Parallel()
 	cuts := 0
 	for _, s := range scenarios {
 		for _, bFirst := range []bool{false, true} {
@@ -131,6 +132,7 @@ func TestCutAtEveryMessageThenResume(t *testing.T) {
 
 // A connection may also be cut for a second time, while it is being resumed.
 func TestCutTwiceAtEveryMessageThenResume(t *testing.T) {
+	t.Parallel()
 	for _, first := range []int{0, 1, 2} {
 		for _, crossing := range []bool{false, true} {
 			for _, way := range ways {
@@ -158,6 +160,7 @@ func TestCutTwiceAtEveryMessageThenResume(t *testing.T) {
 // The store of one end fails once, at each of its saves in turn: before the save
 // took effect, or after. A crash at that moment looks the same from outside.
 func TestStoreFailureAtEverySaveThenResume(t *testing.T) {
+	t.Parallel()
 	for _, s := range scenarios {
 		for _, failing := range []int{0, 1} {
 			for _, effective := range []bool{false, true} {

@@ -173,10 +173,12 @@ func (w *world) rest(t *rapid.T) {
 // Whatever happens to two hosts and the connections between them, a session that
 // both have in their stores can be resumed from either end.
 func TestAnyScheduleLeavesSessionsThatResume(t *testing.T) {
+	t.Parallel()
 	resumed := 0
 	rapid.Check(t, func(t *rapid.T) {
-		w := &world{hosts: [2]*host{newHost(t, "alice"), newHost(t, "bob")}}
-		for range 80 {
+		a, b := established(t)
+		w := &world{hosts: [2]*host{a.host, b.host}, links: [][2]*peer{{a, b}}}
+		for range 40 {
 			w.deliver(t)
 			switch rapid.IntRange(0, 15).Draw(t, "action") {
 			case 0, 1:

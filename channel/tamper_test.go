@@ -148,7 +148,8 @@ func TestMessagesServeOnlyTheirPurpose(t *testing.T) {
 		Suite: suite, Identity: otherHost.cfg.Identity,
 		Leaf: (&Session{cfg: must(otherHost.cfg.withDefaults())}).leafOptions(nil),
 	}))
-	_, foreign := inState(t, StateSynced, MessageConnectionUpdate)
+	_, stranger := handshake(t)
+	foreign := must(stranger.Session.Update(ctx, ReasonAge))[0].(Send).Message.Body
 	for _, test := range []struct {
 		name string
 		body []byte

@@ -144,6 +144,7 @@ func inState(t *testing.T, state State, m MessageType) (p *peer, body []byte) {
 }
 
 func TestEveryMessageInEveryState(t *testing.T) {
+	t.Parallel()
 	types := []MessageType{0, MessageClientHello - 1, MessageResumptionRefused + 1}
 	for m := range messageNames {
 		types = append(types, m)
