@@ -181,7 +181,7 @@ func (s *Session) fail(ctx context.Context, m Message, err error) error {
 	// What is ours to answer for, such as a store that cannot be reached,
 	// says nothing against the session.
 	ours := e.Alert == AlertInternalError || e.Alert == AlertUserCanceled
-	if m.Protected && s.state.complete() && !ours {
+	if m.Protected && s.state.receivesProtected() && !ours {
 		if err := s.discard(ctx, &s.entry); err != nil {
 			e.Err = errors.Join(e.Err, err)
 		}

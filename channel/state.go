@@ -73,6 +73,12 @@ func (s State) complete() bool {
 	return false
 }
 
+// receivesProtected reports whether what comes protected can only be from a peer
+// that has been authenticated before.
+func (s State) receivesProtected() bool {
+	return s.complete() || s == StateAwaitingResumptionAck
+}
+
 // Role is the part that an end had in the full handshake, whoever resumes later.
 type Role uint8
 
