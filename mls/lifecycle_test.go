@@ -583,3 +583,18 @@ func TestLateJoinerReadsOnlyWhatComesAfter(t *testing.T) {
 	c.commit(2, CommitOptions{})
 	c.checkMessages()
 }
+
+func TestCredentialsCompareByAllOfTheirContents(t *testing.T) {
+	x509 := func(der ...[]byte) Credential { return Credential{Type: CredentialX509, Certificates: der} }
+	different := []Credential{
+		BasicCredential([]byte("a")), BasicCredential([]byte("b")), {Type: CredentialX509, Identity: []byte("a")},
+		x509([]byte{1}), x509([]byte{2}), x509([]byte{1}, []byte{2}),
+	}
+	for i, a := range different {
+		for j, b := range different {
+			if a.Equal(b) != (i == j) {
+				t.Errorf("%v equals %v: %v", a, b, a.Equal(b))
+			}
+		}
+	}
+}
