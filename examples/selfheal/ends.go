@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,11 +21,11 @@ import (
 
 // ends are the two ends, with the network between them.
 type ends struct {
-	listener  *netconn.Listener
-	link      *link
-	initiator *netconn.Config
-	keys      *keyLog // what the initiator has in memory, for the thief
-	stats     stats
+	listener             net.Listener
+	link                 *link
+	initiator, responder *netconn.Config
+	keys                 *keyLog // what the initiator has in memory, for the thief
+	stats                stats
 }
 
 // newEnds makes two ends that know each other's public keys.
@@ -56,14 +57,14 @@ func newEnds(suite ciphersuite.ID, rekeyEvery time.Duration) (*ends, error) {
 		Rekey:        netconn.RekeyPolicy{Every: -1},
 		KeyLogWriter: e.keys,
 	}
-	e.listener, err = netconn.Listen("tcp", "127.0.0.1:0", &netconn.Config{
+	e.responder = &netconn.Config{
 		Identity:  responder,
 		Validator: knowsInitiator,
 		Suites:    []ciphersuite.ID{suite},
 		Store:     channel.NewMemoryStore(0),
 		Rekey:     netconn.RekeyPolicy{Every: rekeyEvery},
-	})
-	if err != nil {
+	}
+	if e.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return nil, err
 	}
 	if e.link, err = newLink(e.listener.Addr().String()); err != nil {
@@ -111,7 +112,7 @@ func (e *ends) connect(ctx context.Context) (initiator, responder *netconn.Conn,
 			accepted <- result{nil, err}
 			return
 		}
-		conn := c.(*netconn.Conn)
+		conn := netconn.Server(c, e.responder)
 		if err := conn.HandshakeContext(ctx); err != nil {
 			conn.Close()
 			accepted <- result{nil, err}
@@ -121,10 +122,12 @@ func (e *ends) connect(ctx context.Context) (initiator, responder *netconn.Conn,
 	}()
 	start := time.Now()
 	dialer := netconn.Dialer{Config: e.initiator}
-	initiator, err = dialer.DialContext(ctx, "tcp", e.link.addr())
+	dialled, err := dialer.DialContext(ctx, "tcp", e.link.addr())
 	took := time.Since(start)
 	if err != nil {
 		e.listener.Close() // nobody comes any more
+	} else {
+		initiator = dialled.(*netconn.Conn)
 	}
 	r := <-accepted
 	if err = errors.Join(err, r.err); err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -14,26 +13,28 @@ import (
 // showHealing copies all secrets of the initiator, shows what the copy is good
 // for, and that one update of the initiator makes it worthless.
 func showHealing(ctx context.Context, ends *ends) error {
+	ends.responder.Rekey = netconn.RekeyPolicy{Every: -1, Bytes: -1} // one update at a time
 	tap := ends.link.listen()
-	initiator, responder, err := ends.connect(ctx)
+	i, r, err := ends.connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer initiator.Close()
-	defer responder.Close()
 	if deadline, ok := ctx.Deadline(); ok {
-		initiator.SetDeadline(deadline)
-		responder.SetDeadline(deadline)
+		i.SetDeadline(deadline)
+		r.SetDeadline(deadline)
 	}
+	initiator, responder := newVoice(i), newVoice(r)
+	defer initiator.close()
+	defer responder.close()
 
 	// An epoch whose records are captured from the first on.
-	if err := initiator.Update(ctx); err != nil {
+	if err := initiator.conn.Update(ctx); err != nil {
 		return err
 	}
 	if err := converse(initiator, responder, "before the theft"); err != nil {
 		return err
 	}
-	state := initiator.ConnectionState()
+	state := initiator.conn.ConnectionState()
 	thief, err := steal(ctx, ends.initiatorChannel(), state.SessionID, ends.keys)
 	if err != nil {
 		return err
@@ -51,7 +52,7 @@ func showHealing(ctx context.Context, ends *ends) error {
 
 	// 2. The copy is complete: it follows when the other end updates.
 	thief.reset()
-	if err := responder.Update(ctx); err != nil {
+	if err := responder.conn.Update(ctx); err != nil {
 		return err
 	}
 	if err := converse(initiator, responder, "after an update of the other end"); err != nil {
@@ -63,11 +64,11 @@ func showHealing(ctx context.Context, ends *ends) error {
 	if err := thief.mustHear("after an update of the other end"); err != nil {
 		return err
 	}
-	log.Printf("theft: an update of the responder alone does not help: the copy follows into epoch %d", initiator.ConnectionState().Epoch)
+	log.Printf("theft: an update of the responder alone does not help: the copy follows into epoch %d", initiator.conn.ConnectionState().Epoch)
 
 	// 3. One update of the end that was robbed, and the copy is worthless.
 	thief.reset()
-	if err := initiator.Update(ctx); err != nil {
+	if err := initiator.conn.Update(ctx); err != nil {
 		return err
 	}
 	if err := converse(initiator, responder, "after the healing"); err != nil {
@@ -80,46 +81,86 @@ func showHealing(ctx context.Context, ends *ends) error {
 		return err
 	}
 	log.Printf("healed: after one update of the initiator, in epoch %d, the copy decrypts nothing (%d records tried)",
-		initiator.ConnectionState().Epoch, thief.ears[fromInitiator].lost+thief.ears[fromResponder].lost)
+		initiator.conn.ConnectionState().Epoch, thief.ears[fromInitiator].lost+thief.ears[fromResponder].lost)
 	return nil
 }
 
-// converse sends a message each way, and checks that it arrives.
-func converse(a, b *netconn.Conn, message string) error {
-	say := func(from, to *netconn.Conn, text string) error {
-		if _, err := io.WriteString(from, text); err != nil {
-			return err
+// A voice is an end that talks. It reads all the time, as an update of the
+// other end is confirmed only when it is read.
+type voice struct {
+	conn  *netconn.Conn
+	heard chan byte
+	done  chan struct{}
+}
+
+func newVoice(conn *netconn.Conn) *voice {
+	v := &voice{conn: conn, heard: make(chan byte, 1<<10), done: make(chan struct{})}
+	go func() {
+		defer close(v.done)
+		defer close(v.heard)
+		buf := make([]byte, 256)
+		for {
+			n, err := conn.Read(buf)
+			for _, b := range buf[:n] {
+				v.heard <- b
+			}
+			if err != nil {
+				return // the ends are closed when all is said; before that, somebody misses what was lost
+			}
 		}
-		got := make([]byte, len(text))
-		if _, err := io.ReadFull(to, got); err != nil {
-			return err
-		}
-		if string(got) != text {
+	}()
+	return v
+}
+
+// close closes the connection and waits for the reader.
+func (v *voice) close() {
+	v.conn.Close()
+	<-v.done
+}
+
+// say sends text to another end and checks that it arrives.
+func (v *voice) say(to *voice, text string) error {
+	if _, err := io.WriteString(v.conn, text); err != nil {
+		return err
+	}
+	got := make([]byte, 0, len(text))
+	for len(got) < len(text) {
+		b, ok := <-to.heard
+		if !ok {
 			return fmt.Errorf("%q arrived as %q", text, got)
 		}
-		return nil
+		got = append(got, b)
 	}
-	// The third brings the end of an update's messages to the first's sender.
-	return errors.Join(say(a, b, message), say(b, a, message), say(a, b, message))
+	if string(got) != text {
+		return fmt.Errorf("%q arrived as %q", text, got)
+	}
+	return nil
+}
+
+// converse sends a message each way.
+func converse(a, b *voice, message string) error {
+	if err := a.say(b, message); err != nil {
+		return err
+	}
+	return b.say(a, message)
 }
 
 // listen takes in what was captured, and follows updates where it can.
 func (t *thief) listen(captured [2][]byte) error {
-	for d := range t.ears {
-		if err := t.ears[d].overhear(captured[d]); err != nil {
-			return err
-		}
-	}
-	for d := range t.ears {
-		if t.ears[d].commit != nil {
-			if err := t.follow(direction(d)); err != nil {
-				log.Printf("theft: the copy cannot process the update from %v: %v", direction(d), err)
+	// An update and the two changes of keys that come with it: to be sure, one more.
+	for range 4 {
+		for d, e := range t.ears {
+			if err := e.overhear(captured[d]); err != nil {
+				return err
 			}
+			captured[d] = nil
 		}
-	}
-	for d := range t.ears {
-		if err := t.ears[d].overhear(nil); err != nil {
-			return err
+		for d, e := range t.ears {
+			if e.commit != nil {
+				if err := t.follow(direction(d)); err != nil {
+					log.Printf("theft: the copy cannot follow the update of the %v: %v", [...]string{"initiator", "responder"}[d], err)
+				}
+			}
 		}
 	}
 	return nil

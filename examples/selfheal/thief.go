@@ -84,17 +84,23 @@ func steal(ctx context.Context, cfg *channel.Config, id channel.SessionID, keys 
 
 // An ear listens to one direction.
 type ear struct {
-	current *record.Protection // keys that the thief holds; of epoch N
-	next    *record.Protection // of epoch N+1, if the thief could derive them
-	rest    []byte             // captured and not looked at yet
-	heard   bytes.Buffer       // application data
-	commit  []byte             // the last ConnectionUpdate
-	lost    int                // records that the thief's keys do not open
+	current  *record.Protection // keys that the thief holds; of epoch N
+	next     *record.Protection // of epoch N+1, if the thief could derive them
+	atSwitch bool               // what follows is under the next keys
+	rest     []byte             // captured and not looked at yet
+	heard    bytes.Buffer       // application data
+	commit   []byte             // the last ConnectionUpdate
+	lost     int                // records that the thief's keys do not open
 }
 
 // overhear decrypts what it can of new captured bytes. It stops after an update
-// (call it again with nil to go on) and at the end of what was captured.
+// and where the direction changes its keys, for the thief to derive new ones:
+// call it again with nil to go on.
 func (e *ear) overhear(captured []byte) error {
+	if e.atSwitch && e.next != nil {
+		e.current, e.next = e.next, nil
+	}
+	e.atSwitch = false // without the next keys, the old ones are all there is to try
 	e.rest = append(e.rest, captured...)
 	for len(e.rest) >= record.HeaderSize {
 		h, err := record.ParseHeader(e.rest)
@@ -119,13 +125,8 @@ func (e *ear) overhear(captured []byte) error {
 		case kind == record.ContentApplicationData:
 			e.heard.Write(content)
 		case kind == record.ContentHandshake:
-			last, update := e.control(content)
-			if last && e.next != nil {
-				// The direction changes its keys here. Without the next ones,
-				// the old ones are all that there is to try.
-				e.current, e.next = e.next, nil
-			}
-			if update {
+			var update bool
+			if e.atSwitch, update = e.control(content); e.atSwitch || update {
 				return nil
 			}
 		}
