@@ -598,3 +598,34 @@ func TestCredentialsCompareByAllOfTheirContents(t *testing.T) {
 		}
 	}
 }
+
+// New members get the path secret in the Welcome, so the path is not encrypted
+// to them, wherever they are. RFC 9420, Section 12.4.1.
+func TestPathsAreNotEncryptedToNewMembers(t *testing.T) {
+	c := newCrowd(t, suite1, 7)
+	for by := range c.members {
+		c.commit(by, CommitOptions{})
+	}
+	// Leaf 7 becomes an unmerged leaf of node 11, leaf 8 fills a new half.
+	pending, err := c.members[0].g.Commit(CommitOptions{
+		Proposals:  []Proposal{c.invite(LeafOptions{}), c.invite(LeafOptions{})},
+		WireFormat: WireFormatPublicMessage,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m mlsMessage
+	mustUnmarshal(t, pending.Message(), &m)
+	var got []int
+	for _, n := range m.publicMessage.content.commit.path.nodes {
+		got = append(got, len(n.pathSecrets))
+	}
+	if want := []int{1, 1, 1, 0}; !slices.Equal(got, want) {
+		t.Errorf("ciphertexts by node: %v, want %v", got, want)
+	}
+	if unmerged := pending.Group().tree.nodes[11].parent.unmergedLeaves; !slices.Equal(unmerged, []LeafIndex{7}) {
+		t.Errorf("unmerged leaves of node 11: %v, want leaf 7", unmerged)
+	}
+	c.deliver(0, pending)
+	c.checkMessages()
+}

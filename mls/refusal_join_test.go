@@ -166,6 +166,22 @@ func welcomeRefusals() []refusal {
 			}
 			parent(f, 3, func(p *parentNode) { p.encryptionKey = key.PublicKey() })
 		}, nil),
+		{CheckParentHash, "of a leaf that does not stand for its subtree", func(t *testing.T) error {
+			// Leaf 0 vouches for node 3, but leaf 1, next to it below the blank
+			// node 1, could not know that key.
+			return strictCrowd(t).refusedWelcome(strictLeaf, CommitOptions{OmitPath: true}, func(f *forgedWelcome) {
+				key, err := f.c.suite.GenerateHPKEKeyPair(f.c.rand)
+				if err != nil {
+					f.c.t.Fatal(err)
+				}
+				f.tree.set(3, node{parent: &parentNode{encryptionKey: key.PublicKey()}})
+				f.changeLeaf(0, func(l *LeafNode) {
+					l.Source, l.Lifetime = LeafNodeSourceCommit, Lifetime{}
+					l.ParentHash = f.tree.parentHash(f.c.suite, 3, 5)
+				})
+				f.signLeaf(0)
+			}, nil)
+		}},
 		join(CheckUnmergedLeaves, "blank", unmerged(7, 6), nil),
 		join(CheckUnmergedLeaves, "out of the tree", unmerged(7, 1<<31), nil),
 		join(CheckUnmergedLeaves, "not below", unmerged(3, 4), nil),
