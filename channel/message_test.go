@@ -109,7 +109,8 @@ func FuzzAssembler(f *testing.F) {
 func FuzzReceive(f *testing.F) {
 	for state := range after {
 		for m := range after[state] {
-			f.Add(uint8(state), uint8(m), []byte{0})
+			_, body := inState(f, state, m)
+			f.Add(uint8(state), uint8(m), body)
 		}
 	}
 	f.Fuzz(func(t *testing.T, state, m uint8, body []byte) {

@@ -34,7 +34,7 @@ var after = map[State]map[MessageType]State{
 
 // inState returns a session in the given state with a valid message of type m,
 // or without one if the state takes none of that type.
-func inState(t *testing.T, state State, m MessageType) (p *peer, body []byte) {
+func inState(t tb, state State, m MessageType) (p *peer, body []byte) {
 	t.Helper()
 	next := func() { // the message that is on the way to p
 		t.Helper()
