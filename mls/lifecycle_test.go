@@ -2,9 +2,11 @@ package mls
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/mendlink/mendlink/mls/ciphersuite"
@@ -628,4 +630,144 @@ func TestPathsAreNotEncryptedToNewMembers(t *testing.T) {
 	}
 	c.deliver(0, pending)
 	c.checkMessages()
+}
+
+// Members with both kinds of credentials, and with GREASE (RFC 9420, Section
+// 13.5) wherever a list of code points can hold it.
+func TestMembersOfManyKindsLiveTogether(t *testing.T) {
+	kinds := LeafOptions{
+		Capabilities: Capabilities{
+			Versions:     []ProtocolVersion{MLS10, 0x0a0a},
+			CipherSuites: []ciphersuite.ID{0x1a1a, suite1},
+			Extensions:   []ExtensionType{0x2a2a, 0x8001},
+			Proposals:    []ProposalType{0x3a3a},
+			Credentials:  []CredentialType{0x4a4a, CredentialX509, CredentialBasic},
+		},
+		Extensions: Extensions{{Type: 0x2a2a, Data: []byte("grease")}, {Type: ExtensionApplicationID, Data: []byte("app")}},
+	}
+	c := emptyCrowd(t, suite1)
+	c.found(GroupOptions{Leaf: kinds, Extensions: Extensions{{Type: 0x8001}}})
+	certified := c.newClient()
+	certified.id.Credential = Credential{Type: CredentialX509, Certificates: [][]byte{[]byte("a certificate"), []byte("its issuer's")}}
+	var err error
+	certified.bundle, err = NewKeyPackage(certified.cfg, KeyPackageOptions{
+		Suite: suite1, Identity: certified.id, Leaf: kinds, Extensions: Extensions{{Type: 0x5a5a, Data: []byte{1}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	basic := c.invite(kinds)
+	c.invited = append(c.invited, certified)
+	c.commit(0, CommitOptions{Proposals: []Proposal{basic, &Add{certified.bundle.KeyPackage()}}})
+	c.checkMessages()
+	c.restart()
+	for by := range c.members {
+		c.commit(by, CommitOptions{})
+	}
+	c.checkMessages()
+	if !c.members[0].g.Members()[2].Leaf.Credential.Equal(certified.id.Credential) {
+		t.Errorf("credential of leaf 2: %+v", c.members[0].g.Members()[2].Leaf.Credential)
+	}
+}
+
+// asked is an AuthenticationService that records what it is asked about.
+type asked struct{ leaves []string }
+
+func (a *asked) ValidateLeaf(leaf, previous *LeafNode) error {
+	s := string(leaf.Credential.Identity)
+	if previous != nil {
+		s += " for " + string(previous.Credential.Identity)
+	}
+	a.leaves = append(a.leaves, s)
+	return nil
+}
+
+func TestAuthenticationServiceIsAskedAboutEveryLeafThatComesOrChanges(t *testing.T) {
+	c := newCrowd(t, suite1, 3)
+	observer := &asked{}
+	c.members[1].g.cfg.AuthenticationService = observer
+	want := func(what string, leaves ...string) {
+		t.Helper()
+		slices.Sort(observer.leaves)
+		if !slices.Equal(observer.leaves, leaves) {
+			t.Errorf("%s: asked about %q, want %q", what, observer.leaves, leaves)
+		}
+		observer.leaves = nil
+	}
+	c.add(0, 1)
+	want("add", "client 0 for client 0", "client 3")
+	c.proposeUpdate(2, LeafChanges{Identity: &Identity{Credential: BasicCredential([]byte("new name")), Signer: c.members[2].id.Signer}})
+	c.proposeUpdate(1, LeafChanges{})
+	want("proposals")
+	c.commit(3, CommitOptions{})
+	want("commit of updates", "client 3 for client 3", "new name for client 2")
+	c.commit(1, CommitOptions{})
+	want("own commit")
+	c.commit(0, CommitOptions{Proposals: []Proposal{c.invite(LeafOptions{})}, OmitPath: true})
+	want("commit without a path", "client 4")
+
+	message, _ := c.externalCommit(nil, nil)
+	c.process(1, message)
+	want("external commit", "client 5")
+	message, _ = c.externalCommit([]LeafIndex{3}, nil)
+	c.process(1, message)
+	want("external commit in the place of another", "client 6 for client 3")
+
+	c.invite(LeafOptions{})
+	joiner := c.invited[0]
+	joiner.cfg.AuthenticationService = observer
+	c.commit(0, CommitOptions{Proposals: []Proposal{&Add{joiner.bundle.KeyPackage()}}})
+	want("join", "client 0", "client 0 for client 0", "client 1", "client 3", "client 4", "client 7", "new name")
+}
+
+// Different Groups may be used at the same time, also those of one member. The
+// race detector is to see this.
+func TestSuccessiveEpochsCanBeUsedAtTheSameTime(t *testing.T) {
+	c := emptyCrowd(t, suite1)
+	c.rand = rand.Reader
+	c.found(GroupOptions{})
+	c.add(0, 3)
+	a, b := c.members[0].g, c.members[1].g
+	var messages [][]byte
+	for range 20 {
+		m, err := a.Protect(nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		messages = append(messages, m)
+	}
+	var next []*Group
+	for range 4 {
+		pending, err := a.Commit(CommitOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		next = append(next, pending.Group(), c.process(1, pending.Message()).(*ReceivedCommit).Group())
+	}
+	var wait sync.WaitGroup
+	for _, g := range next {
+		wait.Go(func() {
+			for range 5 {
+				pending, err := g.Commit(CommitOptions{Proposals: []Proposal{&Remove{Removed: 3}}})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				pending.Erase()
+			}
+			g.Erase()
+		})
+	}
+	wait.Go(func() {
+		for _, m := range messages {
+			if _, err := b.Process(m); err != nil {
+				t.Error(err)
+			}
+		}
+		b.Erase()
+	})
+	wait.Wait()
+	if _, err := a.Commit(CommitOptions{}); err != nil {
+		t.Error(err)
+	}
 }
