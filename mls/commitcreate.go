@@ -14,9 +14,9 @@ import (
 type CommitOptions struct {
 	// Proposals are included by value.
 	Proposals []Proposal
-	// WithoutPending leaves out the proposals that were sent in this epoch.
-	// By default all of them are included by reference, but for this member's
-	// own Updates.
+	// WithoutPending leaves out the proposals that were sent in this epoch. By
+	// default those of them that are valid and fit together are included, by
+	// reference (see [Group.PendingProposals]).
 	WithoutPending bool
 	// OmitPath leaves out the path where the proposals allow that. Such a
 	// commit does not heal.
@@ -68,8 +68,7 @@ func (g *Group) Commit(o CommitOptions) (*PendingCommit, error) {
 	if o.WireFormat == 0 {
 		o.WireFormat = WireFormatPrivateMessage
 	}
-	covered := g.coverProposals(&o)
-	t, err := g.apply(Sender{Type: SenderMember, Leaf: g.own}, covered)
+	covered, t, err := g.coverProposals(&o)
 	if err != nil {
 		return nil, err
 	}
@@ -121,24 +120,6 @@ func (g *Group) Commit(o CommitOptions) (*PendingCommit, error) {
 		return nil, err
 	}
 	return pending, nil
-}
-
-// coverProposals returns what a commit covers.
-func (g *Group) coverProposals(o *CommitOptions) []coveredProposal {
-	var covered []coveredProposal
-	if !o.WithoutPending {
-		for _, p := range g.proposals {
-			if p.leafKey != nil {
-				continue // a committer does not commit its own Update
-			}
-			covered = append(covered, coveredProposal{CommittedProposal{p.proposal, p.sender, true}, p})
-		}
-	}
-	own := Sender{Type: SenderMember, Leaf: g.own}
-	for _, p := range o.Proposals {
-		covered = append(covered, coveredProposal{CommittedProposal{Proposal: p, Sender: own}, nil})
-	}
-	return covered
 }
 
 // commitPath makes the commit's path, if it has one, and gives its keys to the

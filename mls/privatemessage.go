@@ -124,6 +124,7 @@ func protectPrivate(s *ciphersuite.Suite, rand io.Reader, a *authenticatedConten
 	var senderAAD wire.Writer
 	m.encodeSenderDataAAD(&senderAAD)
 	senderKey, senderNonce := secrettree.SenderDataKey(s, senderDataSecret, m.ciphertext)
+	defer clear(senderKey)
 	if aead, err = s.NewAEAD(senderKey); err != nil {
 		return nil, err
 	}
@@ -138,6 +139,7 @@ func openPrivate(s *ciphersuite.Suite, m *privateMessage, tree *secrettree.Tree,
 	var senderAAD wire.Writer
 	m.encodeSenderDataAAD(&senderAAD)
 	senderKey, senderNonce := secrettree.SenderDataKey(s, senderDataSecret, m.ciphertext)
+	defer clear(senderKey)
 	aead, err := s.NewAEAD(senderKey)
 	if err != nil {
 		return nil, nil, err

@@ -3,6 +3,7 @@ package mls
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -68,9 +69,14 @@ var leafVenues = map[string]func(c *crowd, spoil func(*LeafNode, *Identity), aft
 		c.broadcast(2, c.forge(2, ContentProposal, WireFormatPublicMessage, func(a *authenticatedContent) {
 			a.content.proposal = &Update{LeafNode: &leaf}
 		}))
-		_, own := c.members[0].g.Commit(CommitOptions{})
+		if left, err := c.members[0].g.Commit(CommitOptions{}); err != nil {
+			c.t.Errorf("a bad Update keeps others from committing: %v", err)
+		} else {
+			left.Erase()
+		}
+		_, own := c.members[0].g.try(Sender{Type: SenderMember}, slices.Concat(c.members[0].g.candidates(&CommitOptions{})))
 		ref := c.members[0].g.proposals[0].ref
-		if _, err := c.members[0].g.apply(Sender{Type: SenderMember}, c.members[0].g.coverProposals(&CommitOptions{})); err != nil {
+		if _, err := c.members[0].g.apply(Sender{Type: SenderMember}, slices.Concat(c.members[0].g.candidates(&CommitOptions{}))); err != nil {
 			err = c.refused(c.forgeCommit(proposalOrRef{reference: ref}))
 			c.sameRule(own, err)
 			return err

@@ -112,8 +112,14 @@ func (p *newPath) erase() {
 // createPath gives the leaf at i and its filtered direct path fresh keys, in t.
 // leaf is the new leaf but for its encryption key, parent hash and signature.
 // RFC 9420, Section 7.5.
-func (t *ratchetTree) createPath(s *ciphersuite.Suite, rand io.Reader, i LeafIndex, leaf *LeafNode, id *Identity, groupID []byte) (*newPath, error) {
+func (t *ratchetTree) createPath(s *ciphersuite.Suite, rand io.Reader, i LeafIndex, leaf *LeafNode, id *Identity, groupID []byte) (_ *newPath, err error) {
 	p := &newPath{leaf: leaf, steps: t.filteredDirectPath(i), keys: make(privateKeys)}
+	defer func() {
+		if err != nil {
+			p.erase()
+			p.keys.erase()
+		}
+	}()
 	leafKey, err := s.GenerateHPKEKeyPair(rand)
 	if err != nil {
 		return nil, fmt.Errorf("mls: generating a leaf key: %w", err)

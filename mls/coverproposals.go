@@ -1,0 +1,97 @@
+package mls
+
+import "slices"
+
+// PendingProposals returns the proposals that were sent in this epoch and that
+// a commit can refer to, in the order in which they were seen.
+func (g *Group) PendingProposals() []CommittedProposal {
+	var pending []CommittedProposal
+	for _, p := range g.proposals {
+		pending = append(pending, CommittedProposal{p.proposal, p.sender, true})
+	}
+	return pending
+}
+
+// maxSelected bounds the work of selectPending. Proposals beyond it are left
+// to a later commit.
+const maxSelected = 1024
+
+// coverProposals returns what a commit of this member covers, and the effect of
+// that: the caller's own proposals, which have to be valid, and all pending ones,
+// or as many of them as fit, so that nobody can keep others from committing by
+// a bad proposal. RFC 9420, Sections 12.2 and 12.4.
+func (g *Group) coverProposals(o *CommitOptions) ([]coveredProposal, *transition, error) {
+	committer := Sender{Type: SenderMember, Leaf: g.own}
+	pending, own := g.candidates(o)
+	all := slices.Concat(pending, own)
+	t, err := g.try(committer, all)
+	if err == nil || len(pending) == 0 {
+		return all, t, err
+	}
+	return g.selectPending(committer, own, pending)
+}
+
+// candidates returns the pending proposals that a commit of this member may
+// cover, and the caller's own.
+func (g *Group) candidates(o *CommitOptions) (pending, own []coveredProposal) {
+	if !o.WithoutPending {
+		for _, p := range g.proposals {
+			if p.leafKey == nil { // a committer does not commit its own Update
+				pending = append(pending, coveredProposal{CommittedProposal{p.proposal, p.sender, true}, p})
+			}
+		}
+	}
+	committer := Sender{Type: SenderMember, Leaf: g.own}
+	for _, p := range o.Proposals {
+		own = append(own, coveredProposal{CommittedProposal{Proposal: p, Sender: committer}, nil})
+	}
+	return pending, own
+}
+
+// selectPending adds to own the pending proposals that fit, one at a time: first
+// Removes, then Updates from the newest, then the rest, and ReInit only if there
+// is nothing else.
+func (g *Group) selectPending(committer Sender, own, pending []coveredProposal) ([]coveredProposal, *transition, error) {
+	selected := own
+	t, err := g.try(committer, selected)
+	if err != nil {
+		return nil, nil, err
+	}
+	var ranks [4][]coveredProposal
+	for _, p := range pending {
+		rank := 2
+		switch p.Proposal.ProposalType() {
+		case ProposalRemove:
+			rank = 0
+		case ProposalUpdate:
+			rank = 1
+		case ProposalReInit:
+			rank = 3
+		}
+		ranks[rank] = append(ranks[rank], p)
+	}
+	slices.Reverse(ranks[1])
+	candidates := slices.Concat(ranks[:]...)
+	for _, p := range candidates[:min(len(candidates), maxSelected)] {
+		more := append(slices.Clip(selected), p)
+		if with, err := g.try(committer, more); err == nil {
+			selected, t = more, with
+		}
+	}
+	return selected, t, nil
+}
+
+// try returns the effect of proposals if all rules are kept but those on the
+// path, which is made later.
+func (g *Group) try(committer Sender, proposals []coveredProposal) (*transition, error) {
+	t, err := g.apply(committer, proposals)
+	if err != nil {
+		return nil, err
+	}
+	if len(proposals) > 0 {
+		if err := t.tree.verifyMembers(g.suite, t.extensions); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
