@@ -28,7 +28,7 @@ func TestAnIdleConnectionHoldsNoBuffer(t *testing.T) {
 		c.sender.mu.Unlock()
 	}
 	client.receiver.mu.Lock()
-	if client.receiver.source.buf != nil || client.receiver.ahead != nil {
+	if client.receiver.source.buf != nil || client.receiver.ahead.data != nil {
 		t.Error("the receiver holds a buffer")
 	}
 	client.receiver.mu.Unlock()

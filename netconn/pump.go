@@ -1,5 +1,11 @@
 package netconn
 
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+)
+
 // pumpIfIdle sees to it that somebody reads while an update is under way: if
 // nobody is in Read, a goroutine that lives until the update is done. Application
 // data that it meets it keeps, up to a bound.
@@ -27,16 +33,67 @@ func (r *receiver) pumpRecords() (again bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer r.rest()
-	for (r.conn.updates.pending.Load() || r.recordBuffered()) && r.readers.Load() == 0 {
-		r.ahead = append(r.ahead, r.unread...)
+	for {
+		// First what there is goes to where a Read finds it, and only then we look
+		// whether one has come: a Read counts itself first and looks there afterwards.
+		size := r.ahead.put(r.unread, r.ended)
 		r.unread = nil
-		if r.err != nil || len(r.ahead) >= maxReadAhead {
+		switch {
+		case r.readers.Load() > 0:
+			return true
+		case r.err != nil || size >= maxReadAhead:
 			return false
+		case !r.conn.updates.pending.Load() && !r.recordBuffered():
+			return true
 		}
 		deadlines := r.deadlines.Load()
 		if _, err := r.step(nil); err != nil && deadlines == r.deadlines.Load() {
 			return false // the deadline stands: who sets another calls pumpIfIdle
 		}
 	}
-	return true
+}
+
+// ahead is application data that has been read ahead of the application.
+type ahead struct {
+	some atomic.Bool // there is something to take
+
+	mu    sync.Mutex
+	data  []byte
+	ended bool // nothing follows data
+}
+
+// put appends content and returns how much there is then.
+func (a *ahead) put(content []byte, ended bool) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.data = append(a.data, content...)
+	a.ended = ended
+	a.some.Store(len(a.data) > 0 || ended)
+	return len(a.data)
+}
+
+// take moves the oldest content to p. It returns io.EOF where that has ended.
+func (a *ahead) take(p []byte) (int, error) {
+	if !a.some.Load() {
+		return 0, nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := copy(p, a.data)
+	if a.data = a.data[n:]; len(a.data) == 0 {
+		a.data = nil
+		a.some.Store(a.ended)
+		if n == 0 && a.ended {
+			return 0, io.EOF
+		}
+	}
+	return n, nil
+}
+
+func (a *ahead) drop() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	clear(a.data)
+	a.data, a.ended = nil, false
+	a.some.Store(false)
 }

@@ -22,6 +22,9 @@ type receiver struct {
 	readers atomic.Int32
 	// pumping says that the pump is at work, or about to be.
 	pumping atomic.Bool
+	// ahead holds what the pump took in before anybody asked; it is older than unread. Filled
+	// with mu locked, so that it stays empty for who finds it so then.
+	ahead ahead
 	// deadlines counts how often the read deadline was set.
 	deadlines atomic.Uint32
 
@@ -31,7 +34,6 @@ type receiver struct {
 	protection  *record.Protection // nil: records are in the clear
 	messages    *channel.Assembler
 	unread      []byte // rest of the last record's content; lies in the source's buffer
-	ahead       []byte // content that the pump took in before anybody asked; older than unread
 	idle        int    // records in a row that brought nothing
 	established bool   // application data may come
 	begun       bool   // the peer has been seen to speak our protocol
@@ -50,21 +52,20 @@ func (r *receiver) init(c *Conn) {
 // read is the body of [Conn.Read], for a p that is not empty.
 func (r *receiver) read(p []byte) (int, error) {
 	r.readers.Add(1)
+	defer r.readers.Add(-1)
+	// Without the lock, which the pump may hold while it waits for the peer.
+	if n, err := r.ahead.take(p); n > 0 || err != nil {
+		return n, err
+	}
 	r.mu.Lock()
-	n, err := r.readLocked(p)
-	r.rest()
-	r.mu.Unlock()
-	r.readers.Add(-1)
-	return n, err
+	defer r.mu.Unlock()
+	defer r.rest()
+	return r.readLocked(p)
 }
 
 func (r *receiver) readLocked(p []byte) (n int, err error) {
-	if len(r.ahead) > 0 {
-		n = copy(p, r.ahead)
-		if r.ahead = r.ahead[n:]; len(r.ahead) == 0 {
-			r.ahead = nil
-		}
-		return n, nil
+	if n, err := r.ahead.take(p); n > 0 || err != nil {
+		return n, err
 	}
 	for {
 		k := copy(p[n:], r.unread)
@@ -264,8 +265,8 @@ func (r *receiver) close() {
 		r.err = net.ErrClosed
 	}
 	r.erase()
-	clear(r.ahead)
-	r.ahead, r.unread = nil, nil
+	r.ahead.drop()
+	r.unread = nil
 	r.source.discard()
 }
 

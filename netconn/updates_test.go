@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mendlink/mendlink/channel"
+	"github.com/mendlink/mendlink/channel/record"
 )
 
 // tinyPair is tcpPair with socket buffers that fill up at once.
@@ -139,9 +140,9 @@ func TestReadingAheadIsBounded(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- client.Update(ctx) }()
 	ahead := func() int {
-		client.receiver.mu.Lock()
-		defer client.receiver.mu.Unlock()
-		return len(client.receiver.ahead)
+		client.receiver.ahead.mu.Lock()
+		defer client.receiver.ahead.mu.Unlock()
+		return len(client.receiver.ahead.data)
 	}
 	within(t, "the pump", func() {
 		for client.receiver.pumping.Load() || ahead() == 0 {
@@ -289,4 +290,131 @@ func TestAnUpdateThatCannotBeSavedLeavesTheConnectionAsItWas(t *testing.T) {
 	store.fail.Store(false)
 	update(t, client)
 	roundTrip(t, client)
+}
+
+// An update that waits for a peer who does not read takes nothing away from a Read.
+func TestReadGoesOnWhileAnUpdateWaits(t *testing.T) {
+	checkGoroutines(t)
+	client, server := newConnPair(t)
+	done := make(chan error, 1)
+	go func() { done <- client.Update(t.Context()) }()
+	within(t, "reading", func() {
+		for !client.receiver.pumping.Load() {
+			runtime.Gosched()
+		}
+		want := []byte("data")
+		for range 100 {
+			if _, err := server.Write(want); err != nil {
+				t.Error(err)
+				return
+			}
+			got := make([]byte, len(want))
+			if _, err := io.ReadFull(client, got); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%q, %v", got, err)
+				return
+			}
+		}
+		// The end of the data shows at once as well.
+		if err := server.CloseWrite(); err != nil {
+			t.Error(err)
+		}
+		if _, err := client.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("%v, want io.EOF", err)
+		}
+		go server.Read(make([]byte, 1))
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestCloseWaitsForTheConnsOwnGoroutines(t *testing.T) {
+	checkGoroutines(t)
+	for range 20 {
+		client, _ := newConnPair(t)
+		done := make(chan error, 1)
+		go func() { done <- client.Update(t.Context()) }()
+		for !client.receiver.pumping.Load() {
+			runtime.Gosched()
+		}
+		client.Close()
+		if client.receiver.pumping.Load() {
+			t.Fatal("the pump is still at work")
+		}
+		if err := <-done; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Update: %v, want net.ErrClosed", err)
+		}
+	}
+}
+
+func TestOldKeysAreErased(t *testing.T) {
+	checkGoroutines(t)
+	client, server := newConnPair(t)
+	keys := func() (all []*record.Protection) {
+		for _, c := range []*Conn{client, server} {
+			c.receiver.mu.Lock()
+			c.sender.mu.Lock()
+			all = append(all, c.receiver.protection, c.sender.protection)
+			c.sender.mu.Unlock()
+			c.receiver.mu.Unlock()
+		}
+		return all
+	}
+	check := func(when string, protections []*record.Protection) {
+		t.Helper()
+		for i, p := range protections {
+			if err := p.Update(); !errors.Is(err, record.ErrErased) {
+				t.Errorf("%s the keys %d are still there: %v", when, i, err)
+			}
+		}
+	}
+	old := keys()
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		server.Read(make([]byte, 1))
+	}()
+	update(t, client)
+	if _, err := client.Write([]byte{1}); err != nil { // behind the KeySwitch
+		t.Fatal(err)
+	}
+	<-read
+	check("after an update", old)
+	now := keys()
+	client.Close()
+	server.Close()
+	check("after Close", now)
+}
+
+// Rekeying may go on for ever: neither memory nor goroutines grow with it.
+func TestManyUpdatesLeaveNothingBehind(t *testing.T) {
+	checkGoroutines(t)
+	client, server := newConnPair(t)
+	for _, c := range []*Conn{client, server} {
+		go io.Copy(io.Discard, c)
+	}
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	rounds := 300
+	if raceEnabled {
+		rounds = 50
+	}
+	var before uint64
+	for i := range 2 * rounds {
+		if i == rounds {
+			before = heap()
+		}
+		if _, err := client.Write([]byte("data")); err != nil {
+			t.Fatal(err)
+		}
+		update(t, client)
+		update(t, server)
+	}
+	if after := heap(); after > before+512<<10 {
+		t.Errorf("%d octets of heap after %d updates, %d after half of them", after, 4*rounds, before)
+	}
 }
