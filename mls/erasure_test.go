@@ -470,3 +470,34 @@ func TestStolenStateCannotReadWhatWasReadOrSent(t *testing.T) {
 		t.Errorf("the sender's state: error %v, want %v", err, secrettree.ErrConsumed)
 	}
 }
+
+func TestTemporarySecretsAreOverwritten(t *testing.T) {
+	c := newCrowd(t, suite1, 3)
+	secrets := &groupSecrets{joinerSecret: bytes.Repeat([]byte{1}, 32), pathSecret: bytes.Repeat([]byte{2}, 32)}
+	secrets.erase()
+
+	tree := c.members[0].g.tree.clone()
+	leaf := *tree.leafNode(0)
+	path, err := tree.createPath(c.suite, c.rand, 0, &leaf, &c.members[0].id, []byte("group"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	consumed := bytes.Clone(path.secrets[0])
+	if _, commitSecret, err := tree.derivePath(c.suite, path.steps, consumed); err != nil || !bytes.Equal(commitSecret, path.commitSecret) {
+		t.Fatalf("commit secret %x, %v", commitSecret, err)
+	}
+	wrong := bytes.Repeat([]byte{3}, 32)
+	if _, _, err := tree.derivePath(c.suite, path.steps, wrong); err == nil {
+		t.Error("a wrong path secret was accepted")
+	}
+	path.erase()
+	for name, secret := range map[string][]byte{
+		"joiner secret": secrets.joinerSecret, "path secret of a Welcome": secrets.pathSecret,
+		"consumed path secret": consumed, "wrong path secret": wrong,
+		"first path secret": path.secrets[0], "last path secret": path.secrets[1], "commit secret": path.commitSecret,
+	} {
+		if !isZero(secret) {
+			t.Errorf("%s is not erased", name)
+		}
+	}
+}
