@@ -56,3 +56,15 @@ func (SwitchReceive) event()     {}
 func (PeerAuthenticated) event() {}
 func (HandshakeComplete) event() {}
 func (Updated) event()           {}
+
+// eraseSecrets erases the secrets in events that the driver does not get.
+func eraseSecrets(events []Event) {
+	for _, e := range events {
+		switch e := e.(type) {
+		case SwitchSend:
+			clear(e.Secret)
+		case SwitchReceive:
+			clear(e.Secret)
+		}
+	}
+}

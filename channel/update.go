@@ -174,7 +174,11 @@ func (s *Session) followUp(ctx context.Context, events []Event) ([]Event, error)
 		return events, nil
 	}
 	more, err := s.startUpdate(ctx, s.wanted)
-	return append(events, more...), err
+	if err != nil {
+		eraseSecrets(events) // nobody will carry them out
+		return nil, err
+	}
+	return append(events, more...), nil
 }
 
 // acknowledgement returns the EpochKeyUpdate of the current epoch. It is an
