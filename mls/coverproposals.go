@@ -21,14 +21,13 @@ const maxSelected = 1024
 // or as many of them as fit, so that nobody can keep others from committing by
 // a bad proposal. RFC 9420, Sections 12.2 and 12.4.
 func (g *Group) coverProposals(o *CommitOptions) ([]coveredProposal, *transition, error) {
-	committer := Sender{Type: SenderMember, Leaf: g.own}
 	pending, own := g.candidates(o)
 	all := slices.Concat(pending, own)
-	t, err := g.try(committer, all)
+	t, err := g.try(o, all)
 	if err == nil || len(pending) == 0 {
 		return all, t, err
 	}
-	return g.selectPending(committer, own, pending)
+	return g.selectPending(o, own, pending)
 }
 
 // candidates returns the pending proposals that a commit of this member may
@@ -51,9 +50,9 @@ func (g *Group) candidates(o *CommitOptions) (pending, own []coveredProposal) {
 // selectPending adds to own the pending proposals that fit, one at a time: first
 // Removes, then Updates from the newest, then the rest, and ReInit only if there
 // is nothing else.
-func (g *Group) selectPending(committer Sender, own, pending []coveredProposal) ([]coveredProposal, *transition, error) {
+func (g *Group) selectPending(o *CommitOptions, own, pending []coveredProposal) ([]coveredProposal, *transition, error) {
 	selected := own
-	t, err := g.try(committer, selected)
+	t, err := g.try(o, selected)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -74,7 +73,7 @@ func (g *Group) selectPending(committer Sender, own, pending []coveredProposal) 
 	candidates := slices.Concat(ranks[:]...)
 	for _, p := range candidates[:min(len(candidates), maxSelected)] {
 		more := append(slices.Clip(selected), p)
-		if with, err := g.try(committer, more); err == nil {
+		if with, err := g.try(o, more); err == nil {
 			selected, t = more, with
 		}
 	}
@@ -82,16 +81,26 @@ func (g *Group) selectPending(committer Sender, own, pending []coveredProposal) 
 }
 
 // try returns the effect of proposals if all rules are kept but those on the
-// path, which is made later.
-func (g *Group) try(committer Sender, proposals []coveredProposal) (*transition, error) {
-	t, err := g.apply(committer, proposals)
+// path, which is made later, and all PSKs are known.
+func (g *Group) try(o *CommitOptions, proposals []coveredProposal) (*transition, error) {
+	t, err := g.apply(Sender{Type: SenderMember, Leaf: g.own}, proposals)
+	if err != nil || len(proposals) == 0 {
+		return t, err
+	}
+	// The committer's leaf counts as the path will make it.
+	leaf, _, err := o.Leaf.apply(g, t.tree.leafNode(g.own))
 	if err != nil {
 		return nil, err
 	}
-	if len(proposals) > 0 {
-		if err := t.tree.verifyMembers(g.suite, t.extensions); err != nil {
-			return nil, err
-		}
+	after := t.tree.clone()
+	after.set(leafPosition(g.own), node{leaf: leaf})
+	if err := after.verifyMembers(g.suite, t.extensions); err != nil {
+		return nil, err
 	}
+	pskSecret, err := g.pskSecret(t.psks)
+	if err != nil {
+		return nil, err
+	}
+	clear(pskSecret)
 	return t, nil
 }

@@ -771,3 +771,24 @@ func TestSuccessiveEpochsCanBeUsedAtTheSameTime(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestCommitMayBringWhatItRequires(t *testing.T) {
+	c := newCrowd(t, suite1, 1)
+	capabilities := c.members[0].g.tree.leafNode(0).Capabilities
+	capabilities.Extensions = []ExtensionType{0x8001}
+	required := &GroupContextExtensions{Extensions{{Type: 0x8001}}}
+	if _, err := c.members[0].g.Commit(CommitOptions{Proposals: []Proposal{required}}); err == nil {
+		t.Error("the committer itself does not support the extension")
+	}
+	c.commit(0, CommitOptions{Proposals: []Proposal{required}, Leaf: LeafChanges{Capabilities: &capabilities}})
+}
+
+func TestUnknownPSKKeepsNobodyFromCommitting(t *testing.T) {
+	c := newCrowd(t, suite1, 3)
+	c.propose(1, &PreSharedKey{PreSharedKeyID{Type: PSKExternal, ID: []byte("?"), Nonce: make([]byte, c.suite.HashSize())}})
+	c.propose(1, &Remove{Removed: 2})
+	c.commit(0, CommitOptions{})
+	if len(c.members) != 2 {
+		t.Errorf("%d members, want 2", len(c.members))
+	}
+}

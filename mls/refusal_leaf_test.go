@@ -74,7 +74,7 @@ var leafVenues = map[string]func(c *crowd, spoil func(*LeafNode, *Identity), aft
 		} else {
 			left.Erase()
 		}
-		_, own := c.members[0].g.try(Sender{Type: SenderMember}, slices.Concat(c.members[0].g.candidates(&CommitOptions{})))
+		_, own := c.members[0].g.try(&CommitOptions{}, slices.Concat(c.members[0].g.candidates(&CommitOptions{})))
 		ref := c.members[0].g.proposals[0].ref
 		if _, err := c.members[0].g.apply(Sender{Type: SenderMember}, slices.Concat(c.members[0].g.candidates(&CommitOptions{}))); err != nil {
 			err = c.refused(c.forgeCommit(proposalOrRef{reference: ref}))
