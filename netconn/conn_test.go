@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -391,20 +392,23 @@ func TestCloseKeepsToTheWriteDeadline(t *testing.T) {
 // What a Write has counted arrives once, in order, whatever the deadlines did to it.
 func TestWriteDeadlineLosesAndRepeatsNothing(t *testing.T) {
 	checkGoroutines(t)
-	client, server := newConnPair(t)
+	ic, rc := newConfigs(t)
+	ic.Rekey.Bytes, rc.Rekey.Bytes = 100<<10, 100<<10 // messages time out as well
+	a, b := tcpPair(t)
+	client, server := connect(t, a, b, ic, rc)
 	const size = 8 << 20
 	data := make([]byte, size)
 	for i := range data {
 		data[i] = byte(i>>16 ^ i>>8 ^ i)
 	}
-	timeouts := 0
+	var timeouts atomic.Int32
 	go func() {
 		for rest := data; len(rest) > 0; {
 			client.SetWriteDeadline(time.Now().Add(time.Millisecond))
 			n, err := client.Write(rest[:min(len(rest), 300<<10)])
 			rest = rest[n:]
 			if errors.Is(err, os.ErrDeadlineExceeded) {
-				timeouts++
+				timeouts.Add(1)
 			} else if err != nil {
 				t.Error(err)
 				break
@@ -431,7 +435,10 @@ func TestWriteDeadlineLosesAndRepeatsNothing(t *testing.T) {
 	if !bytes.Equal(got, data) {
 		t.Errorf("%d octets arrive, %d were sent, or they differ", len(got), len(data))
 	}
-	t.Logf("%d timeouts", timeouts)
+	if epoch := client.ConnectionState().Epoch; epoch == 1 {
+		t.Error("no update came through")
+	}
+	t.Logf("%d timeouts", timeouts.Load())
 }
 
 func TestWhatADeadlineLeftBehindFollowsByItself(t *testing.T) {

@@ -71,9 +71,10 @@ func (r *receiver) readLocked(p []byte) (n int, err error) {
 		k := copy(p[n:], r.unread)
 		r.unread = r.unread[k:]
 		n += k
-		switch {
-		case n == len(p) || n > 0 && !r.recordBuffered():
+		if n == len(p) || n > 0 && !r.recordBuffered() {
 			return n, nil
+		}
+		switch {
 		case r.ended:
 			err = io.EOF
 		case r.err != nil:
@@ -82,11 +83,8 @@ func (r *receiver) readLocked(p []byte) (n int, err error) {
 			k, err = r.step(p[n:])
 			n += k
 		}
-		if n > 0 {
-			if err == nil {
-				continue
-			}
-			return n, nil // what went wrong, if it is final, comes again
+		if err != nil && n > 0 {
+			return n, nil // what is final comes again
 		}
 		if err != nil {
 			return 0, err
