@@ -54,12 +54,19 @@ type Config struct {
 	// none, which is the only safe choice.
 	KeyLogWriter io.Writer
 
+	// MaxPeerUpdates bounds how many updates a second the peer may make, beyond a burst
+	// of ten times as many. Default: channel's. Negative: no bound.
+	MaxPeerUpdates int
+
 	// Rekey says when fresh key material is put into a living connection.
 	Rekey RekeyPolicy
 	// HandshakeTimeout bounds the handshake as a whole, from its first
 	// step. Default: DefaultHandshakeTimeout. Negative: no bound.
 	HandshakeTimeout time.Duration
 
+	// KeyLogWriter is where the traffic secrets of each epoch are written, one line each,
+	// to look into captured records. Whoever reads them reads the connections. Default: nowhere.
+	KeyLogWriter io.Writer
 	// Rand is the source of all randomness. Default: crypto/rand.Reader.
 	Rand io.Reader
 	// Time returns the current time. Default: time.Now.
@@ -119,6 +126,8 @@ func (c *Config) channelConfig() *channel.Config {
 		Now:            c.Time,
 		MaxMessageSize: c.MaxMessageSize,
 		MaxSessionAge:  c.MaxSessionAge,
+		MaxPeerUpdates: c.MaxPeerUpdates,
+		KeyLogWriter:   c.KeyLogWriter,
 		KeyLogWriter:   c.KeyLogWriter,
 	}
 }

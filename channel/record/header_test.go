@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -94,7 +95,7 @@ func TestCheckProtocolKnowsRealPeers(t *testing.T) {
 	}{
 		{"TLS", func(c net.Conn) { tls.Client(c, &tls.Config{ServerName: "x"}).Handshake() }},
 		{"HTTP", func(c net.Conn) {
-			tr := &http.Transport{Dial: func(string, string) (net.Conn, error) { return c, nil }}
+			tr := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return c, nil }}
 			if r, err := (&http.Client{Transport: tr}).Get("http://x/"); err == nil {
 				r.Body.Close()
 			}
