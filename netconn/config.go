@@ -64,9 +64,6 @@ type Config struct {
 	// step. Default: DefaultHandshakeTimeout. Negative: no bound.
 	HandshakeTimeout time.Duration
 
-	// KeyLogWriter is where the traffic secrets of each epoch are written, one line each,
-	// to look into captured records. Whoever reads them reads the connections. Default: nowhere.
-	KeyLogWriter io.Writer
 	// Rand is the source of all randomness. Default: crypto/rand.Reader.
 	Rand io.Reader
 	// Time returns the current time. Default: time.Now.
@@ -127,7 +124,6 @@ func (c *Config) channelConfig() *channel.Config {
 		MaxMessageSize: c.MaxMessageSize,
 		MaxSessionAge:  c.MaxSessionAge,
 		MaxPeerUpdates: c.MaxPeerUpdates,
-		KeyLogWriter:   c.KeyLogWriter,
 		KeyLogWriter:   c.KeyLogWriter,
 	}
 }
