@@ -501,3 +501,31 @@ func TestTemporarySecretsAreOverwritten(t *testing.T) {
 		}
 	}
 }
+
+// The encryption secret opens every message of the epoch. It lives in the
+// secret tree alone, and only until that is first used.
+func TestEncryptionSecretGoesWithTheFirstMessage(t *testing.T) {
+	c := newCrowd(t, suite1, 2)
+	for _, g := range []*Group{c.members[0].g, c.members[1].g} {
+		before := reachable(g.secrets)
+		if len(before) != 1 {
+			t.Fatalf("an unused secret tree holds %d secrets, want the encryption secret", len(before))
+		}
+		var secret []byte
+		for _, b := range before {
+			secret = bytes.Clone(b)
+		}
+		if where := holds(reachable(g), secret); len(where) != 1 {
+			t.Errorf("the encryption secret is at %v, want one place", where)
+		}
+		if _, err := g.Protect(nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		if where := holds(reachable(g), secret); where != nil {
+			t.Errorf("the encryption secret is still at %v", where)
+		}
+		if bytes.Contains(mustMarshal(t, g), secret) {
+			t.Error("the encryption secret is in the state")
+		}
+	}
+}
