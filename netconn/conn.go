@@ -254,10 +254,8 @@ func (c *Conn) advance(step func(*channel.Session) ([]channel.Event, error)) err
 	defer c.sessionMu.Unlock()
 	events, err := step(c.session)
 	var out []outItem
-	for _, e := range events {
-		if e := c.carryOut(e, &out); err == nil {
-			err = e
-		}
+	for i := 0; i < len(events) && err == nil; i++ {
+		err = c.carryOut(events[i], &out)
 	}
 	// All at once: no data may get between a message and the change of keys behind it.
 	c.sender.queue.push(out...)
