@@ -792,3 +792,29 @@ func TestUnknownPSKKeepsNobodyFromCommitting(t *testing.T) {
 		t.Errorf("%d members, want 2", len(c.members))
 	}
 }
+
+func TestResumptionPSKOfAnotherGroupIsLookedUp(t *testing.T) {
+	c := newCrowd(t, suite1, 2)
+	id := PreSharedKeyID{
+		Type: PSKResumption, Usage: ResumptionApplication, Group: []byte("another group"), Epoch: c.members[0].g.Epoch(),
+		Nonce: make([]byte, c.suite.HashSize()),
+	}
+	o := CommitOptions{Proposals: []Proposal{&PreSharedKey{id}}}
+	if _, err := c.members[0].g.Commit(o); !errors.Is(err, ErrUnknownPSK) {
+		t.Errorf("error %v, want ErrUnknownPSK", err)
+	}
+	lookups := 0
+	for _, m := range c.members {
+		m.g.cfg.PSK = func(asked PreSharedKeyID) ([]byte, error) {
+			lookups++
+			if asked.Type != PSKResumption || string(asked.Group) != "another group" || asked.Epoch != id.Epoch {
+				return nil, ErrUnknownPSK
+			}
+			return []byte("what that group has left"), nil
+		}
+	}
+	c.commit(0, o)
+	if lookups < 2 {
+		t.Errorf("%d lookups, want one by each member at the least", lookups)
+	}
+}
