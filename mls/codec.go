@@ -24,6 +24,14 @@ func marshal(v encoder) []byte {
 	return w.Data()
 }
 
+// marshalSecret is marshal for a v that holds secrets: the result, which the
+// caller erases, is the only copy.
+func marshalSecret(v encoder) []byte {
+	w := wire.NewSecretWriter()
+	v.encode(w)
+	return w.Data()
+}
+
 // unmarshal decodes all of b into v. The result does not alias b.
 func unmarshal(b []byte, v decoder) error {
 	return unmarshalAliased(bytes.Clone(b), v)

@@ -291,7 +291,7 @@ func (g *Group) makeWelcome(t *transition, path *newPath, joinerSecret, pskSecre
 		if k := slices.IndexFunc(path.steps, func(s pathStep) bool { return s.node == ancestor }); k >= 0 {
 			secrets.hasPathSecret, secrets.pathSecret = true, path.secrets[k]
 		}
-		plaintext := marshal(&secrets)
+		plaintext := marshalSecret(&secrets)
 		enc, ciphertext, err := g.suite.EncryptWithLabel(g.cfg.Rand, member.keyPackage.InitKey, "Welcome", w.encryptedGroupInfo, plaintext)
 		clear(plaintext)
 		if err != nil {

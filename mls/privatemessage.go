@@ -107,9 +107,10 @@ func protectPrivate(s *ciphersuite.Suite, rand io.Reader, a *authenticatedConten
 	defer key.Discard()
 	data.generation = key.Generation
 
-	var plaintext, aad wire.Writer
-	c.encodeBody(&plaintext)
-	a.auth.encode(&plaintext, c.contentType)
+	var aad wire.Writer
+	plaintext := wire.NewSecretWriter()
+	c.encodeBody(plaintext)
+	a.auth.encode(plaintext, c.contentType)
 	if padding != nil {
 		plaintext.Bytes(make([]byte, max(0, padding(plaintext.Len()))))
 	}

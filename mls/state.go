@@ -24,17 +24,17 @@ func (g *Group) Marshal() ([]byte, error) {
 	if g.erased {
 		return nil, fmt.Errorf("mls: marshalling a group: %w", ErrErased)
 	}
-	var w wire.Writer
+	w := wire.NewSecretWriter()
 	w.Uint16(stateVersion)
-	g.context.encode(&w)
+	g.context.encode(w)
 	w.Uint32(uint32(g.own))
-	g.tree.encode(&w)
+	g.tree.encode(w)
 	w.Opaque(g.confirmationTag)
 	w.Opaque(g.interimTranscriptHash)
 	for _, secret := range epochSecrets(g.epoch) {
 		w.Opaque(*secret)
 	}
-	g.secrets.MarshalTo(&w)
+	g.secrets.MarshalTo(w)
 	w.Vector(func() {
 		for _, x := range slices.Sorted(maps.Keys(g.keys)) {
 			w.Uint32(uint32(x))
@@ -49,12 +49,12 @@ func (g *Group) Marshal() ([]byte, error) {
 	})
 	w.Vector(func() {
 		for _, p := range g.proposals {
-			p.encode(&w)
+			p.encode(w)
 		}
 	})
 	w.Optional(g.reInit != nil)
 	if g.reInit != nil {
-		g.reInit.encode(&w)
+		g.reInit.encode(w)
 	}
 	return w.Data(), nil
 }
