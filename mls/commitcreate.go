@@ -18,10 +18,10 @@ type CommitOptions struct {
 	// default those of them that are valid and fit together are included, by
 	// reference (see [Group.PendingProposals]).
 	WithoutPending bool
-	// OmitPath leaves out the path where the proposals allow that. Such a
-	// commit does not heal.
+	// OmitPath leaves out the path where the proposals allow that and Leaf
+	// changes nothing. Such a commit does not heal.
 	OmitPath bool
-	// Leaf changes the committer's own leaf. It needs a path.
+	// Leaf changes the committer's own leaf.
 	Leaf LeafChanges
 	// AuthenticatedData travels with the message in the clear.
 	AuthenticatedData []byte
@@ -125,7 +125,7 @@ func (g *Group) Commit(o CommitOptions) (*PendingCommit, error) {
 // commitPath makes the commit's path, if it has one, and gives its keys to the
 // next epoch.
 func (g *Group) commitPath(o *CommitOptions, t *transition, c *commit, next *Group) (*newPath, error) {
-	if o.OmitPath && !t.pathRequired {
+	if o.OmitPath && !t.pathRequired && o.Leaf == (LeafChanges{}) {
 		next.context.treeHash = t.tree.rootHash(g.suite)
 		return &newPath{commitSecret: make([]byte, g.suite.HashSize())}, nil
 	}

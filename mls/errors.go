@@ -24,6 +24,9 @@ var (
 	// ErrOwnMessage means that a message was sent by this very client. It has
 	// no keys to decrypt it.
 	ErrOwnMessage = errors.New("mls: message was sent by this client")
+	// ErrPendingProposals means that application data cannot be sent before the
+	// proposals of the epoch are committed.
+	ErrPendingProposals = errors.New("mls: proposals wait for a commit")
 	// ErrInactive means that the group cannot be used any more: a commit closed
 	// it for re-initialization.
 	ErrInactive = errors.New("mls: group is closed")

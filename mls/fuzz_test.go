@@ -79,11 +79,11 @@ func FuzzRestoreGroup(f *testing.F) {
 	c := newCrowd(f, suite1, 3)
 	m := c.members[1]
 	f.Add(mustMarshal(f, m.g))
-	c.proposeUpdate(1, LeafChanges{})
-	c.propose(0, &Remove{Removed: 2})
 	if _, err := m.g.Protect(nil, nil); err != nil {
 		f.Fatal(err)
 	}
+	c.proposeUpdate(1, LeafChanges{})
+	c.propose(0, &Remove{Removed: 2})
 	f.Add(mustMarshal(f, m.g))
 	c.commit(0, CommitOptions{})
 	c.checkMessages()

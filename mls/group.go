@@ -243,10 +243,16 @@ func (g *Group) Erase() {
 // Protect encrypts application data to the group as an MLSMessage that holds a
 // PrivateMessage. authenticatedData travels with it in the clear. It uses up
 // one generation of the sender's ratchet, even if it fails: the state has to be
-// saved before the message is sent if it is saved at all. RFC 9420, Section 15.
+// saved before the message is sent if it is saved at all.
+//
+// Errors: [ErrPendingProposals] if a proposal was sent in this epoch, which has
+// to be committed first; [ErrErased]; [ErrInactive]. RFC 9420, Sections 12.4 and 15.
 func (g *Group) Protect(data, authenticatedData []byte) ([]byte, error) {
 	if err := g.usable(); err != nil {
 		return nil, err
+	}
+	if len(g.proposals) > 0 {
+		return nil, fmt.Errorf("%w (%d)", ErrPendingProposals, len(g.proposals))
 	}
 	a := g.newContent(ContentApplication, WireFormatPrivateMessage, authenticatedData)
 	a.content.application = data

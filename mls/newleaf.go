@@ -1,6 +1,7 @@
 package mls
 
 import (
+	"crypto"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,10 +16,7 @@ const defaultLifetime = 7 * 24 * time.Hour
 // newLeaf makes the signed leaf of a key package, which is also what a group
 // begins with, and its private encryption key.
 func newLeaf(cfg *Config, s *ciphersuite.Suite, id *Identity, o *LeafOptions) (*LeafNode, *ciphersuite.HPKEPrivateKey, error) {
-	if id.Signer == nil {
-		return nil, nil, errors.New("mls: Identity has no Signer")
-	}
-	signatureKey, err := s.SignaturePublicKey(id.Signer.Public())
+	signatureKey, err := encodedSignatureKey(s, id.Signer)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -45,6 +43,14 @@ func newLeaf(cfg *Config, s *ciphersuite.Suite, id *Identity, o *LeafOptions) (*
 		return nil, nil, err
 	}
 	return leaf, key, nil
+}
+
+// encodedSignatureKey returns the public key of a signer, as a leaf holds it.
+func encodedSignatureKey(s *ciphersuite.Suite, signer crypto.Signer) ([]byte, error) {
+	if signer == nil {
+		return nil, errors.New("mls: there is no Signer")
+	}
+	return s.SignaturePublicKey(signer.Public())
 }
 
 // withDefaults fills in what is nil.

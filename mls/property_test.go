@@ -39,6 +39,9 @@ func randomEpoch(t *rapid.T, c *crowd) {
 		c.format = WireFormatPublicMessage
 	}
 	c.apart = chance("tree apart", 30)
+	if chance("messages", 30) {
+		c.checkMessages()
+	}
 	for i, m := range c.members {
 		expected[m.name] = true
 		switch {
@@ -73,9 +76,6 @@ func randomEpoch(t *rapid.T, c *crowd) {
 		if pending, err = c.members[committer].g.Commit(o); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if chance("messages", 30) {
-		c.checkMessages()
 	}
 	c.deliver(committer, pending)
 	got := make(map[string]bool)

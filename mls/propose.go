@@ -27,7 +27,7 @@ func (c *LeafChanges) apply(g *Group, old *LeafNode) (*LeafNode, *Identity, erro
 	id := &Identity{Credential: old.Credential, Signer: g.signer}
 	if c.Identity != nil {
 		id = c.Identity
-		key, err := g.suite.SignaturePublicKey(id.Signer.Public())
+		key, err := encodedSignatureKey(g.suite, id.Signer)
 		if err != nil {
 			return nil, nil, err
 		}

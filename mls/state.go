@@ -76,7 +76,7 @@ func RestoreGroup(cfg *Config, signer crypto.Signer, state []byte) (*Group, erro
 	if leaf == nil {
 		return nil, fmt.Errorf("mls: restoring a group: own leaf %d is blank", g.own)
 	}
-	key, err := g.suite.SignaturePublicKey(signer.Public())
+	key, err := encodedSignatureKey(g.suite, signer)
 	if err != nil {
 		return nil, fmt.Errorf("mls: restoring a group: %w", err)
 	}
