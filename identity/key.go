@@ -5,14 +5,13 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 
+	"github.com/mendlink/mendlink/channel"
 	"github.com/mendlink/mendlink/mls"
 )
 
@@ -68,10 +67,7 @@ func EncodePublicKey(key crypto.PublicKey) ([]byte, error) {
 
 // Fingerprint names an encoded public key: the SHA-256 hash of its octets in
 // base64, after "SHA256:".
-func Fingerprint(key []byte) string {
-	sum := sha256.Sum256(key)
-	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
-}
+func Fingerprint(key []byte) string { return channel.Fingerprint(key) }
 
 // MarshalPrivateKey returns a software key (Ed25519, ECDSA) as PKCS #8 in PEM. It
 // is not encrypted: keep it in a file that nobody else can read.
