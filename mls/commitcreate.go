@@ -186,6 +186,7 @@ func (g *Group) discard() {
 	if g.epoch != nil {
 		g.epoch.Erase()
 		g.secrets.Erase()
+		g.exporter.Erase()
 	}
 	g.keys.erase()
 	g.erased = true

@@ -69,7 +69,7 @@ func reachable(vs ...any) map[string][]byte {
 
 // secretsForTest returns the memory that holds a group's secrets.
 func (g *Group) secretsForTest() map[string][]byte {
-	all := reachable(g.epoch, g.secrets, g.keys, g.pastResumptionPSKs)
+	all := reachable(g.epoch, g.secrets, g.exporter, g.keys, g.pastResumptionPSKs)
 	for _, p := range g.proposals {
 		for path, b := range reachable(p.leafKey) {
 			all["proposal"+path] = b

@@ -38,6 +38,7 @@ type Group struct {
 
 	epoch                 *keysched.Epoch
 	secrets               *secrettree.Tree
+	exporter              *secrettree.ExporterTree // of the components
 	confirmationTag       []byte
 	interimTranscriptHash []byte
 	pastResumptionPSKs    []pastPSK // oldest first
@@ -133,8 +134,11 @@ func (g *Group) startEpoch(e *keysched.Epoch) {
 	g.encodedContext = marshal(&g.context)
 	g.epoch = e
 	g.secrets = secrettree.New(g.suite, e.EncryptionSecret, uint32(g.tree.size), g.cfg.ratchetLimits())
+	g.exporter = secrettree.NewExporterTree(g.suite, e.ApplicationExportSecret)
+	// The trees have copies, which they use up.
 	clear(e.EncryptionSecret)
-	e.EncryptionSecret = nil
+	clear(e.ApplicationExportSecret)
+	e.EncryptionSecret, e.ApplicationExportSecret = nil, nil
 }
 
 func (c *Config) ratchetLimits() secrettree.Limits {
@@ -212,6 +216,22 @@ func (g *Group) EraseExporterSecret() {
 	}
 }
 
+// SafeExportSecret takes the epoch's secret of a component, of the size of the
+// suite's hash, out of the group. All members get the same one. It can be taken
+// once in an epoch: a second call returns an error that matches [ErrErased], and
+// nobody who steals the state afterwards can derive it. EraseExporterSecret does
+// not concern it. draft-ietf-mls-extensions, Section 4.5.
+func (g *Group) SafeExportSecret(component ComponentID) ([]byte, error) {
+	if g.erased {
+		return nil, fmt.Errorf("mls: exporting to component %#04x: %w", uint16(component), ErrErased)
+	}
+	secret, err := g.exporter.Export(uint16(component))
+	if err != nil {
+		return nil, fmt.Errorf("mls: exporting to component %#04x: %w", uint16(component), ErrErased)
+	}
+	return secret, nil
+}
+
 // EpochAuthenticator returns a value that all members share if they agree on
 // the epoch, for comparison by other means. RFC 9420, Section 8.7.
 func (g *Group) EpochAuthenticator() []byte {
@@ -230,6 +250,7 @@ func (g *Group) Erase() {
 	g.erased = true
 	g.epoch.Erase()
 	g.secrets.Erase()
+	g.exporter.Erase()
 	g.keys.erase()
 	for _, p := range g.pastResumptionPSKs {
 		clear(p.secret)

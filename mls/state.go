@@ -35,6 +35,7 @@ func (g *Group) Marshal() ([]byte, error) {
 		w.Opaque(*secret)
 	}
 	g.secrets.MarshalTo(w)
+	g.exporter.MarshalTo(w)
 	w.Vector(func() {
 		for _, x := range slices.Sorted(maps.Keys(g.keys)) {
 			w.Uint32(uint32(x))
@@ -107,6 +108,9 @@ func (g *Group) restore(r *wire.Reader) (err error) {
 	if g.secrets, err = secrettree.Unmarshal(g.suite, r, g.cfg.ratchetLimits()); err != nil {
 		return err
 	}
+	if g.exporter, err = secrettree.UnmarshalExporterTree(g.suite, r); err != nil {
+		return err
+	}
 	r.Vector(func(r *wire.Reader) {
 		x := treemath.NodeIndex(r.Uint32())
 		key, err := g.suite.ParseHPKEPrivateKey(r.Opaque())
@@ -136,7 +140,7 @@ func (g *Group) restore(r *wire.Reader) (err error) {
 func epochSecrets(e *keysched.Epoch) []*[]byte {
 	return []*[]byte{
 		&e.SenderDataSecret, &e.ExporterSecret, &e.ExternalSecret, &e.ConfirmationKey, &e.MembershipKey,
-		&e.ResumptionPSK, &e.EpochAuthenticator, &e.ApplicationExportSecret, &e.InitSecret,
+		&e.ResumptionPSK, &e.EpochAuthenticator, &e.InitSecret,
 	}
 }
 
