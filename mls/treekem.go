@@ -81,10 +81,10 @@ type pathSecrets struct {
 
 // next returns the key pair of the next node, and moves on.
 func (p *pathSecrets) next() (*ciphersuite.HPKEPrivateKey, error) {
-	nodeSecret := p.suite.DeriveSecret(p.secret, "node")
+	e := p.suite.NewExpander(p.secret)
+	nodeSecret, above := e.DeriveSecret("node"), e.DeriveSecret("path")
 	defer clear(nodeSecret)
 	key, err := p.suite.DeriveHPKEKeyPair(nodeSecret)
-	above := p.suite.DeriveSecret(p.secret, "path")
 	clear(p.secret)
 	p.secret = above
 	return key, err

@@ -2,7 +2,6 @@ package ciphersuite
 
 import (
 	"crypto/hmac"
-	"fmt"
 	"hash"
 
 	"github.com/mendlink/mendlink/internal/wire"
@@ -57,14 +56,7 @@ func (s *Suite) Expand(prk, info []byte, length int) []byte {
 // label, which may hold any octets, gets its "MLS 1.0 " here. It panics if
 // length is more than 255 times [Suite.HashSize] or does not fit 16 bits.
 func (s *Suite) ExpandWithLabel(secret []byte, label string, context []byte, length int) []byte {
-	if length > 1<<16-1 {
-		panic(fmt.Sprintf("ciphersuite: cannot derive %d octets", length))
-	}
-	w := wire.NewWriter(make([]byte, 0, 64))
-	w.Uint16(uint16(length))
-	writeLabel(w, label)
-	w.Length(len(context))
-	return s.kdf.expand(secret, length, w.Data(), context)
+	return s.NewExpander(secret).ExpandWithLabel(label, context, length)
 }
 
 // DeriveSecret derives a secret of [Suite.HashSize] octets

@@ -40,11 +40,15 @@ func (k *kdf) extract(salt []byte, ikm ...[]byte) []byte {
 // expand is HKDF-Expand. It panics if length is more than 255 times Nh, which
 // no input from a peer decides.
 func (k *kdf) expand(prk []byte, length int, info ...[]byte) []byte {
+	return k.expandKeyed(hmac.New(k.newHash, prk), length, info...)
+}
+
+// expandKeyed is expand for an HMAC that is keyed and at its beginning.
+func (k *kdf) expandKeyed(h hash.Hash, length int, info ...[]byte) []byte {
 	if length < 0 || length > 255*k.size {
 		panic(fmt.Sprintf("ciphersuite: cannot derive %d octets", length))
 	}
 	out := make([]byte, 0, (length+k.size-1)/k.size*k.size)
-	h := hmac.New(k.newHash, prk)
 	for block := byte(1); len(out) < length; block++ {
 		if block > 1 {
 			h.Reset()

@@ -57,17 +57,18 @@ func NewEpoch(s *ciphersuite.Suite, joinerSecret, pskSecret, groupContext []byte
 // FirstEpoch derives the secrets of epoch 0, whose epoch secret the creator of
 // the group draws at random (RFC 9420, Section 11).
 func FirstEpoch(s *ciphersuite.Suite, epochSecret []byte) *Epoch {
+	e := s.NewExpander(epochSecret)
 	return &Epoch{
-		SenderDataSecret:        s.DeriveSecret(epochSecret, "sender data"),
-		EncryptionSecret:        s.DeriveSecret(epochSecret, "encryption"),
-		ExporterSecret:          s.DeriveSecret(epochSecret, "exporter"),
-		ExternalSecret:          s.DeriveSecret(epochSecret, "external"),
-		ConfirmationKey:         s.DeriveSecret(epochSecret, "confirm"),
-		MembershipKey:           s.DeriveSecret(epochSecret, "membership"),
-		ResumptionPSK:           s.DeriveSecret(epochSecret, "resumption"),
-		EpochAuthenticator:      s.DeriveSecret(epochSecret, "authentication"),
-		ApplicationExportSecret: s.DeriveSecret(epochSecret, "application_export"),
-		InitSecret:              s.DeriveSecret(epochSecret, "init"),
+		SenderDataSecret:        e.DeriveSecret("sender data"),
+		EncryptionSecret:        e.DeriveSecret("encryption"),
+		ExporterSecret:          e.DeriveSecret("exporter"),
+		ExternalSecret:          e.DeriveSecret("external"),
+		ConfirmationKey:         e.DeriveSecret("confirm"),
+		MembershipKey:           e.DeriveSecret("membership"),
+		ResumptionPSK:           e.DeriveSecret("resumption"),
+		EpochAuthenticator:      e.DeriveSecret("authentication"),
+		ApplicationExportSecret: e.DeriveSecret("application_export"),
+		InitSecret:              e.DeriveSecret("init"),
 	}
 }
 
@@ -79,8 +80,8 @@ func WelcomeKey(s *ciphersuite.Suite, joinerSecret, pskSecret []byte) (key, nonc
 	defer clear(member)
 	welcome := s.DeriveSecret(member, "welcome")
 	defer clear(welcome)
-	return s.ExpandWithLabel(welcome, "key", nil, s.KeySize()),
-		s.ExpandWithLabel(welcome, "nonce", nil, s.NonceSize())
+	e := s.NewExpander(welcome)
+	return e.ExpandWithLabel("key", nil, s.KeySize()), e.ExpandWithLabel("nonce", nil, s.NonceSize())
 }
 
 // Export derives length octets for an application's use (RFC 9420, Section 8.5).

@@ -7,6 +7,6 @@ import "github.com/mendlink/mendlink/mls/ciphersuite"
 // encrypted content (RFC 9420, Section 6.3.2). The caller erases the key.
 func SenderDataKey(s *ciphersuite.Suite, senderDataSecret, ciphertext []byte) (key, nonce []byte) {
 	sample := ciphertext[:min(len(ciphertext), s.HashSize())]
-	return s.ExpandWithLabel(senderDataSecret, "key", sample, s.KeySize()),
-		s.ExpandWithLabel(senderDataSecret, "nonce", sample, s.NonceSize())
+	e := s.NewExpander(senderDataSecret)
+	return e.ExpandWithLabel("key", sample, s.KeySize()), e.ExpandWithLabel("nonce", sample, s.NonceSize())
 }
