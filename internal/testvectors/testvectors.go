@@ -49,3 +49,8 @@ func (h *Hex) UnmarshalText(text []byte) error {
 	*h = b[:n]
 	return err
 }
+
+// MarshalText implements [encoding.TextMarshaler].
+func (h Hex) MarshalText() ([]byte, error) {
+	return []byte(hex.EncodeToString(h)), nil
+}
