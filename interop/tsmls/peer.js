@@ -1,0 +1,302 @@
+// ts-mls as a peer of the live tests: it reads a request a line from its standard
+// input, a JSON object, and writes the answer as one line. See ../README.md for
+// the requests.
+
+import { createInterface } from "node:readline"
+import * as mls from "ts-mls"
+import { defaultClientConfig } from "ts-mls/clientConfig.js"
+import { decodeRatchetTree, encodeRatchetTree } from "ts-mls/ratchetTree.js"
+import { leafNodeTBSEncoder } from "ts-mls/leafNode.js"
+import { encode } from "ts-mls/codec/tlsEncoder.js"
+import { signWithLabel } from "ts-mls/crypto/signature.js"
+import { leafToNodeIndex, toLeafIndex } from "ts-mls/treemath.js"
+import { updateLeafKey } from "ts-mls/privateKeyPath.js"
+import { signatureKeyPair, suite, suiteIDs } from "./suites.js"
+
+const b64 = (bytes) => Buffer.from(bytes).toString("base64")
+const bytes = (text) => new Uint8Array(Buffer.from(text ?? "", "base64"))
+const message = (content) => b64(mls.encodeMlsMessage({ version: "mls10", ...content }))
+
+function decode(text) {
+  const b = bytes(text)
+  const [m, length] = mls.decodeMlsMessage(b, 0) ?? []
+  if (m === undefined) throw new Error("message does not decode")
+  if (length !== b.length) throw new Error(`message has ${b.length - length} octets too many`)
+  return m
+}
+
+function tree(text) {
+  return text ? decodeRatchetTree(bytes(text), 0)[0] : undefined
+}
+
+// A Member is one client in at most one group.
+class Member {
+  constructor(request, cs, signature) {
+    this.suite = request.suite
+    this.identity = bytes(request.identity)
+    this.cs = cs
+    this.signature = signature
+    this.psks = {}
+    this.config = { ...defaultClientConfig, paddingConfig: { kind: "padUntilLength", padUntilLength: request.padding || 0 } }
+  }
+
+  static async new(request) {
+    const cs = await suite(request.suite)
+    return new Member(request, cs, await signatureKeyPair(cs, request.suite, request.as_written))
+  }
+
+  async makeKeyPackage() {
+    const now = BigInt(Math.floor(Date.now() / 1000))
+    return mls.generateKeyPackageWithKey(
+      { credentialType: "basic", identity: this.identity },
+      {
+        versions: ["mls10"],
+        ciphersuites: suiteIDs.map(String),
+        extensions: [],
+        proposals: [],
+        credentials: ["basic"],
+      },
+      { notBefore: now - 3600n, notAfter: now + 86400n },
+      [],
+      this.signature,
+      this.cs,
+    )
+  }
+
+  pskIndex() {
+    return mls.makePskIndex(this.state, this.psks)
+  }
+
+  async key_package() {
+    this.keyPackage = await this.makeKeyPackage()
+    return { message: message({ wireformat: "mls_key_package", keyPackage: this.keyPackage.publicPackage }) }
+  }
+
+  async psk({ id, secret }) {
+    // The index is by the identifier in base64.
+    this.psks[mls.bytesToBase64(bytes(id))] = bytes(secret)
+  }
+
+  async create({ group_id }) {
+    const { publicPackage, privatePackage } = await this.makeKeyPackage()
+    this.state = await mls.createGroup(bytes(group_id), publicPackage, privatePackage, [], this.cs, this.config)
+  }
+
+  async join(request) {
+    const m = decode(request.message)
+    if (m.wireformat !== "mls_welcome") throw new Error(`message is ${m.wireformat}`)
+    const { publicPackage, privatePackage } = this.keyPackage
+    this.state = await mls.joinGroup(
+      m.welcome,
+      publicPackage,
+      privatePackage,
+      this.pskIndex(),
+      this.cs,
+      tree(request.tree),
+      undefined,
+      this.config,
+    )
+  }
+
+  proposal(p) {
+    if (p.add) return { proposalType: "add", add: { keyPackage: decode(p.add).keyPackage } }
+    if (p.remove !== undefined) return { proposalType: "remove", remove: { removed: p.remove } }
+    if (p.psk) {
+      const pskNonce = this.cs.rng.randomBytes(this.cs.kdf.size)
+      return {
+        proposalType: "psk",
+        psk: { preSharedKeyId: { psktype: "external", pskId: bytes(p.psk), pskNonce } },
+      }
+    }
+    if (p.context_extensions) {
+      const extensions = p.context_extensions.map((x) => ({
+        extensionType: extensionName(x.type),
+        extensionData: bytes(x.data),
+      }))
+      return { proposalType: "group_context_extensions", groupContextExtensions: { extensions } }
+    }
+    throw new Error("no such proposal")
+  }
+
+  async propose({ proposal, public: asPublic }) {
+    const p = proposal.update ? await this.update() : this.proposal(proposal)
+    const result = await mls.createProposal(this.state, asPublic, p, this.cs)
+    this.state = result.newState
+    return { message: b64(mls.encodeMlsMessage(result.message)) }
+  }
+
+  // update makes an Update proposal, for which ts-mls has no function.
+  async update() {
+    const { leafIndex } = this.state.privatePath
+    const { leaf } = this.state.ratchetTree[leafToNodeIndex(toLeafIndex(leafIndex))]
+    const key = await this.cs.hpke.generateKeyPair()
+    const content = {
+      leafNodeSource: "update",
+      hpkePublicKey: await this.cs.hpke.exportPublicKey(key.publicKey),
+      signaturePublicKey: leaf.signaturePublicKey,
+      credential: leaf.credential,
+      capabilities: leaf.capabilities,
+      extensions: leaf.extensions,
+    }
+    const tbs = encode(leafNodeTBSEncoder)({ ...content, groupId: this.state.groupContext.groupId, leafIndex })
+    const signature = await signWithLabel(this.state.signaturePrivateKey, "LeafNodeTBS", tbs, this.cs.signature)
+    this.updateKey = await this.cs.hpke.exportPrivateKey(key.privateKey)
+    return { proposalType: "update", update: { leafNode: { ...content, signature } } }
+  }
+
+  async commit({ proposals = [], public: asPublic, without_tree, authenticated_data }) {
+    const { commit, welcome, newState } = await mls.createCommit(
+      { state: this.state, pskIndex: this.pskIndex(), cipherSuite: this.cs },
+      {
+        wireAsPublicMessage: asPublic,
+        extraProposals: proposals.map((p) => this.proposal(p)),
+        ratchetTreeExtension: !without_tree,
+        authenticatedData: bytes(authenticated_data),
+      },
+    )
+    this.pending = newState
+    return {
+      message: b64(mls.encodeMlsMessage(commit)),
+      welcome: welcome && message({ wireformat: "mls_welcome", welcome }),
+      tree: b64(encodeRatchetTree(newState.ratchetTree)),
+    }
+  }
+
+  async merge() {
+    this.enter(this.pending)
+  }
+
+  enter(state) {
+    this.state = state
+    this.pending = this.updateKey = undefined
+  }
+
+  async protect({ data, authenticated_data }) {
+    const { newState, privateMessage } = await mls.createApplicationMessage(
+      this.state,
+      bytes(data),
+      this.cs,
+      bytes(authenticated_data),
+    )
+    this.state = newState
+    return { message: message({ wireformat: "mls_private_message", privateMessage }) }
+  }
+
+  async process(request) {
+    const m = decode(request.message)
+    const { epoch } = this.state.groupContext
+    let kind = "application"
+    const observe = (incoming) => {
+      kind = incoming.kind
+      return "accept"
+    }
+    const run = (state) =>
+      m.wireformat === "mls_private_message"
+        ? mls.processPrivateMessage(state, m.privateMessage, this.pskIndex(), this.cs, observe)
+        : mls.processPublicMessage(state, m.publicMessage, this.pskIndex(), this.cs, observe)
+
+    let result
+    try {
+      result = await run(this.state)
+    } catch (e) {
+      // ts-mls leaves it to its user to put in the private key of an Update
+      // that a commit brings into force.
+      if (kind !== "commit" || !this.updateKey) throw e
+      result = await run({ ...this.state, privatePath: updateLeafKey(this.state.privatePath, this.updateKey) })
+    }
+    if (kind === "commit" && result.newState.groupContext.epoch !== epoch) this.enter(result.newState)
+    else this.state = result.newState
+    const removed = result.newState.groupActiveState.kind === "removedFromGroup"
+    return { kind, removed, data: kind === "application" ? b64(result.message) : undefined }
+  }
+
+  async group_info({ without_tree }) {
+    const make = without_tree ? mls.createGroupInfoWithExternalPub : mls.createGroupInfoWithExternalPubAndRatchetTree
+    const groupInfo = await make(this.state, [], this.cs)
+    return {
+      message: message({ wireformat: "mls_group_info", groupInfo }),
+      tree: b64(encodeRatchetTree(this.state.ratchetTree)),
+    }
+  }
+
+  async external_join(request) {
+    const { groupInfo } = decode(request.message)
+    const { publicPackage, privatePackage } = await this.makeKeyPackage()
+    const { publicMessage, newState } = await mls.joinGroupExternal(
+      groupInfo,
+      publicPackage,
+      privatePackage,
+      request.resync,
+      this.cs,
+      tree(request.tree),
+      this.config,
+    )
+    this.pending = newState
+    return {
+      message: message({ wireformat: "mls_public_message", publicMessage }),
+      tree: b64(encodeRatchetTree(newState.ratchetTree)),
+    }
+  }
+
+  async status({ label, context, length }) {
+    const { groupContext, keySchedule, ratchetTree } = this.state
+    const members = ratchetTree
+      .map((node, i) => ({ node, index: i / 2 }))
+      .filter(({ node }) => node?.nodeType === "leaf")
+      .map(({ node, index }) => ({ index, identity: b64(node.leaf.credential.identity) }))
+    return {
+      epoch: Number(groupContext.epoch),
+      authenticator: b64(keySchedule.epochAuthenticator),
+      exported: b64(await mls.mlsExporter(keySchedule.exporterSecret, label, bytes(context), length, this.cs)),
+      members,
+    }
+  }
+}
+
+const extensionName = (type) =>
+  Object.keys(mls.defaultExtensionTypes).find((name) => mls.defaultExtensionTypes[name] === type) ?? type
+
+const members = new Map()
+let lastMember = 0
+
+async function answer(request) {
+  switch (request.op) {
+    case "suites":
+      return { suites: suiteIDs }
+    case "member":
+      members.set(++lastMember, await Member.new(request))
+      return { member: lastMember }
+    case "close":
+      members.delete(request.member)
+      return
+  }
+  const member = members.get(request.member)
+  if (!member) throw new Error(`no member ${request.member}`)
+  if (!operations.has(request.op)) throw new Error(`no operation ${request.op}`)
+  return member[request.op](request)
+}
+
+const operations = new Set([
+  "key_package",
+  "psk",
+  "create",
+  "join",
+  "propose",
+  "commit",
+  "merge",
+  "protect",
+  "process",
+  "group_info",
+  "external_join",
+  "status",
+])
+
+for await (const line of createInterface({ input: process.stdin })) {
+  let reply
+  try {
+    reply = { result: (await answer(JSON.parse(line))) ?? {} }
+  } catch (e) {
+    reply = { error: `${e.name}: ${e.message}`, stack: e.stack }
+  }
+  process.stdout.write(JSON.stringify(reply) + "\n")
+}
