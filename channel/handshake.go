@@ -50,12 +50,16 @@ func (s *Session) sendClientHello() ([]Event, error) {
 // ends as its members. The responder is leaf 0, the initiator leaf 1. Whether
 // the initiator is alive, or its hello a replay, shows in the next message.
 func (s *Session) receiveClientHello(_ context.Context, body []byte) ([]Event, error) {
-	keyPackage, err := mls.ParseKeyPackage(body)
+	unverified, err := mls.ParseKeyPackage(body)
 	if err != nil {
 		return nil, peerFault(AlertDecodeError, err)
 	}
-	if !slices.Contains(s.cfg.Suites, keyPackage.CipherSuite) {
-		return nil, because(AlertHandshakeFailure, fmt.Errorf("%w: peer offers %v, want one of %v", ErrNoCommonSuite, keyPackage.CipherSuite, s.cfg.Suites))
+	if suite := unverified.CipherSuite(); !slices.Contains(s.cfg.Suites, suite) {
+		return nil, because(AlertHandshakeFailure, fmt.Errorf("%w: peer offers %v, want one of %v", ErrNoCommonSuite, suite, s.cfg.Suites))
+	}
+	keyPackage, err := unverified.Verify(s.mls)
+	if err != nil {
+		return nil, peerFault(AlertIllegalParameter, err)
 	}
 	parameters, err := chooseParameters(&keyPackage.LeafNode)
 	if err != nil {

@@ -245,9 +245,9 @@ func TestGroupOfResponder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		adds := []mls.Proposal{&mls.Add{KeyPackage: must(mls.ParseKeyPackage(events[0].(Send).Message.Body))}}
+		adds := []mls.Proposal{&mls.Add{KeyPackage: must(must(mls.ParseKeyPackage(events[0].(Send).Message.Body)).Verify(hb.cfg.mls()))}}
 		if test.members == 3 {
-			adds = append(adds, &mls.Add{KeyPackage: must(mls.ParseKeyPackage(hello(t, good).Body))})
+			adds = append(adds, &mls.Add{KeyPackage: must(must(mls.ParseKeyPackage(hello(t, good).Body)).Verify(hb.cfg.mls()))})
 		}
 		aad := noPurpose
 		c, err := group.Commit(mls.CommitOptions{Proposals: adds, AuthenticatedData: aad})

@@ -208,7 +208,7 @@ func TestAFailedCommitChangesNothing(t *testing.T) {
 	c.propose(1, &Remove{Removed: 2})
 	g := c.members[0].g
 	before := mustMarshal(t, g)
-	broken := *c.newClient().cfg
+	broken := *g.cfg
 	for name, try := range map[string]func() error{
 		"bad proposal": func() error {
 			_, err := g.Commit(CommitOptions{Proposals: []Proposal{&Remove{Removed: 9}}})

@@ -35,7 +35,11 @@ func BenchmarkHandshake(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			pending, err := g.Commit(CommitOptions{Proposals: []Proposal{&Add{k}}})
+			verified, err := k.Verify(alice.cfg)
+			if err != nil {
+				b.Fatal(err)
+			}
+			pending, err := g.Commit(CommitOptions{Proposals: []Proposal{&Add{verified}}})
 			if err != nil {
 				b.Fatal(err)
 			}

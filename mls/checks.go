@@ -55,13 +55,25 @@ const (
 	CheckExternalCommit            Check = "external-commit"
 	CheckPathRequired              Check = "path-required"
 
-	CheckWelcome           Check = "welcome"
-	CheckGroupInfoSigner   Check = "group-info-signer"
-	CheckGroupInfoSuite    Check = "group-info-suite"
-	CheckWelcomeOwnLeaf    Check = "welcome-own-leaf"
-	CheckWelcomePSK        Check = "welcome-psk"
-	CheckSafeAAD           Check = "safe-aad"
-	CheckAppDataDictionary Check = "app-data-dictionary"
+	CheckWelcome                  Check = "welcome"
+	CheckGroupInfoSigner          Check = "group-info-signer"
+	CheckGroupInfoSignature       Check = "group-info-signature"
+	CheckGroupInfoSuite           Check = "group-info-suite"
+	CheckExternalPub              Check = "external-pub"
+	CheckSuccessionPSK            Check = "succession-psk"
+	CheckSuccessionEpoch          Check = "succession-epoch"
+	CheckReInitCommit             Check = "reinit-commit"
+	CheckReInitParameters         Check = "reinit-parameters"
+	CheckReInitMembers            Check = "reinit-members"
+	CheckBranchSuite              Check = "branch-suite"
+	CheckBranchMembers            Check = "branch-members"
+	CheckExtensionData            Check = "extension-data"
+	CheckExternalSenderCredential Check = "external-sender-credential"
+	CheckProposalSupport          Check = "proposal-support"
+	CheckProposalCustom           Check = "proposal-custom"
+	CheckWelcomeOwnLeaf           Check = "welcome-own-leaf"
+	CheckSafeAAD                  Check = "safe-aad"
+	CheckAppDataDictionary        Check = "app-data-dictionary"
 )
 
 // checkSections says where each rule is stated: a section of RFC 9420, or
@@ -120,11 +132,23 @@ var checkSections = map[Check]string{
 	CheckExternalCommit:            "RFC 9420, Section 12.2",
 	CheckPathRequired:              "RFC 9420, Section 12.4",
 
-	CheckWelcome:           "RFC 9420, Section 12.4.3.1",
-	CheckGroupInfoSigner:   "RFC 9420, Section 12.4.3.1",
-	CheckGroupInfoSuite:    "RFC 9420, Section 12.4.3.1",
-	CheckWelcomeOwnLeaf:    "RFC 9420, Section 12.4.3.1",
-	CheckWelcomePSK:        "RFC 9420, Section 12.4.3.1",
-	CheckSafeAAD:           "draft-ietf-mls-extensions, Section 4.9",
-	CheckAppDataDictionary: "draft-ietf-mls-extensions, Section 4.6",
+	CheckWelcome:                  "RFC 9420, Section 12.4.3.1",
+	CheckGroupInfoSigner:          "RFC 9420, Section 12.4.3.1",
+	CheckGroupInfoSuite:           "RFC 9420, Section 12.4.3.1",
+	CheckGroupInfoSignature:       "RFC 9420, Section 12.4.3.1",
+	CheckExternalPub:              "RFC 9420, Section 12.4.3.2",
+	CheckSuccessionPSK:            "RFC 9420, Section 8.6",
+	CheckSuccessionEpoch:          "RFC 9420, Section 12.4.3.1",
+	CheckReInitCommit:             "RFC 9420, Section 11.2",
+	CheckReInitParameters:         "RFC 9420, Section 11.2",
+	CheckReInitMembers:            "RFC 9420, Section 12.4.3.1",
+	CheckBranchSuite:              "RFC 9420, Section 11.3",
+	CheckBranchMembers:            "RFC 9420, Section 11.3",
+	CheckExtensionData:            "RFC 9420, Section 13.4",
+	CheckExternalSenderCredential: "RFC 9420, Section 5.3.1",
+	CheckProposalSupport:          "RFC 9420, Section 12.2",
+	CheckProposalCustom:           "RFC 9420, Section 13.2",
+	CheckWelcomeOwnLeaf:           "RFC 9420, Section 12.4.3.1",
+	CheckSafeAAD:                  "draft-ietf-mls-extensions, Section 4.9",
+	CheckAppDataDictionary:        "draft-ietf-mls-extensions, Section 4.6",
 }

@@ -37,6 +37,14 @@ func unmarshal(b []byte, v decoder) error {
 	return unmarshalAliased(bytes.Clone(b), v)
 }
 
+// unmarshal is the function unmarshal for what may hold proposals, of which the
+// Config knows the types.
+func (c *Config) unmarshal(b []byte, v decoder) error {
+	r := wire.NewReaderWithContext(bytes.Clone(b), c.proposals)
+	v.decode(r)
+	return r.Finish()
+}
+
 // unmarshalAliased is unmarshal for bytes that are known to stay as they are.
 func unmarshalAliased(b []byte, v decoder) error {
 	r := wire.NewReader(b)

@@ -50,7 +50,7 @@ func (p *PendingCommit) Welcome() []byte { return p.welcome }
 
 // RatchetTree returns the new epoch's tree, encoded as in the ratchet_tree
 // extension.
-func (p *PendingCommit) RatchetTree() []byte { return p.next.encodedTree() }
+func (p *PendingCommit) RatchetTree() []byte { return p.next.RatchetTree() }
 
 // Group returns the state of the epoch that the commit leads to.
 func (p *PendingCommit) Group() *Group { return p.next }
@@ -92,9 +92,6 @@ func (g *Group) Commit(o CommitOptions) (*PendingCommit, error) {
 		return nil, err
 	}
 	defer path.erase()
-	if err = t.tree.verifyMembers(g.suite, t.extensions); err != nil {
-		return nil, err
-	}
 
 	a := g.newContent(ContentCommit, o.WireFormat, o.AuthenticatedData)
 	a.content.commit = c
@@ -107,8 +104,7 @@ func (g *Group) Commit(o CommitOptions) (*PendingCommit, error) {
 	}
 	defer clear(joinerSecret)
 	defer clear(pskSecret)
-	next.setConfirmationTag(keysched.ConfirmationTag(g.suite, next.epoch.ConfirmationKey, next.context.confirmedTranscriptHash))
-	a.auth.confirmationTag = next.confirmationTag
+	next.confirm(a)
 
 	pending := &PendingCommit{next: next}
 	if len(t.added) > 0 {
@@ -124,7 +120,7 @@ func (g *Group) Commit(o CommitOptions) (*PendingCommit, error) {
 
 // commitPath makes the commit's path, if it has one, and gives its keys to the
 // next epoch.
-func (g *Group) commitPath(o *CommitOptions, t *transition, c *commit, next *Group) (*newPath, error) {
+func (g *Group) commitPath(o *CommitOptions, t *transition, c *commit, next *Group) (path *newPath, err error) {
 	if o.OmitPath && !t.pathRequired && o.Leaf == (LeafChanges{}) {
 		next.context.treeHash = t.tree.rootHash(g.suite)
 		return &newPath{commitSecret: make([]byte, g.suite.HashSize())}, nil
@@ -133,44 +129,42 @@ func (g *Group) commitPath(o *CommitOptions, t *transition, c *commit, next *Gro
 	if err != nil {
 		return nil, fmt.Errorf("mls: committing: %w", err)
 	}
-	path, err := t.tree.createPath(g.suite, g.cfg.Rand, g.own, leaf, id, g.context.groupID)
+	path, c.path, err = g.makePath(t, leaf, id, next)
+	return path, err
+}
+
+// makePath makes a path from the leaf of next's member, and gives its keys to
+// next.
+func (s *publicState) makePath(t *transition, leaf *LeafNode, id *Identity, next *Group) (_ *newPath, _ *updatePath, err error) {
+	path, err := t.tree.createPath(s.suite, s.cfg.Rand, next.own, leaf, id, s.context.groupID)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	defer func() {
+		if err != nil {
+			path.erase()
+		}
+	}()
 	next.signer = id.Signer
 	next.keys.replace(path.keys)
-	next.context.treeHash = t.tree.rootHash(g.suite)
-	if err := verifyLeafContents(g.suite, path.leaf, LeafNodeSourceCommit); err != nil {
-		path.erase()
-		return nil, err
+	next.context.treeHash = t.tree.rootHash(s.suite)
+	if err := s.cfg.verifyLeafContents(s.suite, path.leaf, LeafNodeSourceCommit); err != nil {
+		return nil, nil, err
 	}
 	// The provisional GroupContext still has the old confirmed transcript hash.
-	c.path, err = t.tree.encryptPath(g.suite, g.cfg.Rand, path, t.addedLeaves(), marshal(&next.context))
-	if err != nil {
-		path.erase()
-		return nil, err
-	}
-	return path, nil
+	encrypted, err := t.tree.encryptPath(s.suite, s.cfg.Rand, path, t.addedLeaves(), marshal(&next.context))
+	return path, encrypted, err
 }
 
 // nextGroup returns the successor of g with all but the secrets filled in, and
 // with those private keys that stay in use.
 func (g *Group) nextGroup(t *transition) *Group {
 	next := &Group{
-		cfg:    g.cfg,
-		suite:  g.suite,
-		signer: g.signer,
-		own:    g.own,
-		tree:   t.tree,
-		keys:   g.keys.retain(t.tree),
-		reInit: t.reInit,
-		context: groupContext{
-			cipherSuite:             g.context.cipherSuite,
-			groupID:                 g.context.groupID,
-			epoch:                   g.context.epoch + 1,
-			confirmedTranscriptHash: g.context.confirmedTranscriptHash,
-			extensions:              t.extensions,
-		},
+		publicState: g.publicState.next(t),
+		signer:      g.signer,
+		own:         g.own,
+		keys:        g.keys.retain(t.tree),
+		reInit:      t.reInit,
 	}
 	if u := t.ownUpdate; u != nil {
 		next.keys.replace(privateKeys{leafPosition(g.own): u.leafKey.share()})
@@ -206,12 +200,24 @@ func (g *Group) advance(next *Group, t *transition, a *authenticatedContent, com
 		}
 		defer clear(initSecret)
 	}
-	next.context.confirmedTranscriptHash = keysched.ConfirmedTranscriptHash(g.suite, g.interimTranscriptHash, a.confirmedTranscriptHashInput())
-	encodedContext := marshal(&next.context)
-	joinerSecret = keysched.JoinerSecret(g.suite, initSecret, commitSecret, encodedContext)
-	next.startEpoch(keysched.NewEpoch(g.suite, joinerSecret, pskSecret, encodedContext))
+	joinerSecret = next.enter(&g.publicState, a, initSecret, pskSecret, commitSecret)
 	next.keepResumptionPSK(g)
 	return joinerSecret, pskSecret, nil
+}
+
+// enter derives the secrets of g's epoch, to which the signed commit a leads
+// from before.
+func (g *Group) enter(before *publicState, a *authenticatedContent, initSecret, pskSecret, commitSecret []byte) (joinerSecret []byte) {
+	g.finish(before, a)
+	joinerSecret = keysched.JoinerSecret(g.suite, initSecret, commitSecret, g.encodedContext)
+	g.startEpoch(keysched.NewEpoch(g.suite, joinerSecret, pskSecret, g.encodedContext))
+	return joinerSecret
+}
+
+// confirm puts the confirmation tag of g's epoch into the commit a that leads to it.
+func (g *Group) confirm(a *authenticatedContent) {
+	g.setConfirmationTag(keysched.ConfirmationTag(g.suite, g.epoch.ConfirmationKey, g.context.confirmedTranscriptHash))
+	a.auth.confirmationTag = g.confirmationTag
 }
 
 // receiveExternalInit returns the init secret that an external commit brings.
@@ -227,12 +233,6 @@ func (g *Group) receiveExternalInit(p *ExternalInit) ([]byte, error) {
 		return nil, invalid(CheckExternalCommit, "%w", err)
 	}
 	return initSecret, nil
-}
-
-// setConfirmationTag completes the epoch's transcript.
-func (g *Group) setConfirmationTag(tag []byte) {
-	g.confirmationTag = tag
-	g.interimTranscriptHash = keysched.InterimTranscriptHash(g.suite, g.context.confirmedTranscriptHash, tag)
 }
 
 // keepResumptionPSK takes over the resumption PSKs of the epochs before.
@@ -254,30 +254,35 @@ func (g *Group) keepResumptionPSK(before *Group) {
 // pskSecret looks the PSKs of a commit up and combines them. RFC 9420, Section 8.4.
 func (g *Group) pskSecret(ids []PreSharedKeyID) ([]byte, error) {
 	return combinePSKs(g.cfg, g.suite, ids, func(id *PreSharedKeyID) []byte {
-		if id.Type != PSKResumption || !bytes.Equal(id.Group, g.context.groupID) {
-			return nil
+		if secret := g.resumptionPSK(id); secret != nil || g.predecessor == nil {
+			return secret
 		}
-		if id.Epoch == g.context.epoch {
-			return g.epoch.ResumptionPSK
-		}
-		i := slices.IndexFunc(g.pastResumptionPSKs, func(p pastPSK) bool { return p.epoch == id.Epoch })
-		if i < 0 {
-			return nil
-		}
-		return g.pastResumptionPSKs[i].secret
+		return g.predecessor.resumptionPSK(id)
 	})
+}
+
+// resumptionPSK returns the resumption PSK that id names, nil if that is not one
+// of this group's, or of an epoch whose PSK is not kept.
+func (g *Group) resumptionPSK(id *PreSharedKeyID) []byte {
+	if g.erased || id.Type != PSKResumption || !bytes.Equal(id.Group, g.context.groupID) {
+		return nil
+	}
+	if id.Epoch == g.context.epoch {
+		return g.epoch.ResumptionPSK
+	}
+	i := slices.IndexFunc(g.pastResumptionPSKs, func(p pastPSK) bool { return p.epoch == id.Epoch })
+	if i < 0 {
+		return nil
+	}
+	return g.pastResumptionPSKs[i].secret
 }
 
 // makeWelcome makes the Welcome for the members that the commit to this epoch
 // added. RFC 9420, Section 12.4.3.1.
 func (g *Group) makeWelcome(t *transition, path *newPath, joinerSecret, pskSecret []byte, withTree bool) ([]byte, error) {
-	info := groupInfo{context: g.context, confirmationTag: g.confirmationTag, signer: g.own}
-	if withTree {
-		info.extensions = Extensions{{Type: ExtensionRatchetTree, Data: g.encodedTree()}}
-	}
-	var err error
-	if info.signature, err = g.suite.SignWithLabel(g.cfg.Rand, g.signer, "GroupInfoTBS", info.toBeSigned()); err != nil {
-		return nil, fmt.Errorf("mls: signing a GroupInfo: %w", err)
+	info, err := g.signGroupInfo(GroupInfoOptions{WithoutTree: !withTree, WithoutExternalPub: true})
+	if err != nil {
+		return nil, err
 	}
 	key, nonce := keysched.WelcomeKey(g.suite, joinerSecret, pskSecret)
 	defer clear(key)
@@ -285,7 +290,7 @@ func (g *Group) makeWelcome(t *transition, path *newPath, joinerSecret, pskSecre
 	if err != nil {
 		return nil, err
 	}
-	w := &welcome{cipherSuite: g.suite.ID(), encryptedGroupInfo: aead.Seal(nil, nonce, marshal(&info), nil)}
+	w := &welcome{cipherSuite: g.suite.ID(), encryptedGroupInfo: aead.Seal(nil, nonce, marshal(info), nil)}
 	for _, member := range t.added {
 		secrets := groupSecrets{joinerSecret: joinerSecret, psks: t.psks}
 		ancestor := treemath.CommonAncestor(treemath.LeafIndex(member.leaf), treemath.LeafIndex(g.own))

@@ -1,6 +1,7 @@
 package mls
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/rand"
 	"errors"
@@ -33,6 +34,16 @@ type Config struct {
 	// ResumptionPSKs is the number of past epochs whose resumption PSK a group
 	// keeps. Default: 0; only the current epoch's is at hand.
 	ResumptionPSKs int
+	// Proposals are the types of proposals that the application brings besides
+	// those of RFC 9420.
+	Proposals []CustomProposalType
+	// Extensions are the types of extensions that the application brings.
+	Extensions []CustomExtensionType
+	// GREASE puts random values of those that are reserved for it into what the
+	// client generates, so that others cannot forget how to ignore what they do
+	// not know. RFC 9420, Section 13.5, recommends it; it costs some 60 octets
+	// in each leaf. Default: off.
+	GREASE bool
 	// MaxLifetime bounds the lifetime of the key packages that are accepted.
 	// Default: [DefaultMaxLifetime]. Negative: no bound.
 	MaxLifetime time.Duration
@@ -45,6 +56,9 @@ type Config struct {
 	// MaxSkipped is the number of keys that are kept for messages that have
 	// been overtaken, for each ratchet. Default: 1024.
 	MaxSkipped int
+
+	proposals  *proposalKinds
+	extensions extensionKinds
 }
 
 // An AuthenticationService decides whether a credential may speak with a
@@ -54,6 +68,22 @@ type AuthenticationService interface {
 	// changes in it, but for the client's own. previous is the leaf that it
 	// replaces, nil for a new member. An error refuses the leaf.
 	ValidateLeaf(leaf, previous *LeafNode) error
+}
+
+// An ExternalSenderAuthenticationService is an [AuthenticationService] that can
+// tell who may send proposals to a group from outside. Without it, a group with
+// external senders is refused.
+type ExternalSenderAuthenticationService interface {
+	// ValidateExternalSender is asked about each sender of an external_senders
+	// extension that enters a group or changes. An error refuses it.
+	ValidateExternalSender(sender *ExternalSender) error
+}
+
+// A ClientMatcher is an [AuthenticationService] that can tell whether two leaves,
+// which may be of different groups, are of the same client. Without it, they
+// are if they have the same credential or the same signature key.
+type ClientMatcher interface {
+	SameClient(a, b *LeafNode) bool
 }
 
 // An Identity is what a client shows in its leaf, and the key that proves it.
@@ -69,7 +99,17 @@ func (c *Config) withDefaults() (*Config, error) {
 	if c == nil || c.AuthenticationService == nil || c.Now == nil {
 		return nil, errors.New("mls: Config needs an AuthenticationService and Now")
 	}
+	if c.proposals != nil {
+		return c, nil // a copy that this function made
+	}
 	d := *c
+	var err error
+	if d.proposals, err = builtinProposals.with(c.Proposals); err != nil {
+		return nil, err
+	}
+	if d.extensions, err = builtinExtensions.with(c.Extensions); err != nil {
+		return nil, err
+	}
 	if d.Suites == nil {
 		d.Suites = ciphersuite.Default()
 	}
@@ -80,4 +120,40 @@ func (c *Config) withDefaults() (*Config, error) {
 		d.MaxLifetime = DefaultMaxLifetime
 	}
 	return &d, nil
+}
+
+// validateLeaf asks the Authentication Service about a leaf that takes the place
+// of previous, nil for a new member. RFC 9420, Sections 5.3.1 and 7.3.
+func (c *Config) validateLeaf(i LeafIndex, leaf, previous *LeafNode) error {
+	if err := c.AuthenticationService.ValidateLeaf(leaf, previous); err != nil {
+		return invalid(CheckLeafCredential, "leaf %d: %w", i, err)
+	}
+	return nil
+}
+
+// validateExternalSenders asks the Authentication Service about the external
+// senders of a GroupContext. RFC 9420, Section 5.3.1.
+func (c *Config) validateExternalSenders(context Extensions) error {
+	senders, err := externalSenders(context)
+	if err != nil {
+		return err
+	}
+	for i := range senders {
+		service, ok := c.AuthenticationService.(ExternalSenderAuthenticationService)
+		if !ok {
+			return invalid(CheckExternalSenderCredential, "the Authentication Service does not know of external senders")
+		}
+		if err := service.ValidateExternalSender(&senders[i]); err != nil {
+			return invalid(CheckExternalSenderCredential, "external sender %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// sameClient reports whether two leaves are of the same client.
+func (c *Config) sameClient(a, b *LeafNode) bool {
+	if matcher, ok := c.AuthenticationService.(ClientMatcher); ok {
+		return matcher.SameClient(a, b)
+	}
+	return bytes.Equal(a.SignatureKey, b.SignatureKey) || a.Credential.Equal(b.Credential)
 }

@@ -2,16 +2,6 @@ package mls
 
 import "slices"
 
-// PendingProposals returns the proposals that were sent in this epoch and that
-// a commit can refer to, in the order in which they were seen.
-func (g *Group) PendingProposals() []CommittedProposal {
-	var pending []CommittedProposal
-	for _, p := range g.proposals {
-		pending = append(pending, CommittedProposal{p.proposal, p.sender, true})
-	}
-	return pending
-}
-
 // maxSelected bounds the work of selectPending. Proposals beyond it are left
 // to a later commit.
 const maxSelected = 1024
@@ -21,7 +11,10 @@ const maxSelected = 1024
 // or as many of them as fit, so that nobody can keep others from committing by
 // a bad proposal. RFC 9420, Sections 12.2 and 12.4.
 func (g *Group) coverProposals(o *CommitOptions) ([]coveredProposal, *transition, error) {
-	pending, own := g.candidates(o)
+	pending, own, err := g.candidates(o)
+	if err != nil {
+		return nil, nil, err
+	}
 	all := slices.Concat(pending, own)
 	t, err := g.try(o, all)
 	if err == nil || len(pending) == 0 {
@@ -32,19 +25,23 @@ func (g *Group) coverProposals(o *CommitOptions) ([]coveredProposal, *transition
 
 // candidates returns the pending proposals that a commit of this member may
 // cover, and the caller's own.
-func (g *Group) candidates(o *CommitOptions) (pending, own []coveredProposal) {
+func (g *Group) candidates(o *CommitOptions) (pending, own []coveredProposal, err error) {
 	if !o.WithoutPending {
 		for _, p := range g.proposals {
-			if p.leafKey == nil { // a committer does not commit its own Update
-				pending = append(pending, coveredProposal{CommittedProposal{p.proposal, p.sender, true}, p})
+			covered := coveredProposal{CommittedProposal{p.proposal, p.sender, true}, p}
+			if !covered.isOwnUpdate() { // a committer does not commit its own Update
+				pending = append(pending, covered)
 			}
 		}
 	}
 	committer := Sender{Type: SenderMember, Leaf: g.own}
 	for _, p := range o.Proposals {
+		if p, err = g.complete(p); err != nil {
+			return nil, nil, err
+		}
 		own = append(own, coveredProposal{CommittedProposal{Proposal: p, Sender: committer}, nil})
 	}
-	return pending, own
+	return pending, own, nil
 }
 
 // selectPending adds to own the pending proposals that fit, one at a time: first
@@ -84,10 +81,10 @@ func (g *Group) selectPending(o *CommitOptions, own, pending []coveredProposal) 
 // path, which is made later, and all PSKs are known.
 func (g *Group) try(o *CommitOptions, proposals []coveredProposal) (*transition, error) {
 	t, err := g.apply(Sender{Type: SenderMember, Leaf: g.own}, proposals)
-	if err != nil || len(proposals) == 0 {
+	if err != nil || len(proposals) == 0 && o.Leaf == (LeafChanges{}) {
 		return t, err
 	}
-	// The committer's leaf counts as the path will make it.
+	// The committer's leaf counts as a path would make it.
 	leaf, _, err := o.Leaf.apply(g, t.tree.leafNode(g.own))
 	if err != nil {
 		return nil, err

@@ -15,10 +15,6 @@ func TestCommitLeavesOutWhatDoesNotFit(t *testing.T) {
 		propose func(c *crowd)
 		want    []ProposalType
 	}{
-		"a Remove of a blank leaf": {func(c *crowd) {
-			c.propose(1, &Remove{Removed: 7})
-			c.propose(2, &Remove{Removed: 3})
-		}, []ProposalType{ProposalRemove}},
 		"a Remove of the committer": {func(c *crowd) {
 			c.propose(1, &Remove{Removed: 0})
 		}, nil},

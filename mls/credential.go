@@ -2,7 +2,6 @@ package mls
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 
 	"github.com/mendlink/mendlink/internal/wire"
@@ -26,6 +25,9 @@ type Credential struct {
 	// Certificates is the chain of an X.509 credential in DER, the end-entity
 	// certificate first.
 	Certificates [][]byte
+	// Data is the content of a credential of any other type, which is taken
+	// to be one opaque<V>, as those of all registered types are.
+	Data []byte
 }
 
 // BasicCredential returns a credential that is a bare, unattested identity.
@@ -35,7 +37,7 @@ func BasicCredential(identity []byte) Credential {
 
 // Equal reports whether two credentials are the same to the byte.
 func (c Credential) Equal(o Credential) bool {
-	return c.Type == o.Type && bytes.Equal(c.Identity, o.Identity) &&
+	return c.Type == o.Type && bytes.Equal(c.Identity, o.Identity) && bytes.Equal(c.Data, o.Data) &&
 		slices.EqualFunc(c.Certificates, o.Certificates, bytes.Equal)
 }
 
@@ -50,6 +52,8 @@ func (c *Credential) encode(w *wire.Writer) {
 				w.Opaque(der)
 			}
 		})
+	default:
+		w.Opaque(c.Data)
 	}
 }
 
@@ -61,8 +65,6 @@ func (c *Credential) decode(r *wire.Reader) {
 	case CredentialX509:
 		r.Vector(func(r *wire.Reader) { c.Certificates = append(c.Certificates, r.Opaque()) })
 	default:
-		// A credential has no outer length, so one of an unknown type cannot
-		// be stepped over.
-		r.Fail(fmt.Errorf("mls: credential type %#04x: %w", uint16(c.Type), ErrUnsupported))
+		c.Data = r.Opaque()
 	}
 }

@@ -260,15 +260,14 @@ func TestSecretsOfATransitionDoNotStay(t *testing.T) {
 	mustUnmarshal(t, pending.Message(), &m)
 	mustUnmarshal(t, pending.Welcome(), &w)
 	g := c.members[1].clone(t)
-	covered, err := g.resolveProposals(m.publicMessage.authenticatedContent())
+	a := verifiedContent{m.publicMessage.authenticatedContent()}
+	_, transition, err := g.receiveCommit(a)
 	if err != nil {
 		t.Fatal(err)
 	}
-	transition, err := g.apply(Sender{Type: SenderMember}, covered)
-	if err != nil {
-		t.Fatal(err)
-	}
-	commitSecret, err := g.processPath(m.publicMessage.authenticatedContent(), transition, g.nextGroup(transition))
+	next := g.nextGroup(transition)
+	next.context.treeHash = transition.tree.rootHash(c.suite)
+	commitSecret, err := g.decryptPath(a.content.commit.path, transition, next)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,14 @@ var (
 	// ErrPendingProposals means that application data cannot be sent before the
 	// proposals of the epoch are committed.
 	ErrPendingProposals = errors.New("mls: proposals wait for a commit")
+	// ErrTooManyProposals means that no more proposals are remembered in an
+	// epoch. A commit makes room.
+	ErrTooManyProposals = errors.New("mls: too many proposals are pending")
+	// ErrNoSuchMember means that the group has no such member.
+	ErrNoSuchMember = errors.New("mls: no such member")
+	// ErrNotClosed means that a group is still open, so that nothing can take
+	// its place.
+	ErrNotClosed = errors.New("mls: group is not closed")
 	// ErrInactive means that the group cannot be used any more: a commit closed
 	// it for re-initialization.
 	ErrInactive = errors.New("mls: group is closed")

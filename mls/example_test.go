@@ -75,7 +75,11 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	keyPackage, err := mls.ParseKeyPackage(published)
+	unverified, err := mls.ParseKeyPackage(published)
+	if err != nil {
+		log.Fatal(err)
+	}
+	keyPackage, err := unverified.Verify(cfg)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -99,7 +99,11 @@ func (f *forgedPath) signLeaf(signer Identity) {
 func (c *crowd) forgePath(o CommitOptions, early, late func(*forgedPath)) []byte {
 	c.t.Helper()
 	g := c.members[0].g
-	t, err := g.apply(Sender{Type: SenderMember}, slices.Concat(g.candidates(&o)))
+	pending, own, err := g.candidates(&o)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	t, err := g.apply(Sender{Type: SenderMember}, slices.Concat(pending, own))
 	if err != nil {
 		c.t.Fatal(err)
 	}

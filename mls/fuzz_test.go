@@ -54,11 +54,11 @@ func FuzzParseTree(f *testing.F) {
 		f.Add([]byte(data))
 	}
 	c := newCrowd(f, suite1, 3)
-	f.Add(c.members[0].g.encodedTree())
+	f.Add(c.members[0].g.RatchetTree())
 	c.commit(2, CommitOptions{})
-	f.Add(c.members[0].g.encodedTree())
+	f.Add(c.members[0].g.RatchetTree())
 	c.commit(0, CommitOptions{Proposals: []Proposal{&Remove{Removed: 1}}})
-	f.Add(c.members[0].g.encodedTree())
+	f.Add(c.members[0].g.RatchetTree())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		tree, err := parseTree(data)
 		if err != nil {
@@ -250,18 +250,15 @@ func FuzzJoinWithGroupInfo(f *testing.F) {
 		}
 		wantEqual(t, "group secrets", marshal(&secrets), encodedSecrets)
 		wantEqual(t, "group info", marshal(&info), encodedInfo)
-		tree, err := info.tree(nil)
+		state, err := info.verify(c.members[0].g.cfg, c.suite, nil)
 		if err != nil {
 			return
 		}
-		if err := info.verify(joiner.cfg, c.suite, tree); err != nil {
-			return
-		}
-		own, err := ownLeafIn(tree, &joiner.bundle.keyPackage.LeafNode)
+		own, err := ownLeafIn(state.tree, &joiner.bundle.keyPackage.LeafNode)
 		if err != nil {
 			return
 		}
-		g := &Group{suite: c.suite, own: own, tree: tree, keys: privateKeys{}}
+		g := &Group{publicState: *state, own: own, keys: privateKeys{}}
 		if err := g.derivePathKeys(info.signer, secrets.pathSecret); err != nil && len(g.keys) > 0 {
 			t.Error(fmt.Errorf("keys are left: %w", err))
 		}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 
-	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 	"github.com/mendlink/mendlink/mls/internal/keysched"
 	"github.com/mendlink/mendlink/mls/internal/secrettree"
@@ -26,26 +25,20 @@ import (
 // A Group must not be used from several goroutines at once. Different Groups
 // may be, also those of successive epochs.
 type Group struct {
-	cfg    *Config
-	suite  *ciphersuite.Suite
+	publicState
+
 	signer crypto.Signer
 	own    LeafIndex
+	keys   privateKeys
 
-	context        groupContext
-	encodedContext []byte
-	tree           *ratchetTree
-	keys           privateKeys
+	epoch              *keysched.Epoch
+	secrets            *secrettree.Tree
+	exporter           *secrettree.ExporterTree // of the components
+	pastResumptionPSKs []pastPSK                // oldest first
 
-	epoch                 *keysched.Epoch
-	secrets               *secrettree.Tree
-	exporter              *secrettree.ExporterTree // of the components
-	confirmationTag       []byte
-	interimTranscriptHash []byte
-	pastResumptionPSKs    []pastPSK // oldest first
-
-	proposals []*cachedProposal // received or sent in this epoch
-	reInit    *ReInit           // set once a commit has closed the group
-	erased    bool
+	predecessor *Group  // whose resumption PSK the first commit may use
+	reInit      *ReInit // set once a commit has closed the group
+	erased      bool
 }
 
 // pastPSK is the resumption PSK of a past epoch.
@@ -71,8 +64,9 @@ type GroupOptions struct {
 // LeafOptions are the parts of a leaf that have defaults.
 type LeafOptions struct {
 	// Capabilities says what the client supports. What is left nil is filled
-	// in: version mls10, the suites of the Config, the credential type and
-	// extension types that the leaf itself uses.
+	// in: version mls10, the suites of the Config, the credential type that the
+	// leaf uses, the extension types that it uses and those of the Config, the
+	// proposal types of the Config.
 	Capabilities Capabilities
 	// Extensions are those of the leaf.
 	Extensions Extensions
@@ -105,6 +99,12 @@ func NewGroup(cfg *Config, o GroupOptions) (*Group, error) {
 	if err := tree.verifyMembers(s, o.Extensions); err != nil {
 		return nil, err
 	}
+	if err := cfg.extensions.verify(InGroupContext, o.Extensions); err != nil {
+		return nil, err
+	}
+	if err := cfg.validateExternalSenders(o.Extensions); err != nil {
+		return nil, err
+	}
 	epochSecret := make([]byte, s.HashSize())
 	if _, err := io.ReadFull(cfg.Rand, epochSecret); err != nil {
 		return nil, fmt.Errorf("mls: drawing an epoch secret: %w", err)
@@ -112,18 +112,21 @@ func NewGroup(cfg *Config, o GroupOptions) (*Group, error) {
 	defer clear(epochSecret)
 
 	g := &Group{
-		cfg:    cfg,
-		suite:  s,
-		signer: o.Identity.Signer,
-		tree:   tree,
-		keys:   privateKeys{leafPosition(0): newSharedKey(leafKey)},
-		context: groupContext{
-			cipherSuite: s.ID(),
-			groupID:     groupID,
-			treeHash:    tree.rootHash(s),
-			extensions:  slices.Clone(o.Extensions),
+		publicState: publicState{
+			cfg:   cfg,
+			suite: s,
+			tree:  tree,
+			context: groupContext{
+				cipherSuite: s.ID(),
+				groupID:     groupID,
+				treeHash:    tree.rootHash(s),
+				extensions:  slices.Clone(o.Extensions),
+			},
 		},
+		signer: o.Identity.Signer,
+		keys:   privateKeys{leafPosition(0): newSharedKey(leafKey)},
 	}
+	g.encodedContext = marshal(&g.context)
 	g.startEpoch(keysched.FirstEpoch(s, epochSecret))
 	g.setConfirmationTag(keysched.ConfirmationTag(s, g.epoch.ConfirmationKey, nil))
 	return g, nil
@@ -131,7 +134,6 @@ func NewGroup(cfg *Config, o GroupOptions) (*Group, error) {
 
 // startEpoch takes over the secrets of the epoch that context describes.
 func (g *Group) startEpoch(e *keysched.Epoch) {
-	g.encodedContext = marshal(&g.context)
 	g.epoch = e
 	g.secrets = secrettree.New(g.suite, e.EncryptionSecret, uint32(g.tree.size), g.cfg.ratchetLimits())
 	g.exporter = secrettree.NewExporterTree(g.suite, e.ApplicationExportSecret)
@@ -156,39 +158,11 @@ func (g *Group) usable() error {
 	return nil
 }
 
-// Epoch returns the epoch's number.
-func (g *Group) Epoch() uint64 { return g.context.epoch }
-
-// GroupID returns the group's identifier.
-func (g *Group) GroupID() []byte { return bytes.Clone(g.context.groupID) }
-
-// Suite returns the group's cipher suite.
-func (g *Group) Suite() *ciphersuite.Suite { return g.suite }
-
 // OwnLeaf returns the index of the member whose state this is.
 func (g *Group) OwnLeaf() LeafIndex { return g.own }
 
-// Extensions returns the extensions of the GroupContext. The caller must not
-// change them.
-func (g *Group) Extensions() Extensions { return g.context.extensions }
-
 // ReInit returns the proposal by which the group was closed, nil if it is open.
 func (g *Group) ReInit() *ReInit { return g.reInit }
-
-// A Member is a leaf of the group and where it stands.
-type Member struct {
-	Index LeafIndex
-	Leaf  *LeafNode // must not be changed
-}
-
-// Members returns the group's members, from left to right.
-func (g *Group) Members() []Member {
-	var members []Member
-	for i, leaf := range g.tree.leaves {
-		members = append(members, Member{Index: i, Leaf: leaf})
-	}
-	return members
-}
 
 // Export derives a secret of length octets from the epoch, for use outside of
 // MLS. The same label and context give the same secret to all members. It
@@ -294,12 +268,15 @@ func (g *Group) newContent(t ContentType, f WireFormat, authenticatedData []byte
 	}
 }
 
-// sign signs content with the key of this epoch's leaf. RFC 9420, Section 6.1.
-func (g *Group) sign(a *authenticatedContent) (err error) {
-	if err := verifyAuthenticatedData(a.content.authenticatedData, g.context.extensions); err != nil {
+// sign signs content with the key of this epoch's leaf.
+func (g *Group) sign(a *authenticatedContent) error { return g.signAs(g.signer, a) }
+
+// signAs signs content. RFC 9420, Section 6.1.
+func (s *publicState) signAs(signer crypto.Signer, a *authenticatedContent) (err error) {
+	if err := verifyAuthenticatedData(a.content.authenticatedData, s.context.extensions); err != nil {
 		return err
 	}
-	a.auth.signature, err = g.suite.SignWithLabel(g.cfg.Rand, g.signer, "FramedContentTBS", a.toBeSigned(g.encodedContext))
+	a.auth.signature, err = s.suite.SignWithLabel(s.cfg.Rand, signer, "FramedContentTBS", a.toBeSigned(s.encodedContext))
 	if err != nil {
 		return fmt.Errorf("mls: signing a message: %w", err)
 	}
@@ -326,11 +303,4 @@ func (g *Group) signAndProtect(a *authenticatedContent) ([]byte, error) {
 		return nil, err
 	}
 	return g.protect(a)
-}
-
-// encodedTree returns the tree as the ratchet_tree extension holds it.
-func (g *Group) encodedTree() []byte {
-	var w wire.Writer
-	g.tree.encode(&w)
-	return w.Data()
 }

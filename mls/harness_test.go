@@ -40,17 +40,19 @@ type client struct {
 // A crowd is a group with all its members and a perfect delivery service. Its
 // methods fail the test if anything goes wrong.
 type crowd struct {
-	t       failer
-	suite   *ciphersuite.Suite
-	rand    io.Reader
-	as      AuthenticationService
-	psks    map[string][]byte
-	now     time.Time
-	format  WireFormat // of handshake messages
-	apart   bool       // the tree is not in the Welcome
-	made    int        // clients made so far
-	members []*client
-	invited []*client
+	t      failer
+	suite  *ciphersuite.Suite
+	rand   io.Reader
+	as     AuthenticationService
+	psks   map[string][]byte
+	now    time.Time
+	format WireFormat // of handshake messages
+	apart  bool       // the tree is not in the Welcome
+	made   int        // clients made so far
+	// configure, if set, changes the Config of new clients.
+	configure func(*Config)
+	members   []*client
+	invited   []*client
 }
 
 func lookup(t failer, id ciphersuite.ID) *ciphersuite.Suite {
@@ -101,7 +103,7 @@ func (c *crowd) newClient() *client {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return &client{
+	m := &client{
 		name: name,
 		id:   Identity{Credential: BasicCredential([]byte(name)), Signer: signer},
 		cfg: &Config{
@@ -117,6 +119,10 @@ func (c *crowd) newClient() *client {
 			},
 		},
 	}
+	if c.configure != nil {
+		c.configure(m.cfg)
+	}
+	return m
 }
 
 // invite makes a client and returns the proposal to add it.
@@ -128,7 +134,11 @@ func (c *crowd) invite(o LeafOptions) *Add {
 		c.t.Fatal(err)
 	}
 	c.invited = append(c.invited, joiner)
-	k, err := ParseKeyPackage(joiner.bundle.Message())
+	unverified, err := ParseKeyPackage(joiner.bundle.Message())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	k, err := unverified.Verify(joiner.cfg)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -257,7 +267,7 @@ func (c *crowd) checkAgreement() {
 		c.t.Errorf("tree of %d leaves is not as small as can be", first.tree.size)
 	}
 	// The trees are compared below, so one is checked for all.
-	fresh := mustParseTree(c.t, first.encodedTree())
+	fresh := mustParseTree(c.t, first.RatchetTree())
 	if !bytes.Equal(fresh.rootHash(c.suite), first.context.treeHash) {
 		c.t.Errorf("the cached tree hash is not the tree's")
 	}
@@ -278,7 +288,7 @@ func (c *crowd) checkAgreement() {
 		if !bytes.Equal(got, exported) {
 			c.t.Errorf("%s: another exported secret", m.name)
 		}
-		if !bytes.Equal(m.g.encodedTree(), first.encodedTree()) || !bytes.Equal(m.g.tree.rootHash(c.suite), m.g.context.treeHash) {
+		if !bytes.Equal(m.g.RatchetTree(), first.RatchetTree()) || !bytes.Equal(m.g.tree.rootHash(c.suite), m.g.context.treeHash) {
 			c.t.Errorf("%s: another tree", m.name)
 		}
 		if len(m.g.Members()) != len(c.members) {

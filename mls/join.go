@@ -2,7 +2,6 @@ package mls
 
 import (
 	"bytes"
-	"crypto/subtle"
 	"fmt"
 	"slices"
 
@@ -16,6 +15,10 @@ type JoinOptions struct {
 	// RatchetTree is the group's tree, encoded as in the ratchet_tree
 	// extension, for a Welcome that does not hold it.
 	RatchetTree []byte
+	// Previous is the group that the new one continues, by re-initialization or
+	// as a branch. Required where the Welcome says that there is one. It is not
+	// changed.
+	Previous *Group
 }
 
 // Join enters the group that a Welcome (an MLSMessage) invites the holder of b
@@ -31,7 +34,7 @@ func Join(cfg *Config, message []byte, b *KeyPackageBundle, o JoinOptions) (*Gro
 		return nil, fmt.Errorf("mls: joining: the key package is used up: %w", ErrErased)
 	}
 	var m mlsMessage
-	if err := unmarshal(message, &m); err != nil {
+	if err := cfg.unmarshal(message, &m); err != nil {
 		return nil, fmt.Errorf("mls: parsing a Welcome: %w", err)
 	}
 	if m.welcome == nil {
@@ -51,13 +54,11 @@ func Join(cfg *Config, message []byte, b *KeyPackageBundle, o JoinOptions) (*Gro
 		return nil, err
 	}
 	defer secrets.erase()
-	for _, id := range secrets.psks {
-		// Re-initialization and branching need the group that they come from.
-		if id.Type == PSKResumption && id.Usage != ResumptionApplication {
-			return nil, invalid(CheckWelcomePSK, "resumption PSK for usage %d: %w", id.Usage, ErrUnsupported)
-		}
+	succession, err := successionOf(secrets.psks, o.Previous)
+	if err != nil {
+		return nil, err
 	}
-	pskSecret, err := combinePSKs(cfg, s, secrets.psks, func(*PreSharedKeyID) []byte { return nil })
+	pskSecret, err := combinePSKs(cfg, s, secrets.psks, succession.resumptionPSK)
 	if err != nil {
 		return nil, err
 	}
@@ -66,47 +67,32 @@ func Join(cfg *Config, message []byte, b *KeyPackageBundle, o JoinOptions) (*Gro
 	if err != nil {
 		return nil, err
 	}
-	tree, err := info.tree(o.RatchetTree)
+	state, err := info.verify(cfg, s, o.RatchetTree)
 	if err != nil {
 		return nil, err
 	}
-	if err := info.verify(cfg, s, tree); err != nil {
-		return nil, err
-	}
-	own, err := ownLeafIn(tree, &b.keyPackage.LeafNode)
+	own, err := ownLeafIn(state.tree, &b.keyPackage.LeafNode)
 	if err != nil {
 		return nil, err
 	}
-	for i, leaf := range tree.leaves {
-		if i == own {
-			continue
-		}
-		if err := cfg.AuthenticationService.ValidateLeaf(leaf, nil); err != nil {
-			return nil, invalid(CheckLeafCredential, "leaf %d: %w", i, err)
-		}
+	if err := state.validateMembers(state.tree.leafNode(own)); err != nil {
+		return nil, err
+	}
+	if err := succession.verify(state); err != nil {
+		return nil, err
 	}
 
-	g := &Group{
-		cfg:     cfg,
-		suite:   s,
-		signer:  b.identity.Signer,
-		own:     own,
-		tree:    tree,
-		keys:    privateKeys{},
-		context: info.context,
-	}
+	g := &Group{publicState: *state, signer: b.identity.Signer, own: own, keys: privateKeys{}}
 	if secrets.hasPathSecret {
 		if err := g.derivePathKeys(info.signer, bytes.Clone(secrets.pathSecret)); err != nil {
 			return nil, err
 		}
 	}
-	g.startEpoch(keysched.NewEpoch(s, secrets.joinerSecret, pskSecret, marshal(&g.context)))
-	want := keysched.ConfirmationTag(s, g.epoch.ConfirmationKey, g.context.confirmedTranscriptHash)
-	if subtle.ConstantTimeCompare(info.confirmationTag, want) != 1 {
+	g.startEpoch(keysched.NewEpoch(s, secrets.joinerSecret, pskSecret, g.encodedContext))
+	if err := g.verifyConfirmation(g.confirmationTag); err != nil {
 		g.Erase()
-		return nil, invalid(CheckConfirmationTag, "the GroupInfo does not belong to the secrets")
+		return nil, err
 	}
-	g.setConfirmationTag(want)
 	g.keys[leafPosition(own)] = newSharedKey(b.encryptionKey)
 	b.encryptionKey = nil
 	b.Erase()
@@ -153,47 +139,6 @@ func (w *welcome) openGroupInfo(s *ciphersuite.Suite, joinerSecret, pskSecret []
 		return nil, fmt.Errorf("mls: decoding a GroupInfo: %w", err)
 	}
 	return info, nil
-}
-
-// tree returns the group's ratchet tree, which came with the GroupInfo or apart.
-func (g *groupInfo) tree(apart []byte) (*ratchetTree, error) {
-	data, ok := g.extensions.Find(ExtensionRatchetTree)
-	if !ok {
-		data = apart
-	}
-	if data == nil {
-		return nil, invalid(CheckTreeShape, "there is no ratchet tree")
-	}
-	return parseTree(data)
-}
-
-// verify checks a GroupInfo and the tree that belongs to it.
-func (g *groupInfo) verify(cfg *Config, s *ciphersuite.Suite, tree *ratchetTree) error {
-	if g.context.cipherSuite != s.ID() {
-		return invalid(CheckGroupInfoSuite, "suite is %v, want %v", g.context.cipherSuite, s.ID())
-	}
-	signer := tree.leafNode(g.signer)
-	if signer == nil {
-		return invalid(CheckGroupInfoSigner, "leaf %d is blank", g.signer)
-	}
-	if err := s.VerifyWithLabel(signer.SignatureKey, "GroupInfoTBS", g.toBeSigned(), g.signature); err != nil {
-		return invalid(CheckGroupInfoSigner, "%w", err)
-	}
-	if !bytes.Equal(tree.rootHash(s), g.context.treeHash) {
-		return invalid(CheckTreeHash, "the tree is not the one of the GroupInfo")
-	}
-	if err := tree.verifyIntegrity(s, g.context.groupID); err != nil {
-		return err
-	}
-	for i, leaf := range tree.leaves {
-		if err := verifyLeafContents(s, leaf, leaf.Source); err != nil {
-			return fmt.Errorf("mls: leaf %d: %w", i, err)
-		}
-		if err := verifyLifetime(leaf, cfg.Now(), cfg.MaxLifetime); err != nil {
-			return fmt.Errorf("mls: leaf %d: %w", i, err)
-		}
-	}
-	return tree.verifyMembers(s, g.context.extensions)
 }
 
 // ownLeafIn returns where in the tree the leaf of a key package is.

@@ -1,6 +1,7 @@
 package mls
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/mendlink/mendlink/internal/wire"
@@ -16,11 +17,19 @@ type KeyPackage struct {
 	LeafNode    LeafNode
 	Extensions  Extensions
 	Signature   []byte
+
+	// verified is the hash of what was verified, so that what was changed
+	// since does not pass for it.
+	verified []byte
 }
 
-// ParseKeyPackage decodes an MLSMessage that holds a KeyPackage. It checks the
-// syntax only: the KeyPackage is validated when it is added to a group.
-func ParseKeyPackage(message []byte) (*KeyPackage, error) {
+// An UnverifiedKeyPackage is a KeyPackage as it came from somebody else.
+type UnverifiedKeyPackage struct {
+	keyPackage *KeyPackage
+}
+
+// ParseKeyPackage decodes an MLSMessage that holds a KeyPackage.
+func ParseKeyPackage(message []byte) (*UnverifiedKeyPackage, error) {
 	var m mlsMessage
 	if err := unmarshal(message, &m); err != nil {
 		return nil, fmt.Errorf("mls: parsing a key package: %w", err)
@@ -28,7 +37,29 @@ func ParseKeyPackage(message []byte) (*KeyPackage, error) {
 	if m.keyPackage == nil {
 		return nil, fmt.Errorf("mls: message is %v, want %v", m.wireFormat, WireFormatKeyPackage)
 	}
-	return m.keyPackage, nil
+	return &UnverifiedKeyPackage{m.keyPackage}, nil
+}
+
+// CipherSuite returns the suite that the key package says it is for.
+func (u *UnverifiedKeyPackage) CipherSuite() ciphersuite.ID { return u.keyPackage.CipherSuite }
+
+// Verify checks all rules of RFC 9420, Section 10.1, but for the verdict of the
+// Authentication Service, who is asked when the key package is added to a group.
+//
+// Errors: an [*Error] for a broken rule, or [*ciphersuite.UnsupportedError].
+func (u *UnverifiedKeyPackage) Verify(cfg *Config) (*KeyPackage, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s, err := cfg.Suites.Lookup(u.keyPackage.CipherSuite)
+	if err != nil {
+		return nil, fmt.Errorf("mls: verifying a key package: %w", err)
+	}
+	if err := u.keyPackage.verify(s, cfg); err != nil {
+		return nil, err
+	}
+	return u.keyPackage, nil
 }
 
 // Ref returns the KeyPackageRef, the hash that names the key package.
@@ -64,4 +95,40 @@ func (k *KeyPackage) toBeSigned() []byte {
 	var w wire.Writer
 	k.encodeContent(&w)
 	return w.Data()
+}
+
+// verify checks a key package that is about to be added to a group. The rules
+// between members are checked on the whole tree. RFC 9420, Section 10.1.
+func (k *KeyPackage) verify(s *ciphersuite.Suite, cfg *Config) error {
+	if k.Version != MLS10 || k.CipherSuite != s.ID() {
+		return invalid(CheckKeyPackageSuite, "key package is for version %d and suite %v, want %d and %v", k.Version, k.CipherSuite, MLS10, s.ID())
+	}
+	leaf := &k.LeafNode
+	if err := verifyLifetime(leaf, cfg.Now(), cfg.MaxLifetime); err != nil {
+		return err
+	}
+	hash := s.Hash(marshal(k))
+	if bytes.Equal(hash, k.verified) {
+		return nil
+	}
+	if err := cfg.verifyLeafContents(s, leaf, LeafNodeSourceKeyPackage); err != nil {
+		return err
+	}
+	if err := s.ValidateHPKEPublicKey(k.InitKey); err != nil {
+		return invalid(CheckKeyPackageInitKey, "%w", err)
+	}
+	if string(k.InitKey) == string(leaf.EncryptionKey) {
+		return invalid(CheckKeyPackageInitKey, "init key and encryption key are the same")
+	}
+	if err := leaf.verifySignature(s, nil, 0); err != nil {
+		return invalid(CheckLeafSignature, "%w", err)
+	}
+	if err := s.VerifyWithLabel(leaf.SignatureKey, "KeyPackageTBS", k.toBeSigned(), k.Signature); err != nil {
+		return invalid(CheckKeyPackageSignature, "%w", err)
+	}
+	if err := cfg.extensions.verify(InKeyPackage, k.Extensions); err != nil {
+		return err
+	}
+	k.verified = hash
+	return nil
 }

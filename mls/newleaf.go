@@ -16,7 +16,7 @@ const defaultLifetime = 7 * 24 * time.Hour
 // newLeaf makes the signed leaf of a key package, which is also what a group
 // begins with, and its private encryption key.
 func newLeaf(cfg *Config, s *ciphersuite.Suite, id *Identity, o *LeafOptions) (*LeafNode, *ciphersuite.HPKEPrivateKey, error) {
-	signatureKey, err := encodedSignatureKey(s, id.Signer)
+	leaf, err := describeLeaf(cfg, s, id, o)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -24,25 +24,34 @@ func newLeaf(cfg *Config, s *ciphersuite.Suite, id *Identity, o *LeafOptions) (*
 	if err != nil {
 		return nil, nil, err
 	}
-	leaf := &LeafNode{
-		EncryptionKey: key.PublicKey(),
-		SignatureKey:  signatureKey,
-		Credential:    id.Credential,
-		Source:        LeafNodeSourceKeyPackage,
-		Lifetime:      o.Lifetime,
-		Extensions:    slices.Clone(o.Extensions),
-	}
-	leaf.Capabilities = o.Capabilities.withDefaults(cfg, leaf)
-	if leaf.Lifetime == (Lifetime{}) {
-		leaf.Lifetime = LifetimeFrom(cfg.Now(), defaultLifetime)
-	}
-	if err := verifyLeafContents(s, leaf, LeafNodeSourceKeyPackage); err != nil {
+	leaf.EncryptionKey = key.PublicKey()
+	if err := cfg.verifyLeafContents(s, leaf, LeafNodeSourceKeyPackage); err != nil {
 		return nil, nil, err
 	}
 	if err := leaf.sign(s, cfg.Rand, id, nil, 0); err != nil {
 		return nil, nil, err
 	}
 	return leaf, key, nil
+}
+
+// describeLeaf returns a leaf but for its encryption key and its signature.
+func describeLeaf(cfg *Config, s *ciphersuite.Suite, id *Identity, o *LeafOptions) (*LeafNode, error) {
+	signatureKey, err := encodedSignatureKey(s, id.Signer)
+	if err != nil {
+		return nil, err
+	}
+	leaf := &LeafNode{
+		SignatureKey: signatureKey,
+		Credential:   id.Credential,
+		Source:       LeafNodeSourceKeyPackage,
+		Lifetime:     o.Lifetime,
+		Extensions:   slices.Clone(o.Extensions),
+	}
+	leaf.Capabilities = o.Capabilities.withDefaults(cfg, leaf)
+	if leaf.Lifetime == (Lifetime{}) {
+		leaf.Lifetime = LifetimeFrom(cfg.Now(), defaultLifetime)
+	}
+	return leaf, cfg.greaseLeaf(leaf)
 }
 
 // encodedSignatureKey returns the public key of a signer, as a leaf holds it.
@@ -69,6 +78,16 @@ func (c Capabilities) withDefaults(cfg *Config, leaf *LeafNode) Capabilities {
 			if !x.Type.isDefault() {
 				c.Extensions = append(c.Extensions, x.Type)
 			}
+		}
+		for _, x := range cfg.Extensions {
+			if !slices.Contains(c.Extensions, x.Type) {
+				c.Extensions = append(c.Extensions, x.Type)
+			}
+		}
+	}
+	if c.Proposals == nil {
+		for _, p := range cfg.Proposals {
+			c.Proposals = append(c.Proposals, p.Type)
 		}
 	}
 	return c
@@ -119,9 +138,13 @@ func NewKeyPackage(cfg *Config, o KeyPackageOptions) (*KeyPackageBundle, error) 
 		LeafNode:    *leaf,
 		Extensions:  slices.Clone(o.Extensions),
 	}
+	if err := cfg.greaseExtensions(&k.Extensions); err != nil {
+		return nil, err
+	}
 	if k.Signature, err = s.SignWithLabel(cfg.Rand, o.Identity.Signer, "KeyPackageTBS", k.toBeSigned()); err != nil {
 		return nil, fmt.Errorf("mls: signing a key package: %w", err)
 	}
+	k.verified = s.Hash(marshal(k))
 	return &KeyPackageBundle{keyPackage: k, initKey: initKey, encryptionKey: leafKey, identity: o.Identity}, nil
 }
 
@@ -141,32 +164,4 @@ func (b *KeyPackageBundle) Erase() {
 		b.encryptionKey.Erase()
 		b.encryptionKey = nil
 	}
-}
-
-// verify checks a key package that is about to be added to a group. The rules
-// between members are checked on the whole tree. RFC 9420, Section 10.1.
-func (k *KeyPackage) verify(s *ciphersuite.Suite, cfg *Config) error {
-	if k.Version != MLS10 || k.CipherSuite != s.ID() {
-		return invalid(CheckKeyPackageSuite, "key package is for version %d and suite %v, want %d and %v", k.Version, k.CipherSuite, MLS10, s.ID())
-	}
-	leaf := &k.LeafNode
-	if err := verifyLeafContents(s, leaf, LeafNodeSourceKeyPackage); err != nil {
-		return err
-	}
-	if err := verifyLifetime(leaf, cfg.Now(), cfg.MaxLifetime); err != nil {
-		return err
-	}
-	if err := s.ValidateHPKEPublicKey(k.InitKey); err != nil {
-		return invalid(CheckKeyPackageInitKey, "%w", err)
-	}
-	if string(k.InitKey) == string(leaf.EncryptionKey) {
-		return invalid(CheckKeyPackageInitKey, "init key and encryption key are the same")
-	}
-	if err := leaf.verifySignature(s, nil, 0); err != nil {
-		return invalid(CheckLeafSignature, "%w", err)
-	}
-	if err := s.VerifyWithLabel(leaf.SignatureKey, "KeyPackageTBS", k.toBeSigned(), k.Signature); err != nil {
-		return invalid(CheckKeyPackageSignature, "%w", err)
-	}
-	return nil
 }

@@ -119,7 +119,7 @@ func (c *passiveClient) follow(s *ciphersuite.Suite, now time.Time) error {
 // bundle returns the client's key package with its private keys, which have to
 // belong to the public ones.
 func (c *passiveClient) bundle(s *ciphersuite.Suite) (*KeyPackageBundle, error) {
-	k, err := ParseKeyPackage(c.KeyPackage)
+	unverified, err := ParseKeyPackage(c.KeyPackage)
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +139,7 @@ func (c *passiveClient) bundle(s *ciphersuite.Suite) (*KeyPackageBundle, error) 
 	if err != nil {
 		return nil, err
 	}
+	k := unverified.keyPackage
 	if !bytes.Equal(signatureKey, k.LeafNode.SignatureKey) ||
 		!bytes.Equal(initKey.PublicKey(), k.InitKey) ||
 		!bytes.Equal(encryptionKey.PublicKey(), k.LeafNode.EncryptionKey) {
@@ -151,3 +152,5 @@ func (c *passiveClient) bundle(s *ciphersuite.Suite) (*KeyPackageBundle, error) 
 type acceptAll struct{}
 
 func (acceptAll) ValidateLeaf(leaf, previous *LeafNode) error { return nil }
+
+func (acceptAll) ValidateExternalSender(*ExternalSender) error { return nil }

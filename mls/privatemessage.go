@@ -136,7 +136,7 @@ func protectPrivate(s *ciphersuite.Suite, rand io.Reader, a *authenticatedConten
 // openPrivate decrypts a message. The ratchet is as it was until the caller
 // calls Consume on the returned key; Discard leaves it so. The signature has
 // yet to be verified.
-func openPrivate(s *ciphersuite.Suite, m *privateMessage, tree *secrettree.Tree, senderDataSecret []byte, isMember func(LeafIndex) error) (*authenticatedContent, *secrettree.Key, error) {
+func openPrivate(cfg *Config, s *ciphersuite.Suite, m *privateMessage, tree *secrettree.Tree, senderDataSecret []byte, isMember func(LeafIndex) error) (*authenticatedContent, *secrettree.Key, error) {
 	var senderAAD wire.Writer
 	m.encodeSenderDataAAD(&senderAAD)
 	senderKey, senderNonce := secrettree.SenderDataKey(s, senderDataSecret, m.ciphertext)
@@ -161,7 +161,7 @@ func openPrivate(s *ciphersuite.Suite, m *privateMessage, tree *secrettree.Tree,
 	if err != nil {
 		return nil, nil, fmt.Errorf("mls: decrypting a message of leaf %d: %w", data.leaf, err)
 	}
-	a, err := openContent(s, m, &data, key)
+	a, err := openContent(cfg, s, m, &data, key)
 	if err != nil {
 		key.Discard()
 		return nil, nil, err
@@ -170,7 +170,7 @@ func openPrivate(s *ciphersuite.Suite, m *privateMessage, tree *secrettree.Tree,
 }
 
 // openContent decrypts and decodes PrivateMessageContent. RFC 9420, Section 6.3.1.
-func openContent(s *ciphersuite.Suite, m *privateMessage, data *senderData, key *secrettree.Key) (*authenticatedContent, error) {
+func openContent(cfg *Config, s *ciphersuite.Suite, m *privateMessage, data *senderData, key *secrettree.Key) (*authenticatedContent, error) {
 	aead, err := s.NewAEAD(key.Key)
 	if err != nil {
 		return nil, err
@@ -191,7 +191,7 @@ func openContent(s *ciphersuite.Suite, m *privateMessage, data *senderData, key 
 			contentType:       m.contentType,
 		},
 	}
-	r := wire.NewReader(plaintext)
+	r := wire.NewReaderWithContext(plaintext, cfg.proposals)
 	a.content.decodeBody(r)
 	a.auth.decode(r, m.contentType)
 	if err := r.Err(); err != nil {

@@ -22,8 +22,8 @@ const (
 )
 
 func (t ProposalType) String() string {
-	if info, ok := proposalTypes[t]; ok {
-		return info.name
+	if kind, ok := builtinProposals.kinds[t]; ok {
+		return kind.name
 	}
 	return fmt.Sprintf("ProposalType(%#04x)", uint16(t))
 }
@@ -33,25 +33,9 @@ func (t ProposalType) isDefault() bool {
 	return t >= ProposalAdd && t <= ProposalGroupContextExtensions
 }
 
-// proposalTypes is the table behind all that depends on a proposal's type
-// alone ("Ext" and "Path" are columns of RFC 9420, Section 17.4).
-var proposalTypes = map[ProposalType]struct {
-	name         string
-	external     bool // an external sender may send it
-	pathRequired bool
-	empty        func() proposal
-}{
-	ProposalAdd:                    {"add", true, false, func() proposal { return new(Add) }},
-	ProposalUpdate:                 {"update", false, true, func() proposal { return new(Update) }},
-	ProposalRemove:                 {"remove", true, true, func() proposal { return new(Remove) }},
-	ProposalPreSharedKey:           {"psk", true, false, func() proposal { return new(PreSharedKey) }},
-	ProposalReInit:                 {"reinit", true, false, func() proposal { return new(ReInit) }},
-	ProposalExternalInit:           {"external_init", false, true, func() proposal { return new(ExternalInit) }},
-	ProposalGroupContextExtensions: {"group_context_extensions", true, true, func() proposal { return new(GroupContextExtensions) }},
-}
-
 // A Proposal is one change to a group: [*Add], [*Update], [*Remove],
-// [*PreSharedKey], [*ReInit], [*ExternalInit] or [*GroupContextExtensions].
+// [*PreSharedKey], [*ReInit], [*ExternalInit], [*GroupContextExtensions] or
+// [*CustomProposal].
 // RFC 9420, Section 12.1.
 type Proposal interface {
 	// ProposalType returns the code point of the proposal's type.
@@ -164,25 +148,3 @@ func (p *ExternalInit) decode(r *wire.Reader) { p.KEMOutput = r.Opaque() }
 
 func (p *GroupContextExtensions) encode(w *wire.Writer) { p.Extensions.encode(w) }
 func (p *GroupContextExtensions) decode(r *wire.Reader) { p.Extensions = readExtensions(r) }
-
-// writeProposal writes a Proposal with its type.
-func writeProposal(w *wire.Writer, p Proposal) {
-	w.Uint16(uint16(p.ProposalType()))
-	p.encode(w)
-}
-
-// readProposal reads a Proposal with its type.
-func readProposal(r *wire.Reader) Proposal {
-	t := ProposalType(r.Uint16())
-	if r.Err() != nil {
-		return nil
-	}
-	info, ok := proposalTypes[t]
-	if !ok {
-		r.Fail(fmt.Errorf("mls: proposal type %#04x: %w", uint16(t), ErrUnsupported))
-		return nil
-	}
-	p := info.empty()
-	p.decode(r)
-	return p
-}

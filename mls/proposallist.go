@@ -20,6 +20,10 @@ type cachedProposal struct {
 	ref      []byte // ProposalRef
 	sender   Sender
 	proposal Proposal
+	verified bool // by itself, when it came
+	// If this member sent it: the hash of the message and its authenticated data.
+	sent              []byte
+	authenticatedData []byte
 	// Of an Update of this member's own: the private key and, if it changes,
 	// the signer that take effect with it.
 	leafKey *sharedKey
@@ -38,17 +42,23 @@ type coveredProposal struct {
 	cached *cachedProposal // nil: by value
 }
 
-// transition is the effect of a commit's proposals, before its path.
+// isOwnUpdate reports whether p is an Update of this member.
+func (p *coveredProposal) isOwnUpdate() bool { return p.cached != nil && p.cached.leafKey != nil }
+
+// transition is the effect of a commit's proposals, and of its path on the tree.
 type transition struct {
+	committer    Sender
 	tree         *ratchetTree
 	extensions   Extensions
 	added        []addedMember
 	removed      []LeafIndex
+	priorLeaf    *LeafNode // that an external commit removes
 	psks         []PreSharedKeyID
 	ownUpdate    *cachedProposal // an Update of this member's own
 	externalInit *ExternalInit
 	reInit       *ReInit
 	pathRequired bool
+	pathSteps    []pathStep // the received path
 }
 
 type addedMember struct {
@@ -58,6 +68,9 @@ type addedMember struct {
 
 // addedLeaves returns the new members, to whom paths are not encrypted.
 func (t *transition) addedLeaves() map[LeafIndex]bool {
+	if len(t.added) == 0 {
+		return nil
+	}
 	added := make(map[LeafIndex]bool, len(t.added))
 	for _, a := range t.added {
 		added[a.leaf] = true
@@ -67,130 +80,209 @@ func (t *transition) addedLeaves() map[LeafIndex]bool {
 
 // apply validates a commit's proposals and applies them to a copy of the tree.
 // RFC 9420, Sections 12.2 and 12.3.
-func (g *Group) apply(committer Sender, proposals []coveredProposal) (*transition, error) {
-	t := &transition{tree: g.tree.clone(), extensions: g.context.extensions}
-	t.pathRequired = len(proposals) == 0
-	for _, p := range proposals {
-		t.pathRequired = t.pathRequired || proposalTypes[p.Proposal.ProposalType()].pathRequired
-	}
-	var err error
+func (s *publicState) apply(committer Sender, proposals []coveredProposal) (*transition, error) {
+	rules := memberCommitRules
 	if committer.Type == SenderNewMemberCommit {
-		err = verifyExternalProposals(proposals)
-	} else {
-		err = g.verifyProposals(committer, proposals)
+		rules = externalCommitRules
 	}
-	if err != nil {
-		return nil, err
+	for _, rule := range rules {
+		if err := rule(s, committer, proposals); err != nil {
+			return nil, err
+		}
 	}
-	if err := g.applyContext(t, proposals); err != nil {
-		return nil, err
+	t := &transition{
+		committer: committer, tree: s.tree.clone(), extensions: s.context.extensions,
+		pathRequired: len(proposals) == 0,
 	}
-	if err := g.applyUpdates(t, proposals); err != nil {
-		return nil, err
+	for i := range proposals {
+		p := &proposals[i]
+		t.pathRequired = t.pathRequired || s.cfg.proposals.lookup(p.Proposal.ProposalType()).pathRequired
+		if p.cached != nil && p.cached.verified {
+			continue
+		}
+		if err := s.verifyProposal(p.Sender, p.Proposal); err != nil {
+			return nil, err
+		}
 	}
-	if err := g.applyRemoves(t, proposals); err != nil {
-		return nil, err
-	}
-	if err := g.applyAdds(t, proposals); err != nil {
-		return nil, err
+	for _, kind := range s.cfg.proposals.order {
+		if err := s.applyKind(t, kind, proposals); err != nil {
+			return nil, err
+		}
 	}
 	return t, nil
 }
 
-// verifyProposals checks the rules on the list of a commit by a member that do
-// not depend on the tree. RFC 9420, Section 12.2.
-func (g *Group) verifyProposals(committer Sender, proposals []coveredProposal) error {
-	touched := make(map[LeafIndex]bool) // by an Update or a Remove
-	addKeys := make(map[string]bool)
-	psks := make(map[string]bool)
-	contexts := 0
-	touch := func(i LeafIndex) error {
-		if touched[i] {
-			return invalid(CheckProposalSameLeaf, "leaf %d is updated or removed twice", i)
+// applyKind applies all proposals of one type.
+func (s *publicState) applyKind(t *transition, kind ProposalType, proposals []coveredProposal) error {
+	k := s.cfg.proposals.lookup(kind)
+	found := false
+	for i := range proposals {
+		if p := &proposals[i]; p.Proposal.ProposalType() == kind {
+			found = true
+			if err := k.apply(s, t, p); err != nil {
+				return err
+			}
 		}
-		touched[i] = true
+	}
+	if found && k.applied != nil {
+		k.applied(t)
+	}
+	return nil
+}
+
+// A listRule is a rule on the list of proposals of a commit.
+type listRule func(s *publicState, committer Sender, proposals []coveredProposal) error
+
+// memberCommitRules are those on the list of a member's commit, externalCommitRules
+// those on the list of an external one. RFC 9420, Section 12.2.
+var (
+	memberCommitRules = []listRule{
+		verifyNoOwnUpdate, verifyCommitterStays, verifyOneChangeOfALeaf, verifyAddsDiffer, verifyPSKsDiffer,
+		verifyOneContext, verifyReInitAlone, verifyNoExternalInit, verifyProposalSupport,
+	}
+	externalCommitRules = []listRule{verifyExternalList, verifyPSKsDiffer, verifyProposalSupport}
+)
+
+// each calls check for each proposal of type T.
+func each[T Proposal](proposals []coveredProposal, check func(p T, sender Sender) error) error {
+	for i := range proposals {
+		if p, ok := proposals[i].Proposal.(T); ok {
+			if err := check(p, proposals[i].Sender); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func verifyNoOwnUpdate(_ *publicState, committer Sender, proposals []coveredProposal) error {
+	return each(proposals, func(_ *Update, sender Sender) error {
+		if sender == committer {
+			return invalid(CheckProposalUpdateByCommitter, "leaf %d commits its own Update", committer.Leaf)
+		}
+		return nil
+	})
+}
+
+func verifyCommitterStays(_ *publicState, committer Sender, proposals []coveredProposal) error {
+	return each(proposals, func(p *Remove, _ Sender) error {
+		if p.Removed == committer.Leaf {
+			return invalid(CheckProposalRemovesCommitter, "leaf %d removes itself", p.Removed)
+		}
+		return nil
+	})
+}
+
+func verifyOneChangeOfALeaf(_ *publicState, _ Sender, proposals []coveredProposal) error {
+	touched := make(map[LeafIndex]bool)
+	for i := range proposals {
+		var leaf LeafIndex
+		switch p := proposals[i].Proposal.(type) {
+		case *Update:
+			leaf = proposals[i].Sender.Leaf
+		case *Remove:
+			leaf = p.Removed
+		default:
+			continue
+		}
+		if touched[leaf] {
+			return invalid(CheckProposalSameLeaf, "leaf %d is updated or removed twice", leaf)
+		}
+		touched[leaf] = true
+	}
+	return nil
+}
+
+func verifyAddsDiffer(_ *publicState, _ Sender, proposals []coveredProposal) error {
+	keys := make(map[string]bool)
+	return each(proposals, func(p *Add, _ Sender) error {
+		key := string(p.KeyPackage.LeafNode.SignatureKey)
+		if keys[key] {
+			return invalid(CheckProposalAddTwice, "two key packages with the same signature key")
+		}
+		keys[key] = true
+		return nil
+	})
+}
+
+func verifyPSKsDiffer(_ *publicState, _ Sender, proposals []coveredProposal) error {
+	psks := make(map[string]bool)
+	return each(proposals, func(p *PreSharedKey, _ Sender) error {
+		id := string(marshal(&p.PSK))
+		if psks[id] {
+			return invalid(CheckProposalPSKTwice, "a pre-shared key is named twice")
+		}
+		psks[id] = true
+		return nil
+	})
+}
+
+func verifyOneContext(_ *publicState, _ Sender, proposals []coveredProposal) error {
+	contexts := 0
+	return each(proposals, func(*GroupContextExtensions, Sender) error {
+		if contexts++; contexts > 1 {
+			return invalid(CheckProposalContextTwice, "%d GroupContextExtensions proposals", contexts)
+		}
+		return nil
+	})
+}
+
+func verifyReInitAlone(_ *publicState, _ Sender, proposals []coveredProposal) error {
+	return each(proposals, func(*ReInit, Sender) error {
+		if len(proposals) > 1 {
+			return invalid(CheckProposalReInitAlone, "ReInit together with other proposals")
+		}
+		return nil
+	})
+}
+
+func verifyNoExternalInit(_ *publicState, _ Sender, proposals []coveredProposal) error {
+	return each(proposals, func(*ExternalInit, Sender) error {
+		return invalid(CheckProposalExternalInit, "ExternalInit in a member's commit")
+	})
+}
+
+// verifyProposalSupport checks that all who process the commit, that is members
+// that it does not remove, support the types of its proposals.
+func verifyProposalSupport(s *publicState, _ Sender, proposals []coveredProposal) error {
+	var kinds []ProposalType
+	removed := make(map[LeafIndex]bool)
+	for i := range proposals {
+		p := proposals[i].Proposal
+		if t := p.ProposalType(); !t.isDefault() && !slices.Contains(kinds, t) {
+			kinds = append(kinds, t)
+		}
+		if remove, ok := p.(*Remove); ok {
+			removed[remove.Removed] = true
+		}
+	}
+	if len(kinds) == 0 {
 		return nil
 	}
-	for _, p := range proposals {
-		switch p := p.Proposal.(type) {
-		case *Add:
-			key := string(p.KeyPackage.LeafNode.SignatureKey)
-			if addKeys[key] {
-				return invalid(CheckProposalAddTwice, "two key packages with the same signature key")
-			}
-			addKeys[key] = true
-		case *Remove:
-			if p.Removed == committer.Leaf {
-				return invalid(CheckProposalRemovesCommitter, "leaf %d removes itself", p.Removed)
-			}
-			if err := touch(p.Removed); err != nil {
-				return err
-			}
-		case *PreSharedKey:
-			if err := g.verifyPSK(&p.PSK); err != nil {
-				return err
-			}
-			id := string(marshal(&p.PSK))
-			if psks[id] {
-				return invalid(CheckProposalPSKTwice, "a pre-shared key is named twice")
-			}
-			psks[id] = true
-		case *GroupContextExtensions:
-			if contexts++; contexts > 1 {
-				return invalid(CheckProposalContextTwice, "%d GroupContextExtensions proposals", contexts)
-			}
-		case *ReInit:
-			if len(proposals) > 1 {
-				return invalid(CheckProposalReInitAlone, "ReInit together with other proposals")
-			}
-			if p.Version < MLS10 {
-				return invalid(CheckProposalReInitVersion, "version %d, want %d or higher", p.Version, MLS10)
-			}
-		case *ExternalInit:
-			return invalid(CheckProposalExternalInit, "ExternalInit in a member's commit")
-		}
-		if _, ok := p.Proposal.(*Update); ok {
-			if p.Sender.Type != SenderMember {
-				return invalid(CheckProposalUpdateSender, "Update from a sender of type %d", p.Sender.Type)
-			}
-			if p.Sender.Leaf == committer.Leaf {
-				return invalid(CheckProposalUpdateByCommitter, "leaf %d commits its own Update", committer.Leaf)
-			}
-			if err := touch(p.Sender.Leaf); err != nil {
-				return err
+	for i, leaf := range s.tree.leaves {
+		for _, t := range kinds {
+			if !removed[i] && !leaf.Capabilities.supportsProposal(t) {
+				return invalid(CheckProposalSupport, "leaf %d does not support proposals of type %#04x", i, uint16(t))
 			}
 		}
 	}
 	return nil
 }
 
-// verifyPSK checks a PreSharedKey proposal. RFC 9420, Section 12.1.4.
-func (g *Group) verifyPSK(id *PreSharedKeyID) error {
-	if id.Type == PSKResumption && id.Usage != ResumptionApplication {
-		return invalid(CheckProposalPSK, "resumption PSK for usage %d in an ordinary commit", id.Usage)
-	}
-	if len(id.Nonce) != g.suite.HashSize() {
-		return invalid(CheckProposalPSKNonce, "nonce of %d octets, want %d", len(id.Nonce), g.suite.HashSize())
-	}
-	return nil
-}
-
-// verifyExternalProposals checks the list of an external commit.
-// RFC 9420, Section 12.2.
-func verifyExternalProposals(proposals []coveredProposal) error {
+func verifyExternalList(s *publicState, _ Sender, proposals []coveredProposal) error {
 	inits, removes := 0, 0
 	for _, p := range proposals {
 		if p.ByReference {
 			return invalid(CheckExternalCommit, "proposal by reference")
+		}
+		if t := p.Proposal.ProposalType(); !s.cfg.proposals.lookup(t).externalCommit {
+			return invalid(CheckExternalCommit, "proposal of type %v", t)
 		}
 		switch p.Proposal.(type) {
 		case *ExternalInit:
 			inits++
 		case *Remove:
 			removes++
-		case *PreSharedKey:
-		default:
-			return invalid(CheckExternalCommit, "proposal of type %v", p.Proposal.ProposalType())
 		}
 	}
 	if inits != 1 || removes > 1 {
@@ -199,121 +291,128 @@ func verifyExternalProposals(proposals []coveredProposal) error {
 	return nil
 }
 
-// applyContext applies all proposals that leave the tree alone.
-func (g *Group) applyContext(t *transition, proposals []coveredProposal) error {
-	for _, p := range proposals {
-		switch p := p.Proposal.(type) {
-		case *GroupContextExtensions:
-			t.extensions = p.Extensions
-			if _, err := requiredCapabilities(t.extensions); err != nil {
-				return invalid(CheckLeafRequiredCapabilities, "%w", err)
-			}
-		case *PreSharedKey:
-			if err := g.verifyPSK(&p.PSK); err != nil {
-				return err
-			}
-			t.psks = append(t.psks, p.PSK)
-		case *ExternalInit:
-			t.externalInit = p
-		case *ReInit:
-			t.reInit = p
-		}
-	}
-	return nil
+// verifyProposal checks the rules on a proposal by itself, whoever commits it.
+// RFC 9420, Section 12.1.
+func (s *publicState) verifyProposal(sender Sender, p Proposal) error {
+	return s.cfg.proposals.lookup(p.ProposalType()).verify(s, sender, p)
 }
 
-func (g *Group) applyUpdates(t *transition, proposals []coveredProposal) error {
-	for _, p := range proposals {
-		update, ok := p.Proposal.(*Update)
-		if !ok {
-			continue
-		}
-		i, leaf := p.Sender.Leaf, update.LeafNode
-		old := t.tree.leafNode(i)
-		if old == nil {
-			return invalid(CheckProposalUpdateSender, "leaf %d is blank", i)
-		}
-		if err := g.verifyReplacement(leaf, old, i, LeafNodeSourceUpdate); err != nil {
-			return err
-		}
-		if i == g.own {
-			t.ownUpdate = p.cached
-		}
-		t.tree.update(i, leaf)
-	}
-	return nil
+func verifyAdd(s *publicState, _ Sender, p Proposal) error {
+	return p.(*Add).KeyPackage.verify(s.suite, s.cfg)
 }
 
-// verifyReplacement checks a leaf that takes the place of old, which is nil for
-// an external commit that joins. RFC 9420, Section 7.3.
-func (g *Group) verifyReplacement(leaf, old *LeafNode, i LeafIndex, source LeafNodeSource) error {
-	if err := verifyLeafContents(g.suite, leaf, source); err != nil {
+func applyAdd(s *publicState, t *transition, p *coveredProposal) error {
+	k := p.Proposal.(*Add).KeyPackage
+	for i, member := range t.tree.leaves {
+		if bytes.Equal(member.SignatureKey, k.LeafNode.SignatureKey) {
+			return invalid(CheckProposalAddMember, "leaf %d has the same signature key", i)
+		}
+	}
+	leaf := k.LeafNode
+	at := t.tree.add(&leaf)
+	t.added = append(t.added, addedMember{leaf: at, keyPackage: k})
+	return s.cfg.validateLeaf(at, &leaf, nil)
+}
+
+func verifyUpdate(s *publicState, sender Sender, p Proposal) error {
+	if sender.Type != SenderMember {
+		return invalid(CheckProposalUpdateSender, "Update from a sender of type %d", sender.Type)
+	}
+	old := s.tree.leafNode(sender.Leaf)
+	if old == nil {
+		return invalid(CheckProposalUpdateSender, "leaf %d is blank", sender.Leaf)
+	}
+	return s.verifyReplacement(p.(*Update).LeafNode, old, sender.Leaf, LeafNodeSourceUpdate)
+}
+
+func applyUpdate(s *publicState, t *transition, p *coveredProposal) error {
+	i, leaf := p.Sender.Leaf, p.Proposal.(*Update).LeafNode
+	if p.isOwnUpdate() {
+		t.ownUpdate = p.cached
+	} else if err := s.cfg.validateLeaf(i, leaf, s.tree.leafNode(i)); err != nil {
 		return err
 	}
-	if old != nil && bytes.Equal(leaf.EncryptionKey, old.EncryptionKey) {
-		return invalid(CheckLeafEncryptionKeyNew, "leaf %d keeps its encryption key", i)
+	t.tree.update(i, leaf)
+	return nil
+}
+
+func verifyRemove(s *publicState, _ Sender, p Proposal) error {
+	if i := p.(*Remove).Removed; s.tree.leafNode(i) == nil {
+		return invalid(CheckProposalRemoveBlank, "leaf %d is blank", i)
 	}
-	if err := leaf.verifySignature(g.suite, g.context.groupID, i); err != nil {
-		return invalid(CheckLeafSignature, "leaf %d: %w", i, err)
+	return nil
+}
+
+func applyRemove(s *publicState, t *transition, p *coveredProposal) error {
+	i := p.Proposal.(*Remove).Removed
+	if t.committer.Type == SenderNewMemberCommit {
+		t.priorLeaf = s.tree.leafNode(i)
 	}
-	if i == g.own && old != nil {
+	t.tree.remove(i)
+	t.removed = append(t.removed, i)
+	return nil
+}
+
+func truncateRemoved(t *transition) { t.tree.truncate() }
+
+func verifyPreSharedKey(s *publicState, _ Sender, p Proposal) error {
+	id := &p.(*PreSharedKey).PSK
+	if id.Type == PSKResumption && id.Usage != ResumptionApplication && id.Usage != s.succession {
+		return invalid(CheckProposalPSK, "resumption PSK for usage %d in an ordinary commit", id.Usage)
+	}
+	if len(id.Nonce) != s.suite.HashSize() {
+		return invalid(CheckProposalPSKNonce, "nonce of %d octets, want %d", len(id.Nonce), s.suite.HashSize())
+	}
+	return nil
+}
+
+func applyPreSharedKey(_ *publicState, t *transition, p *coveredProposal) error {
+	t.psks = append(t.psks, p.Proposal.(*PreSharedKey).PSK)
+	return nil
+}
+
+func verifyReInit(_ *publicState, _ Sender, p Proposal) error {
+	if v := p.(*ReInit).Version; v < MLS10 {
+		return invalid(CheckProposalReInitVersion, "version %d, want %d or higher", v, MLS10)
+	}
+	return nil
+}
+
+func applyReInit(_ *publicState, t *transition, p *coveredProposal) error {
+	t.reInit = p.Proposal.(*ReInit)
+	return nil
+}
+
+func verifyExternalInit(_ *publicState, sender Sender, _ Proposal) error {
+	if sender.Type != SenderNewMemberCommit {
+		return invalid(CheckProposalExternalInit, "ExternalInit from a sender of type %d", sender.Type)
+	}
+	return nil
+}
+
+func applyExternalInit(_ *publicState, t *transition, p *coveredProposal) error {
+	t.externalInit = p.Proposal.(*ExternalInit)
+	return nil
+}
+
+func verifyGroupContextExtensions(s *publicState, _ Sender, p Proposal) error {
+	return s.cfg.extensions.verify(InGroupContext, p.(*GroupContextExtensions).Extensions)
+}
+
+func applyGroupContextExtensions(s *publicState, t *transition, p *coveredProposal) error {
+	return s.setExtensions(t, p.Proposal.(*GroupContextExtensions).Extensions)
+}
+
+// setExtensions gives the GroupContext of the next epoch other extensions, whose
+// data was verified.
+func (s *publicState) setExtensions(t *transition, extensions Extensions) error {
+	before, _ := t.extensions.Find(ExtensionExternalSenders)
+	after, _ := extensions.Find(ExtensionExternalSenders)
+	t.extensions = extensions
+	if bytes.Equal(before, after) {
 		return nil
 	}
-	if err := g.cfg.AuthenticationService.ValidateLeaf(leaf, old); err != nil {
-		return invalid(CheckLeafCredential, "leaf %d: %w", i, err)
-	}
-	return nil
-}
-
-func (g *Group) applyRemoves(t *transition, proposals []coveredProposal) error {
-	for _, p := range proposals {
-		remove, ok := p.Proposal.(*Remove)
-		if !ok {
-			continue
-		}
-		if t.tree.leafNode(remove.Removed) == nil {
-			return invalid(CheckProposalRemoveBlank, "leaf %d is blank", remove.Removed)
-		}
-		t.tree.remove(remove.Removed)
-		t.removed = append(t.removed, remove.Removed)
-	}
-	if len(t.removed) > 0 {
-		t.tree.truncate()
-	}
-	return nil
-}
-
-func (g *Group) applyAdds(t *transition, proposals []coveredProposal) error {
-	for _, p := range proposals {
-		add, ok := p.Proposal.(*Add)
-		if !ok {
-			continue
-		}
-		k := add.KeyPackage
-		if err := k.verify(g.suite, g.cfg); err != nil {
-			return err
-		}
-		for i, member := range t.tree.leaves {
-			if bytes.Equal(member.SignatureKey, k.LeafNode.SignatureKey) {
-				return invalid(CheckProposalAddMember, "leaf %d has the same signature key", i)
-			}
-		}
-		if err := g.cfg.AuthenticationService.ValidateLeaf(&k.LeafNode, nil); err != nil {
-			return invalid(CheckLeafCredential, "new member: %w", err)
-		}
-		leaf := k.LeafNode
-		t.added = append(t.added, addedMember{leaf: t.tree.add(&leaf), keyPackage: k})
-	}
-	return nil
-}
-
-// findProposal returns the proposal that a commit refers to.
-func (g *Group) findProposal(ref []byte) *cachedProposal {
-	i := slices.IndexFunc(g.proposals, func(p *cachedProposal) bool { return bytes.Equal(p.ref, ref) })
-	if i < 0 {
-		return nil
-	}
-	return g.proposals[i]
+	return s.cfg.validateExternalSenders(extensions)
 }
 
 // proposalRef returns the ProposalRef of a proposal's message. RFC 9420, Section 5.2.

@@ -1,8 +1,10 @@
 package mls
 
 import (
+	"bytes"
 	"crypto"
 	"fmt"
+	"io"
 )
 
 // signerChange is the signature key that a new leaf brings, if any.
@@ -53,7 +55,8 @@ type ProposeOptions struct {
 
 // Propose sends a proposal to the group, as an MLSMessage, for a later commit
 // by any member. The group remembers it. For an Update, use
-// [Group.ProposeUpdate]. RFC 9420, Section 12.1.
+// [Group.ProposeUpdate]. The nonce of a PreSharedKey that has none is drawn at
+// random. RFC 9420, Section 12.1.
 func (g *Group) Propose(p Proposal, o ProposeOptions) ([]byte, error) {
 	if p.ProposalType() == ProposalUpdate || p.ProposalType() == ProposalExternalInit {
 		return nil, fmt.Errorf("mls: proposing %v: %w", p.ProposalType(), ErrUnsupported)
@@ -78,6 +81,9 @@ func (g *Group) ProposeUpdate(c LeafChanges, o ProposeOptions) ([]byte, error) {
 	}
 	leaf.EncryptionKey = key.PublicKey()
 	leaf.Source, leaf.Lifetime, leaf.ParentHash = LeafNodeSourceUpdate, Lifetime{}, nil
+	if err := g.cfg.verifyLeafContents(g.suite, leaf, LeafNodeSourceUpdate); err != nil {
+		return nil, err
+	}
 	if err := leaf.sign(g.suite, g.cfg.Rand, id, g.context.groupID, g.own); err != nil {
 		return nil, fmt.Errorf("mls: proposing an update: %w", err)
 	}
@@ -88,7 +94,7 @@ func (g *Group) ProposeUpdate(c LeafChanges, o ProposeOptions) ([]byte, error) {
 	return g.propose(cached, o)
 }
 
-func (g *Group) propose(cached *cachedProposal, o ProposeOptions) ([]byte, error) {
+func (g *Group) propose(cached *cachedProposal, o ProposeOptions) (message []byte, err error) {
 	if err := g.usable(); err != nil {
 		return nil, err
 	}
@@ -96,13 +102,36 @@ func (g *Group) propose(cached *cachedProposal, o ProposeOptions) ([]byte, error
 		o.WireFormat = WireFormatPrivateMessage
 	}
 	a := g.newContent(ContentProposal, o.WireFormat, o.AuthenticatedData)
+	if cached.proposal, err = g.complete(cached.proposal); err != nil {
+		return nil, err
+	}
 	a.content.proposal = cached.proposal
-	message, err := g.signAndProtect(a)
+	if cached.leafKey == nil { // what ProposeUpdate made needs no check
+		if err := g.verifyProposal(a.content.sender, cached.proposal); err != nil {
+			return nil, err
+		}
+	}
+	message, err = g.signAndProtect(a)
 	if err != nil {
 		return nil, err
 	}
-	cached.sender = a.content.sender
+	cached.sender, cached.verified = a.content.sender, true
+	cached.sent, cached.authenticatedData = g.suite.Hash(message), bytes.Clone(o.AuthenticatedData)
 	cached.ref = proposalRef(g.suite, a)
 	g.proposals = append(g.proposals, cached)
 	return message, nil
+}
+
+// complete returns p with what is left to the sender to choose at random.
+func (s *publicState) complete(p Proposal) (Proposal, error) {
+	psk, ok := p.(*PreSharedKey)
+	if !ok || psk.PSK.Nonce != nil {
+		return p, nil
+	}
+	completed := *psk
+	completed.PSK.Nonce = make([]byte, s.suite.HashSize())
+	if _, err := io.ReadFull(s.cfg.Rand, completed.PSK.Nonce); err != nil {
+		return nil, fmt.Errorf("mls: drawing a PSK nonce: %w", err)
+	}
+	return &completed, nil
 }

@@ -36,8 +36,8 @@ func (m *publicMessage) authenticatedContent() *authenticatedContent {
 
 // protectPublic encodes signed content as a PublicMessage.
 func protectPublic(s *ciphersuite.Suite, a *authenticatedContent, membershipKey, encodedContext []byte) (*publicMessage, error) {
-	if a.content.contentType == ContentApplication {
-		return nil, invalid(CheckApplicationPrivate, "application data is sent as a PrivateMessage only")
+	if err := a.content.verifyPublic(); err != nil {
+		return nil, err
 	}
 	m := &publicMessage{content: a.content, auth: a.auth}
 	if a.content.sender.Type == SenderMember {
@@ -48,14 +48,22 @@ func protectPublic(s *ciphersuite.Suite, a *authenticatedContent, membershipKey,
 
 // verifyMembership checks the tag by which a member shows that it is one.
 func (m *publicMessage) verifyMembership(s *ciphersuite.Suite, membershipKey, encodedContext []byte) error {
-	if m.content.contentType == ContentApplication {
-		return invalid(CheckApplicationPrivate, "application data came as a PublicMessage")
+	if err := m.content.verifyPublic(); err != nil {
+		return err
 	}
 	if m.content.sender.Type != SenderMember {
 		return nil
 	}
 	if !s.VerifyMAC(membershipKey, m.membershipTag, membershipTagInput(m.authenticatedContent(), encodedContext)) {
 		return invalid(CheckMembershipTag, "the membership tag does not match")
+	}
+	return nil
+}
+
+// verifyPublic checks that content may be in a PublicMessage. RFC 9420, Section 6.
+func (c *framedContent) verifyPublic() error {
+	if c.contentType == ContentApplication {
+		return invalid(CheckApplicationPrivate, "application data in a PublicMessage, want a PrivateMessage")
 	}
 	return nil
 }

@@ -117,8 +117,8 @@ func welcomeRefusals() []refusal {
 		}},
 		join(CheckGroupInfoSigner, "blank", func(f *forgedWelcome) { f.info.signer = 6 }, nil),
 		join(CheckGroupInfoSigner, "out of the tree", func(f *forgedWelcome) { f.info.signer = math.MaxUint32 }, nil),
-		join(CheckGroupInfoSigner, "signed by another", func(f *forgedWelcome) { f.signer = f.c.members[1] }, nil),
-		join(CheckGroupInfoSigner, "changed", nothing, func(f *forgedWelcome) { f.info.context.epoch++ }),
+		join(CheckGroupInfoSignature, "signed by another", func(f *forgedWelcome) { f.signer = f.c.members[1] }, nil),
+		join(CheckGroupInfoSignature, "changed", nothing, func(f *forgedWelcome) { f.info.context.epoch++ }),
 		join(CheckGroupInfoSuite, "other", func(f *forgedWelcome) { f.info.context.cipherSuite = 3 }, nil),
 		join(CheckTreeShape, "no tree", func(f *forgedWelcome) { f.tree = nil }, nil),
 		shape("empty", func(*wire.Writer) {}),
@@ -210,10 +210,10 @@ func welcomeRefusals() []refusal {
 				f.tree.set(leafPosition(3), node{leaf: &leaf})
 			}, nil)
 		}},
-		join(CheckWelcomePSK, "for a branch", func(f *forgedWelcome) {
+		join(CheckSuccessionPSK, "for a branch", func(f *forgedWelcome) {
 			f.secrets.psks = []PreSharedKeyID{{Type: PSKResumption, Usage: ResumptionBranch}}
 		}, nil),
-		join(CheckWelcomePSK, "for a re-initialization", func(f *forgedWelcome) {
+		join(CheckSuccessionPSK, "for a re-initialization", func(f *forgedWelcome) {
 			f.secrets.psks = []PreSharedKeyID{{Type: PSKResumption, Usage: ResumptionReInit}}
 		}, nil),
 		join(CheckPathSecret, "changed", func(f *forgedWelcome) { f.secrets.pathSecret[0] ^= 1 }, nil),
@@ -290,7 +290,10 @@ func safeRefusals() []refusal {
 			// Nobody could read the messages of such a group.
 			p := &GroupContextExtensions{Extensions{{Type: ExtensionAppDataDictionary, Data: data}}}
 			_, own := c.members[0].g.Commit(CommitOptions{Proposals: []Proposal{p}, AuthenticatedData: []byte{0}})
-			err := c.refused(c.forgePath(CommitOptions{Proposals: []Proposal{p}, AuthenticatedData: []byte{0}}, nil, nil))
+			err := c.refused(c.forge(0, ContentCommit, WireFormatPublicMessage, func(a *authenticatedContent) {
+				a.content.authenticatedData = []byte{0}
+				a.content.commit = &commit{proposals: byValue(p)}
+			}))
 			c.sameRule(own, err)
 			return err
 		}}

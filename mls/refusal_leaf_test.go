@@ -3,7 +3,6 @@ package mls
 import (
 	"bytes"
 	"errors"
-	"slices"
 	"testing"
 	"time"
 
@@ -66,17 +65,26 @@ var leafVenues = map[string]func(c *crowd, spoil func(*LeafNode, *Identity), aft
 			c.t.Fatal(err)
 		}
 		afterwards(&leaf)
-		c.broadcast(2, c.forge(2, ContentProposal, WireFormatPublicMessage, func(a *authenticatedContent) {
+		message := c.forge(2, ContentProposal, WireFormatPublicMessage, func(a *authenticatedContent) {
 			a.content.proposal = &Update{LeafNode: &leaf}
-		}))
+		})
+		// What is wrong by itself is refused at once.
+		if _, err := c.members[0].g.Process(message); err != nil {
+			return c.refused(message)
+		}
+		c.process(1, message)
 		if left, err := c.members[0].g.Commit(CommitOptions{}); err != nil {
 			c.t.Errorf("a bad Update keeps others from committing: %v", err)
 		} else {
 			left.Erase()
 		}
-		_, own := c.members[0].g.try(&CommitOptions{}, slices.Concat(c.members[0].g.candidates(&CommitOptions{})))
+		pending, _, err := c.members[0].g.candidates(&CommitOptions{})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		_, own := c.members[0].g.try(&CommitOptions{}, pending)
 		ref := c.members[0].g.proposals[0].ref
-		if _, err := c.members[0].g.apply(Sender{Type: SenderMember}, slices.Concat(c.members[0].g.candidates(&CommitOptions{}))); err != nil {
+		if _, err := c.members[0].g.apply(Sender{Type: SenderMember}, pending); err != nil {
 			err = c.refused(c.forgeCommit(proposalOrRef{reference: ref}))
 			c.sameRule(own, err)
 			return err

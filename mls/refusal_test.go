@@ -21,7 +21,7 @@ type refusal struct {
 func TestEveryRuleIsEnforced(t *testing.T) {
 	broken := make(map[Check]bool)
 	for _, list := range [][]refusal{
-		messageRefusals(), proposalRefusals(), externalRefusals(), leafRefusals(), keyPackageRefusals(), pathRefusals(), welcomeRefusals(), safeRefusals(),
+		messageRefusals(), proposalRefusals(), externalRefusals(), leafRefusals(), keyPackageRefusals(), pathRefusals(), welcomeRefusals(), safeRefusals(), successionRefusals(), customRefusals(),
 	} {
 		for _, r := range list {
 			broken[r.check] = true
@@ -155,7 +155,7 @@ func (c *crowd) forgePadding(octet byte) []byte {
 	// Encrypt again what the receiver would have got, but for the last octet.
 	reader := c.members[2].clone(c.t)
 	p := m.privateMessage
-	a, key, err := openPrivate(g.suite, p, reader.secrets, g.epoch.SenderDataSecret, reader.isOtherMember)
+	a, key, err := openPrivate(g.cfg, g.suite, p, reader.secrets, g.epoch.SenderDataSecret, reader.isOtherMember)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -303,7 +303,7 @@ func proposalRefusals() []refusal {
 			c := newCrowd(t, suite1, 3)
 			return c.refused(c.forgeCommit(byValue(&GroupContextExtensions{})...))
 		}},
-		{CheckLeafRequiredCapabilities, "malformed", proposals(2, func(c *crowd) []Proposal {
+		{CheckExtensionData, "required_capabilities", proposals(2, func(c *crowd) []Proposal {
 			return []Proposal{&GroupContextExtensions{Extensions{{ExtensionRequiredCapabilities, []byte{1}}}}}
 		})},
 	}

@@ -15,7 +15,10 @@ import (
 )
 
 // stateVersion is the first field of a marshalled Group.
-const stateVersion uint16 = 1
+//
+//	1  the first
+//	2  remembered proposals of the member's own know their message
+const stateVersion uint16 = 2
 
 // Marshal returns the group's state, secrets included, for [RestoreGroup]. It
 // holds what the epoch can still do and nothing that was erased. The private
@@ -69,8 +72,11 @@ func RestoreGroup(cfg *Config, signer crypto.Signer, state []byte) (*Group, erro
 	if err != nil {
 		return nil, err
 	}
-	g := &Group{cfg: cfg, signer: signer, keys: privateKeys{}, epoch: new(keysched.Epoch), tree: new(ratchetTree)}
-	if err := g.restore(wire.NewReader(bytes.Clone(state))); err != nil {
+	g := &Group{
+		publicState: publicState{cfg: cfg, tree: new(ratchetTree)},
+		signer:      signer, keys: privateKeys{}, epoch: new(keysched.Epoch),
+	}
+	if err := g.restore(wire.NewReaderWithContext(bytes.Clone(state), cfg.proposals)); err != nil {
 		return nil, fmt.Errorf("mls: restoring a group: %w", err)
 	}
 	leaf := g.tree.leafNode(g.own)
@@ -88,8 +94,9 @@ func RestoreGroup(cfg *Config, signer crypto.Signer, state []byte) (*Group, erro
 }
 
 func (g *Group) restore(r *wire.Reader) (err error) {
-	if v := r.Uint16(); r.Err() == nil && v != stateVersion {
-		return fmt.Errorf("state version %d, want %d: %w", v, stateVersion, ErrUnsupported)
+	version := r.Uint16()
+	if r.Err() == nil && (version < 1 || version > stateVersion) {
+		return fmt.Errorf("state version %d, want 1 to %d: %w", version, stateVersion, ErrUnsupported)
 	}
 	g.context.decode(r)
 	g.own = LeafIndex(r.Uint32())
@@ -125,7 +132,7 @@ func (g *Group) restore(r *wire.Reader) (err error) {
 	})
 	r.Vector(func(r *wire.Reader) {
 		p := new(cachedProposal)
-		p.decode(r, g.suite)
+		p.decode(r, g.suite, version)
 		g.proposals = append(g.proposals, p)
 	})
 	if r.Optional() {
@@ -144,7 +151,7 @@ func epochSecrets(e *keysched.Epoch) []*[]byte {
 	}
 }
 
-// encode writes a remembered proposal. A signer is not written: an Update that
+// encode writes a remembered proposal, which is verified anew where it is read. A signer is not written: an Update that
 // changes the signature key is forgotten, and has to be proposed again.
 func (p *cachedProposal) encode(w *wire.Writer) {
 	if p.signer.signer != nil {
@@ -157,9 +164,11 @@ func (p *cachedProposal) encode(w *wire.Writer) {
 	if p.leafKey != nil {
 		w.Opaque(p.leafKey.Bytes())
 	}
+	w.Opaque(p.sent)
+	w.Opaque(p.authenticatedData)
 }
 
-func (p *cachedProposal) decode(r *wire.Reader, s *ciphersuite.Suite) {
+func (p *cachedProposal) decode(r *wire.Reader, s *ciphersuite.Suite, version uint16) {
 	p.ref = r.Opaque()
 	p.sender.decode(r)
 	p.proposal = readProposal(r)
@@ -170,5 +179,9 @@ func (p *cachedProposal) decode(r *wire.Reader, s *ciphersuite.Suite) {
 			return
 		}
 		p.leafKey = newSharedKey(key)
+	}
+	if version >= 2 {
+		p.sent = r.Opaque()
+		p.authenticatedData = r.Opaque()
 	}
 }

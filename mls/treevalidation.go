@@ -122,7 +122,7 @@ func (t *ratchetTree) verifyMembers(s *ciphersuite.Suite, context Extensions) er
 
 // verifyLeafContents checks the rules on a leaf that need nothing else: its
 // keys, and that it supports what it uses. RFC 9420, Section 7.3.
-func verifyLeafContents(s *ciphersuite.Suite, leaf *LeafNode, source LeafNodeSource) error {
+func (c *Config) verifyLeafContents(s *ciphersuite.Suite, leaf *LeafNode, source LeafNodeSource) error {
 	if leaf.Source != source {
 		return invalid(CheckLeafSource, "leaf_node_source is %v, want %v", leaf.Source, source)
 	}
@@ -140,7 +140,7 @@ func verifyLeafContents(s *ciphersuite.Suite, leaf *LeafNode, source LeafNodeSou
 			return invalid(CheckLeafExtensionSupport, "its own extension %#04x is not among its capabilities", uint16(x.Type))
 		}
 	}
-	return nil
+	return c.extensions.verify(InLeafNode, leaf.Extensions)
 }
 
 // verifyLifetime checks the lifetime of a leaf that comes from a key package.

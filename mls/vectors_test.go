@@ -303,21 +303,24 @@ func TestMessageProtectionVectors(t *testing.T) {
 				t.Fatal(err)
 			}
 			member := func(own LeafIndex) *Group {
+				cfg := &Config{Rand: rand.Reader, Padding: func(n int) int { return n % 7 }, proposals: builtinProposals}
 				g := &Group{
-					cfg:    &Config{Rand: rand.Reader, Padding: func(n int) int { return n % 7 }},
-					suite:  s,
-					signer: signer,
-					own:    own,
-					tree: &ratchetTree{size: 2, nodes: []node{
-						{leaf: &LeafNode{}}, {}, {leaf: &LeafNode{SignatureKey: v.SignaturePub}},
-					}},
-					context: groupContext{
-						cipherSuite:             s.ID(),
-						groupID:                 v.GroupID,
-						epoch:                   v.Epoch,
-						treeHash:                v.TreeHash,
-						confirmedTranscriptHash: v.TranscriptHash,
+					publicState: publicState{
+						cfg:   cfg,
+						suite: s,
+						tree: &ratchetTree{size: 2, nodes: []node{
+							{leaf: &LeafNode{}}, {}, {leaf: &LeafNode{SignatureKey: v.SignaturePub}},
+						}},
+						context: groupContext{
+							cipherSuite:             s.ID(),
+							groupID:                 v.GroupID,
+							epoch:                   v.Epoch,
+							treeHash:                v.TreeHash,
+							confirmedTranscriptHash: v.TranscriptHash,
+						},
 					},
+					signer:  signer,
+					own:     own,
 					epoch:   &keysched.Epoch{SenderDataSecret: v.SenderDataSecret, MembershipKey: v.MembershipKey},
 					secrets: secrettree.New(s, v.EncryptionSecret, 2, secrettree.Limits{}),
 				}
@@ -338,7 +341,7 @@ func TestMessageProtectionVectors(t *testing.T) {
 				if a.content.contentType != kind || a.content.sender != (Sender{Type: SenderMember, Leaf: 1}) {
 					t.Errorf("%v from %v, want %v from leaf 1", a.content.contentType, a.content.sender, kind)
 				}
-				return a
+				return a.authenticatedContent
 			}
 			body := func(a *authenticatedContent) []byte {
 				var w wire.Writer
@@ -451,10 +454,11 @@ func TestWelcomeVectors(t *testing.T) {
 	}
 	forEachVector(t, "welcome", 5, 2, func(v *vector) ciphersuite.ID { return v.Suite },
 		func(t *testing.T, s *ciphersuite.Suite, v *vector) {
-			k, err := ParseKeyPackage(v.KeyPackage)
+			unverified, err := ParseKeyPackage(v.KeyPackage)
 			if err != nil {
 				t.Fatal(err)
 			}
+			k := unverified.keyPackage
 			initKey, err := s.ParseHPKEPrivateKey(v.InitPriv)
 			if err != nil {
 				t.Fatal(err)
@@ -501,7 +505,7 @@ func TestTranscriptHashesVectors(t *testing.T) {
 			confirmed := keysched.ConfirmedTranscriptHash(s, v.InterimBefore, a.confirmedTranscriptHashInput())
 			wantEqual(t, "confirmed transcript hash", confirmed, v.ConfirmedAfter)
 			wantEqual(t, "confirmation tag", keysched.ConfirmationTag(s, v.ConfirmationKey, confirmed), a.auth.confirmationTag)
-			g := &Group{suite: s, context: groupContext{confirmedTranscriptHash: confirmed}}
+			g := &publicState{suite: s, context: groupContext{confirmedTranscriptHash: confirmed}}
 			g.setConfirmationTag(a.auth.confirmationTag)
 			wantEqual(t, "interim transcript hash", g.interimTranscriptHash, v.InterimAfter)
 		})

@@ -22,12 +22,20 @@ var (
 // The first failure sticks: later calls return zero values, and [Reader.Err]
 // and [Reader.Finish] report it. Slices that a Reader returns alias its input.
 type Reader struct {
-	rest []byte
-	err  error
+	rest    []byte
+	err     error
+	context any
 }
 
 // NewReader returns a Reader over b.
 func NewReader(b []byte) *Reader { return &Reader{rest: b} }
+
+// NewReaderWithContext returns a Reader over b that carries what its decoders
+// have to know besides the input.
+func NewReaderWithContext(b []byte, context any) *Reader { return &Reader{rest: b, context: context} }
+
+// Context returns what the Reader carries for its decoders, nil if nothing.
+func (r *Reader) Context() any { return r.context }
 
 // Err returns the first error.
 func (r *Reader) Err() error { return r.err }
@@ -151,7 +159,7 @@ func (r *Reader) Vector(element func(*Reader)) {
 	if r.err != nil {
 		return
 	}
-	inner := Reader{rest: content}
+	inner := Reader{rest: content, context: r.context}
 	for len(inner.rest) > 0 {
 		before := len(inner.rest)
 		element(&inner)

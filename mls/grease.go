@@ -1,0 +1,64 @@
+package mls
+
+import (
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/mendlink/mendlink/mls/ciphersuite"
+)
+
+// greaseValue returns one of the code points that are reserved in each registry so that
+// nobody ever gives them a meaning. RFC 9420, Section 13.5.
+func greaseValue(b byte) uint16 {
+	digit := uint16(b % 15) // 0x0A0A to 0xEAEA
+	return digit<<12 | 0x0A0A | digit<<4
+}
+
+// maxGreaseData bounds the data of a GREASE extension.
+const maxGreaseData = 16
+
+// greaseExtensions adds an extension that means nothing to those of a
+// KeyPackage or GroupInfo, if the client is to do so.
+func (c *Config) greaseExtensions(extensions *Extensions) error {
+	if !c.GREASE {
+		return nil
+	}
+	var random [2 + maxGreaseData]byte
+	if _, err := io.ReadFull(c.Rand, random[:]); err != nil {
+		return fmt.Errorf("mls: drawing GREASE: %w", err)
+	}
+	x := Extension{Type: ExtensionType(greaseValue(random[0])), Data: random[2 : 2+int(random[1])%(maxGreaseData+1)]}
+	*extensions = extensions.with(x)
+	return nil
+}
+
+// greaseLeaf adds values that mean nothing to a leaf's capabilities and
+// extensions, if the client is to do so.
+func (c *Config) greaseLeaf(leaf *LeafNode) error {
+	if !c.GREASE {
+		return nil
+	}
+	var random [4]byte
+	if _, err := io.ReadFull(c.Rand, random[:]); err != nil {
+		return fmt.Errorf("mls: drawing GREASE: %w", err)
+	}
+	if err := c.greaseExtensions(&leaf.Extensions); err != nil {
+		return err
+	}
+	capabilities := &leaf.Capabilities
+	capabilities.CipherSuites = insertGrease(capabilities.CipherSuites, ciphersuite.ID(greaseValue(random[0])))
+	capabilities.Extensions = insertGrease(capabilities.Extensions, ExtensionType(greaseValue(random[1])))
+	capabilities.Proposals = insertGrease(capabilities.Proposals, ProposalType(greaseValue(random[2])))
+	capabilities.Credentials = insertGrease(capabilities.Credentials, CredentialType(greaseValue(random[3])))
+	for _, x := range leaf.Extensions { // what a leaf uses it has to support
+		if !capabilities.supportsExtension(x.Type) {
+			capabilities.Extensions = append(slices.Clip(capabilities.Extensions), x.Type)
+		}
+	}
+	return nil
+}
+
+func insertGrease[T ~uint16](values []T, grease T) []T {
+	return append(slices.Clone(values), grease)
+}

@@ -1,0 +1,173 @@
+package mls
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// SuccessorOptions describe the group that continues another.
+type SuccessorOptions struct {
+	// Identity is the creator's in the new group. Default: credential and
+	// signer of the old one, which have to suit the new group's cipher suite.
+	Identity Identity
+	// Leaf describes the creator's leaf further.
+	Leaf LeafOptions
+	// KeyPackages are fresh ones of all other members of the new group, for its
+	// cipher suite.
+	KeyPackages []*KeyPackage
+	// GroupID and Extensions are those of a branch. Default: 32 random octets,
+	// and none. A re-initialized group has those of the ReInit proposal.
+	GroupID    []byte
+	Extensions Extensions
+	// WithoutTree leaves the ratchet_tree extension out of the Welcome.
+	WithoutTree bool
+}
+
+// ReInitialize makes the group that takes the place of g, which a commit with a
+// ReInit proposal has closed. All members of g have to be members of it. The
+// Welcome of the result is for them; nobody needs its commit.
+// RFC 9420, Section 11.2.
+func (g *Group) ReInitialize(o SuccessorOptions) (*PendingCommit, error) {
+	if g.erased {
+		return nil, fmt.Errorf("mls: re-initializing: %w", ErrErased)
+	}
+	if g.reInit == nil {
+		return nil, fmt.Errorf("mls: re-initializing: %w", ErrNotClosed)
+	}
+	if g.reInit.Version != MLS10 {
+		return nil, fmt.Errorf("mls: re-initializing to version %d: %w", g.reInit.Version, ErrUnsupported)
+	}
+	return g.succeed(ResumptionReInit, o, GroupOptions{
+		Suite: g.reInit.CipherSuite, GroupID: g.reInit.GroupID, Extensions: g.reInit.Extensions,
+	})
+}
+
+// Branch makes a group of some of g's members, with the same cipher suite. g
+// lives on. The Welcome of the result is for the others; nobody needs its
+// commit. RFC 9420, Section 11.3.
+func (g *Group) Branch(o SuccessorOptions) (*PendingCommit, error) {
+	if err := g.usable(); err != nil {
+		return nil, err
+	}
+	return g.succeed(ResumptionBranch, o, GroupOptions{
+		Suite: g.suite.ID(), GroupID: o.GroupID, Extensions: o.Extensions,
+	})
+}
+
+func (g *Group) succeed(usage ResumptionPSKUsage, o SuccessorOptions, group GroupOptions) (*PendingCommit, error) {
+	group.Identity, group.Leaf = o.Identity, o.Leaf
+	if group.Identity.Signer == nil {
+		group.Identity = Identity{Credential: g.tree.leafNode(g.own).Credential, Signer: g.signer}
+	}
+	first, err := NewGroup(g.cfg, group)
+	if err != nil {
+		return nil, err
+	}
+	defer first.Erase()
+	first.succession, first.predecessor = usage, g
+	psk := PreSharedKeyID{Type: PSKResumption, Usage: usage, Group: g.context.groupID, Epoch: g.context.epoch}
+	proposals := []Proposal{&PreSharedKey{PSK: psk}}
+	for _, k := range o.KeyPackages {
+		proposals = append(proposals, &Add{KeyPackage: k})
+	}
+	pending, err := first.Commit(CommitOptions{Proposals: proposals, WithoutTree: o.WithoutTree})
+	if err != nil {
+		return nil, err
+	}
+	next := pending.Group()
+	s := &succession{usage: usage, previous: g, epoch: g.context.epoch}
+	if err := s.verify(&next.publicState); err != nil {
+		pending.Erase()
+		return nil, err
+	}
+	return pending, nil
+}
+
+// A succession is how a Welcome says that its group continues another.
+type succession struct {
+	usage    ResumptionPSKUsage // zero: it does not
+	previous *Group
+	epoch    uint64 // of previous
+}
+
+// successionOf returns the succession that the PSKs of a Welcome stand for.
+func successionOf(psks []PreSharedKeyID, previous *Group) (*succession, error) {
+	s := new(succession)
+	for i := range psks {
+		id := &psks[i]
+		if id.Type != PSKResumption || id.Usage == ResumptionApplication {
+			continue
+		}
+		if s.usage != 0 {
+			return nil, invalid(CheckSuccessionPSK, "more than one resumption PSK for re-initialization or branching")
+		}
+		if previous == nil || !bytes.Equal(id.Group, previous.context.groupID) {
+			return nil, invalid(CheckSuccessionPSK, "the group continues %x, which is not JoinOptions.Previous", id.Group)
+		}
+		s.usage, s.epoch = id.Usage, id.Epoch
+	}
+	if s.usage == 0 && previous != nil {
+		return nil, invalid(CheckSuccessionPSK, "the group does not continue JoinOptions.Previous")
+	}
+	s.previous = previous
+	return s, nil
+}
+
+// resumptionPSK answers for the PSKs of the previous group.
+func (s *succession) resumptionPSK(id *PreSharedKeyID) []byte {
+	if s.previous == nil {
+		return nil
+	}
+	return s.previous.resumptionPSK(id)
+}
+
+// verify checks that next is what the previous group was to become.
+// RFC 9420, Sections 11.2, 11.3 and 12.4.3.1.
+func (s *succession) verify(next *publicState) error {
+	if s.usage == 0 {
+		return nil
+	}
+	if next.context.epoch != 1 {
+		return invalid(CheckSuccessionEpoch, "epoch is %d, want 1", next.context.epoch)
+	}
+	if s.usage == ResumptionReInit {
+		if err := s.verifyReInit(next); err != nil {
+			return err
+		}
+		return verifyContains(CheckReInitMembers, next, &s.previous.publicState)
+	}
+	if next.suite.ID() != s.previous.suite.ID() {
+		return invalid(CheckBranchSuite, "suite is %v, want %v", next.suite.ID(), s.previous.suite.ID())
+	}
+	return verifyContains(CheckBranchMembers, &s.previous.publicState, next)
+}
+
+// verifyReInit checks the parameters of a re-initialized group.
+func (s *succession) verifyReInit(next *publicState) error {
+	r := s.previous.reInit
+	if r == nil || s.epoch != s.previous.context.epoch {
+		return invalid(CheckReInitCommit, "the last commit of the previous group, to epoch %d, has no ReInit", s.epoch)
+	}
+	if !bytes.Equal(next.context.groupID, r.GroupID) || r.Version != MLS10 || next.suite.ID() != r.CipherSuite ||
+		!bytes.Equal(marshal(next.context.extensions), marshal(r.Extensions)) {
+		return invalid(CheckReInitParameters, "group ID, version, suite or extensions are not those of the ReInit")
+	}
+	return nil
+}
+
+// verifyContains checks that each member of part has a leaf of the same client
+// in whole.
+func verifyContains(check Check, whole, part *publicState) error {
+	for i, leaf := range part.tree.leaves {
+		found := false
+		for _, candidate := range whole.tree.leaves {
+			if found = part.cfg.sameClient(candidate, leaf); found {
+				break
+			}
+		}
+		if !found {
+			return invalid(check, "the client of leaf %d is not in both groups", i)
+		}
+	}
+	return nil
+}
