@@ -36,9 +36,7 @@ func (m CredentialMux) ValidateLeaf(leaf, previous *LeafNode) error {
 // ValidateExternalSender asks the service for the type of sender's credential.
 // A service without this method accepts none.
 func (m CredentialMux) ValidateExternalSender(sender *ExternalSender) error {
-	service, ok := m[sender.Credential.Type].(interface {
-		ValidateExternalSender(*ExternalSender) error
-	})
+	service, ok := m[sender.Credential.Type].(ExternalSenderAuthenticationService)
 	if !ok {
 		return fmt.Errorf("%w: %#04x from an external sender", ErrCredentialType, uint16(sender.Credential.Type))
 	}

@@ -598,10 +598,13 @@ func TestBasicCredentialsKeepTheirIdentity(t *testing.T) {
 	}
 }
 
+// membersOnly is a service that knows no external senders.
+type membersOnly struct{ AuthenticationService }
+
 func TestCredentialMuxAsksTheServiceOfTheType(t *testing.T) {
 	mux := CredentialMux{
 		CredentialBasic: &BasicAuthenticationService{Accept: func(identity, signatureKey []byte) error { return nil }},
-		CredentialX509:  acceptAll{}, // which knows no external senders
+		CredentialX509:  membersOnly{acceptAll{}},
 	}
 	basic := &LeafNode{Credential: BasicCredential([]byte("alice"))}
 	certified := &LeafNode{Credential: Credential{Type: CredentialX509}}

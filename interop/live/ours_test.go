@@ -110,7 +110,11 @@ func (o *ourMember) proposal(p proposal) (mls.Proposal, error) {
 }
 
 func (o *ourMember) parseKeyPackage(message []byte) (*mls.KeyPackage, error) {
-	return mls.ParseKeyPackage(message)
+	unverified, err := mls.ParseKeyPackage(message)
+	if err != nil {
+		return nil, err
+	}
+	return unverified.Verify(o.cfg)
 }
 
 func wireFormat(public bool) mls.WireFormat {

@@ -1,0 +1,325 @@
+use crate::{Bytes, Proposal as ProposalRequest, Request, Result, b64};
+use openmls::prelude::tls_codec::{Deserialize, Serialize};
+use openmls::prelude::*;
+use openmls::schedule::{ExternalPsk, PreSharedKeyId, Psk};
+use openmls_basic_credential::SignatureKeyPair;
+use openmls_rust_crypto::OpenMlsRustCrypto;
+use serde_json::{Value, json};
+
+/// A Member is one client in at most one group.
+pub struct Member {
+    provider: OpenMlsRustCrypto,
+    suite: Ciphersuite,
+    signer: SignatureKeyPair,
+    credential: CredentialWithKey,
+    padding: usize,
+    group: Option<MlsGroup>,
+}
+
+impl Member {
+    pub fn new(r: &Request) -> Result<Self> {
+        let suite = Ciphersuite::try_from(r.suite)?;
+        let signer = SignatureKeyPair::new(suite.signature_algorithm())?;
+        Ok(Member {
+            provider: OpenMlsRustCrypto::default(),
+            suite,
+            credential: CredentialWithKey {
+                credential: BasicCredential::new(r.identity.0.clone()).into(),
+                signature_key: signer.to_public_vec().into(),
+            },
+            signer,
+            padding: r.padding,
+            group: None,
+        })
+    }
+
+    pub fn answer(&mut self, r: &Request) -> Result<Value> {
+        match r.op.as_str() {
+            "key_package" => self.key_package(),
+            "psk" => self.store_psk(&r.id, &r.secret),
+            "create" => self.create(r),
+            "join" => self.join(r),
+            "propose" => self.propose(r),
+            "commit" => self.commit(r),
+            "merge" => self.merge(),
+            "protect" => self.protect(r),
+            "process" => self.process(r),
+            "group_info" => self.group_info(r),
+            "tree" => self.tree(),
+            "external_join" => self.external_join(r),
+            "status" => self.status(r),
+            "safe_export" => self.safe_export(r),
+            _ => Err(format!("no operation {}", r.op).into()),
+        }
+    }
+
+    fn group(&mut self) -> Result<&mut MlsGroup> {
+        self.group.as_mut().ok_or("not in a group".into())
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::for_provider(self.provider.crypto())
+    }
+
+    fn key_package(&mut self) -> Result<Value> {
+        let bundle = KeyPackage::builder().leaf_node_capabilities(self.capabilities()).build(
+            self.suite,
+            &self.provider,
+            &self.signer,
+            self.credential.clone(),
+        )?;
+        let message = MlsMessageOut::from(bundle.key_package().clone());
+        Ok(json!({ "message": b64(message.to_bytes()?) }))
+    }
+
+    fn store_psk(&mut self, id: &Bytes, secret: &Bytes) -> Result<Value> {
+        self.psk_id(id)?.store(&self.provider, &secret.0)?;
+        Ok(json!({}))
+    }
+
+    fn psk_id(&self, id: &Bytes) -> Result<PreSharedKeyId> {
+        let psk = Psk::External(ExternalPsk::new(id.0.clone()));
+        Ok(PreSharedKeyId::new(self.suite, self.provider.rand(), psk)?)
+    }
+
+    fn config(&self, public: bool) -> MlsGroupJoinConfig {
+        MlsGroupJoinConfig::builder()
+            .wire_format_policy(wire_format_policy(public))
+            .padding_size(self.padding)
+            .use_ratchet_tree_extension(true)
+            .build()
+    }
+
+    fn create(&mut self, r: &Request) -> Result<Value> {
+        let config = MlsGroupCreateConfig::builder()
+            .ciphersuite(self.suite)
+            .capabilities(self.capabilities())
+            .wire_format_policy(wire_format_policy(false))
+            .padding_size(self.padding)
+            .use_ratchet_tree_extension(true)
+            .build();
+        self.group = Some(MlsGroup::new_with_group_id(
+            &self.provider,
+            &self.signer,
+            &config,
+            GroupId::from_slice(&r.group_id.0),
+            self.credential.clone(),
+        )?);
+        Ok(json!({}))
+    }
+
+    fn join(&mut self, r: &Request) -> Result<Value> {
+        let welcome = parse(&r.message)?.into_welcome().ok_or("not a Welcome")?;
+        let staged = StagedWelcome::new_from_welcome(
+            &self.provider,
+            &self.config(false),
+            welcome,
+            parse_tree(&r.tree)?,
+        )?;
+        self.group = Some(staged.into_group(&self.provider)?);
+        Ok(json!({}))
+    }
+
+    fn proposal(&self, p: &ProposalRequest) -> Result<Propose> {
+        Ok(if let Some(message) = &p.add {
+            Propose::Add(self.parse_key_package(message)?)
+        } else if let Some(index) = p.remove {
+            Propose::Remove(index)
+        } else if let Some(id) = &p.psk {
+            Propose::PreSharedKey(self.psk_id(id)?)
+        } else if let Some(list) = &p.context_extensions {
+            Propose::GroupContextExtensions(context_extensions(list)?)
+        } else if p.update {
+            Propose::Update(LeafNodeParameters::default())
+        } else {
+            return Err("no such proposal".into());
+        })
+    }
+
+    fn parse_key_package(&self, message: &Bytes) -> Result<KeyPackage> {
+        match parse(message)?.extract() {
+            MlsMessageBodyIn::KeyPackage(k) => {
+                Ok(k.validate(self.provider.crypto(), ProtocolVersion::Mls10)?)
+            }
+            _ => Err("not a key package".into()),
+        }
+    }
+
+    /// Has the next handshake message sent in a framing.
+    fn frame(&mut self, public: bool) -> Result<()> {
+        let config = self.config(public);
+        let group = self.group.as_mut().ok_or("not in a group")?;
+        Ok(group.set_configuration(self.provider.storage(), &config)?)
+    }
+
+    fn propose(&mut self, r: &Request) -> Result<Value> {
+        self.frame(r.public)?;
+        let proposal = self.proposal(&r.proposal)?;
+        let (group, provider) = (self.group.as_mut().ok_or("not in a group")?, &self.provider);
+        let (message, _) = group.propose(provider, &self.signer, proposal, ProposalOrRefType::Reference)?;
+        Ok(json!({ "message": b64(message.to_bytes()?) }))
+    }
+
+    fn commit(&mut self, r: &Request) -> Result<Value> {
+        self.frame(r.public)?;
+        let mut adds = Vec::new();
+        let mut removals = Vec::new();
+        let mut others = Vec::new();
+        for p in &r.proposals {
+            match self.proposal(p)? {
+                Propose::Add(key_package) => adds.push(key_package),
+                Propose::Remove(index) => removals.push(LeafNodeIndex::new(index)),
+                Propose::PreSharedKey(id) => others.push(Proposal::psk(PreSharedKeyProposal::new(id))),
+                Propose::GroupContextExtensions(e) => others.push(Proposal::group_context_extensions(
+                    GroupContextExtensionProposal::new(e),
+                )),
+                _ => return Err("proposal cannot be sent by value".into()),
+            }
+        }
+        let group = self.group.as_mut().ok_or("not in a group")?;
+        let provider = &self.provider;
+        let (commit, welcome, _) = group
+            .commit_builder()
+            .propose_adds(adds)
+            .propose_removals(removals)
+            .add_proposals(others)
+            .force_self_update(true)
+            .load_psks(provider.storage())?
+            .use_ratchet_tree_extension(!r.without_tree)
+            .build(provider.rand(), provider.crypto(), &self.signer, |_| true)?
+            .stage_commit(provider)?
+            .into_messages();
+        let welcome = welcome.map(|w| w.to_bytes()).transpose()?.map(b64);
+        Ok(json!({ "message": b64(commit.to_bytes()?), "welcome": welcome }))
+    }
+
+    fn merge(&mut self) -> Result<Value> {
+        let group = self.group.as_mut().ok_or("not in a group")?;
+        // An external commit has taken effect when it was made.
+        if group.pending_commit().is_some() {
+            group.merge_pending_commit(&self.provider)?;
+        }
+        Ok(json!({}))
+    }
+
+    fn protect(&mut self, r: &Request) -> Result<Value> {
+        let group = self.group.as_mut().ok_or("not in a group")?;
+        group.set_aad(r.authenticated_data.clone().unwrap_or_default().0);
+        let data = r.data.clone().unwrap_or_default().0;
+        let message = group.create_message(&self.provider, &self.signer, &data)?;
+        Ok(json!({ "message": b64(message.to_bytes()?) }))
+    }
+
+    fn process(&mut self, r: &Request) -> Result<Value> {
+        let message = parse(&r.message)?.try_into_protocol_message()?;
+        let group = self.group.as_mut().ok_or("not in a group")?;
+        let processed = group.process_message(&self.provider, message)?;
+        match processed.into_content() {
+            ProcessedMessageContent::ApplicationMessage(m) => {
+                Ok(json!({ "kind": "application", "data": b64(m.into_bytes()) }))
+            }
+            ProcessedMessageContent::ProposalMessage(p)
+            | ProcessedMessageContent::ExternalJoinProposalMessage(p) => {
+                group.store_pending_proposal(self.provider.storage(), *p)?;
+                Ok(json!({ "kind": "proposal" }))
+            }
+            ProcessedMessageContent::StagedCommitMessage(c) => {
+                let removed = c.self_removed();
+                group.merge_staged_commit(&self.provider, *c)?;
+                Ok(json!({ "kind": "commit", "removed": removed }))
+            }
+            _ => Err("unexpected content".into()),
+        }
+    }
+
+    fn group_info(&mut self, r: &Request) -> Result<Value> {
+        let group = self.group.as_mut().ok_or("not in a group")?;
+        let message =
+            group.export_group_info(self.provider.crypto(), &self.signer, !r.without_tree)?;
+        Ok(json!({ "message": b64(message.to_bytes()?) }))
+    }
+
+    fn tree(&mut self) -> Result<Value> {
+        let tree = self.group()?.export_ratchet_tree();
+        Ok(json!({ "tree": b64(tree.tls_serialize_detached()?) }))
+    }
+
+    fn external_join(&mut self, r: &Request) -> Result<Value> {
+        let info = parse(&r.message)?
+            .into_verifiable_group_info()
+            .ok_or("not a GroupInfo")?;
+        let mut builder = MlsGroup::external_commit_builder().with_config(self.config(false));
+        if let Some(tree) = parse_tree(&r.tree)? {
+            builder = builder.with_ratchet_tree(tree);
+        }
+        let leaf = LeafNodeParameters::builder()
+            .with_capabilities(self.capabilities())
+            .build();
+        let provider = &self.provider;
+        let (group, bundle) = builder
+            .build_group(provider, info, self.credential.clone())?
+            .leaf_node_parameters(leaf)
+            .load_psks(provider.storage())?
+            .build(provider.rand(), provider.crypto(), &self.signer, |_| true)?
+            .finalize(provider)?;
+        self.group = Some(group);
+        Ok(json!({ "message": b64(bundle.into_commit().to_bytes()?) }))
+    }
+
+    fn status(&mut self, r: &Request) -> Result<Value> {
+        let group = self.group.as_ref().ok_or("not in a group")?;
+        let exported =
+            group.export_secret(self.provider.crypto(), &r.label, &r.context.0, r.length)?;
+        let members: Vec<Value> = group
+            .members()
+            .map(|m| {
+                json!({
+                    "index": m.index.u32(),
+                    "identity": b64(m.credential.serialized_content()),
+                })
+            })
+            .collect();
+        Ok(json!({
+            "epoch": group.epoch().as_u64(),
+            "authenticator": b64(group.epoch_authenticator().as_slice()),
+            "exported": b64(exported),
+            "members": members,
+        }))
+    }
+
+    /// The epoch's secret of a component (draft-ietf-mls-extensions, Section 4.5).
+    fn safe_export(&mut self, r: &Request) -> Result<Value> {
+        let group = self.group.as_mut().ok_or("not in a group")?;
+        let provider = &self.provider;
+        let secret =
+            group.safe_export_secret(provider.crypto(), provider.storage(), r.component)?;
+        Ok(json!({ "secret": b64(secret) }))
+    }
+}
+
+fn parse(message: &Bytes) -> Result<MlsMessageIn> {
+    Ok(MlsMessageIn::tls_deserialize_exact(&message.0)?)
+}
+
+fn parse_tree(tree: &Option<Bytes>) -> Result<Option<RatchetTreeIn>> {
+    let parse = |b: &Bytes| RatchetTreeIn::tls_deserialize_exact(&b.0);
+    Ok(tree.as_ref().map(parse).transpose()?)
+}
+
+fn context_extensions(list: &[crate::Extension]) -> Result<Extensions<GroupContext>> {
+    let mut parsed = Vec::new();
+    for x in list {
+        let data: VLBytes = x.data.0.clone().into();
+        let encoded = (x.r#type, data).tls_serialize_detached()?;
+        parsed.push(Extension::tls_deserialize_exact(encoded)?);
+    }
+    Ok(Extensions::from_vec(parsed)?)
+}
+
+fn wire_format_policy(public: bool) -> WireFormatPolicy {
+    let outgoing = match public {
+        true => OutgoingWireFormatPolicy::AlwaysPlaintext,
+        false => OutgoingWireFormatPolicy::AlwaysCiphertext,
+    };
+    WireFormatPolicy::new(outgoing, IncomingWireFormatPolicy::Mixed)
+}
