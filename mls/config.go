@@ -15,6 +15,10 @@ import (
 // where [Config.MaxLifetime] is zero.
 const DefaultMaxLifetime = 91 * 24 * time.Hour
 
+// DefaultMaxSkippedAge is how long the keys of overtaken messages are kept where
+// [Config.MaxSkippedAge] is zero.
+const DefaultMaxSkippedAge = time.Hour
+
 // A Config says how a client takes part in groups. It is not modified and may
 // be shared by any number of groups.
 type Config struct {
@@ -56,6 +60,10 @@ type Config struct {
 	// MaxSkipped is the number of keys that are kept for messages that have
 	// been overtaken, for each ratchet. Default: 1024.
 	MaxSkipped int
+	// MaxSkippedAge is how long such a key can be used (see
+	// [Group.EraseExpiredKeys]). Default: [DefaultMaxSkippedAge]. Negative: as
+	// long as the epoch lives.
+	MaxSkippedAge time.Duration
 
 	proposals  *proposalKinds
 	extensions extensionKinds
@@ -118,6 +126,9 @@ func (c *Config) withDefaults() (*Config, error) {
 	}
 	if d.MaxLifetime == 0 {
 		d.MaxLifetime = DefaultMaxLifetime
+	}
+	if d.MaxSkippedAge == 0 {
+		d.MaxSkippedAge = DefaultMaxSkippedAge
 	}
 	return &d, nil
 }

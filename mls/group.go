@@ -144,7 +144,7 @@ func (g *Group) startEpoch(e *keysched.Epoch) {
 }
 
 func (c *Config) ratchetLimits() secrettree.Limits {
-	return secrettree.Limits{MaxForward: c.MaxForward, MaxSkipped: c.MaxSkipped}
+	return secrettree.Limits{MaxForward: c.MaxForward, MaxSkipped: c.MaxSkipped, MaxAge: c.MaxSkippedAge, Now: c.Now}
 }
 
 // usable returns an error if the group was erased or closed.
@@ -180,6 +180,16 @@ func (g *Group) Export(label string, context []byte, length int) ([]byte, error)
 		return nil, fmt.Errorf("mls: exporting: %w", err)
 	}
 	return secret, nil
+}
+
+// EraseExpiredKeys erases the keys of overtaken messages that are older than
+// [Config.MaxSkippedAge]. They cannot be used any more in any case, and those of
+// one sender are erased when its next message is processed: call this now and
+// then where senders may fall silent. RFC 9420, Sections 9.2 and 15.3.
+func (g *Group) EraseExpiredKeys() {
+	if !g.erased {
+		g.secrets.EraseExpired()
+	}
 }
 
 // EraseExporterSecret erases the secret behind [Group.Export], so that whoever

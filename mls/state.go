@@ -18,7 +18,8 @@ import (
 //
 //	1  the first
 //	2  remembered proposals of the member's own know their message
-const stateVersion uint16 = 2
+//	3  keys of overtaken messages know since when they wait
+const stateVersion uint16 = 3
 
 // Marshal returns the group's state, secrets included, for [RestoreGroup]. It
 // holds what the epoch can still do and nothing that was erased. The private

@@ -64,7 +64,7 @@ func (t *ExporterTree) Erase() { t.frontier.erase() }
 //	    } nodes[node_count];
 //	} ExporterState;
 func (t *ExporterTree) MarshalTo(w *wire.Writer) {
-	w.Uint8(stateVersion)
+	w.Uint8(exporterStateVersion)
 	t.frontier.marshalTo(w)
 }
 
@@ -73,7 +73,7 @@ func (t *ExporterTree) MarshalTo(w *wire.Writer) {
 // be derived in two ways, and any other that is malformed, is an error that
 // matches [ErrState] or one of package wire.
 func UnmarshalExporterTree(s *ciphersuite.Suite, r *wire.Reader) (*ExporterTree, error) {
-	readVersion(r)
+	readVersion(r, exporterStateVersion)
 	t := emptyExporterTree(s)
 	t.frontier.unmarshal(s, r)
 	if _, ok := coverage(exporterLeaves, slices.Collect(maps.Keys(t.frontier.secrets))); !ok {

@@ -14,15 +14,15 @@ type Key struct {
 
 // Consume removes the generation from the tree, and erases it together with
 // every secret it was derived from (RFC 9420, Section 9.2). If generations
-// before it were not used yet, their keys stay, within [Limits.MaxSkipped]. The
-// key itself is erased, too. A key from [Tree.Next] is consumed from the outset,
+// before it were not used yet, their keys stay, within [Limits.MaxSkipped]
+// and [Limits.MaxAge]. The key itself is erased, too. A key from [Tree.Next] is consumed from the outset,
 // so that this only erases it.
 //
 // If several keys of a ratchet are held at once, each can be consumed, in any
 // order. Consuming one twice has no further effect.
 func (k *Key) Consume() {
 	if t := k.tree; t != nil && t.checkLeaf(k.leaf) == nil {
-		t.ratchet(k.leaf, k.kind).consume(t.kdf, k.Generation, t.limits.MaxSkipped)
+		t.ratchet(k.leaf, k.kind).consume(t.kdf, k.Generation, &t.limits)
 	}
 	k.Discard()
 }

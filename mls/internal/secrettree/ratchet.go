@@ -17,6 +17,7 @@ type ratchet struct {
 
 type skippedKey struct {
 	generation uint32
+	since      int64 // when it was skipped, in Unix seconds
 	key, nonce []byte
 }
 
@@ -53,9 +54,9 @@ func (r *ratchet) peek(kdf kdf, generation uint32) (key, nonce []byte) {
 }
 
 // peekSkipped returns copies of a skipped key and its nonce.
-func (r *ratchet) peekSkipped(generation uint32) (key, nonce []byte, ok bool) {
+func (r *ratchet) peekSkipped(generation uint32, limits *Limits) (key, nonce []byte, ok bool) {
 	i, ok := r.find(generation)
-	if !ok {
+	if !ok || r.skipped[i].since < limits.oldest() {
 		return nil, nil, false
 	}
 	return bytes.Clone(r.skipped[i].key), bytes.Clone(r.skipped[i].nonce), true
@@ -70,20 +71,25 @@ func (r *ratchet) step(kdf kdf) {
 }
 
 // consume forgets a generation: a skipped key is erased; a later generation is
-// stepped over, and up to maxSkipped keys on the way to it are kept.
-func (r *ratchet) consume(kdf kdf, generation uint32, maxSkipped int) {
+// stepped over, and keys on the way to it are kept, within the limits.
+func (r *ratchet) consume(kdf kdf, generation uint32, limits *Limits) {
+	r.dropExpired(limits)
 	if generation < r.next {
 		if i, ok := r.find(generation); ok {
 			r.drop(i, i+1)
 		}
 		return
 	}
-	keep := min(int64(generation-r.next), int64(maxSkipped))
-	r.keepNewest(maxSkipped - int(keep))
+	keep := min(int64(generation-r.next), int64(limits.MaxSkipped))
+	r.keepNewest(limits.MaxSkipped - int(keep))
+	var now int64
+	if keep > 0 {
+		now = limits.now()
+	}
 	for r.next < generation {
 		if int64(generation-r.next) <= keep {
 			key, nonce := keys(kdf, r.secret, r.next)
-			r.skipped = append(r.skipped, skippedKey{r.next, key, nonce})
+			r.skipped = append(r.skipped, skippedKey{r.next, now, key, nonce})
 		}
 		r.step(kdf)
 	}
@@ -94,6 +100,20 @@ func (r *ratchet) consume(kdf kdf, generation uint32, maxSkipped int) {
 func (r *ratchet) keepNewest(count int) {
 	if surplus := len(r.skipped) - count; surplus > 0 {
 		r.drop(0, surplus)
+	}
+}
+
+// dropExpired erases the skipped keys that are too old. Their ages need not be in
+// order: clocks are set.
+func (r *ratchet) dropExpired(limits *Limits) {
+	if len(r.skipped) == 0 {
+		return
+	}
+	oldest := limits.oldest()
+	for i := len(r.skipped) - 1; i >= 0; i-- {
+		if r.skipped[i].since < oldest {
+			r.drop(i, i+1)
+		}
 	}
 }
 
@@ -118,7 +138,7 @@ func (r *ratchet) find(generation uint32) (int, bool) {
 func (r *ratchet) clone() ratchet {
 	c := ratchet{secret: bytes.Clone(r.secret), next: r.next}
 	for _, k := range r.skipped {
-		c.skipped = append(c.skipped, skippedKey{k.generation, bytes.Clone(k.key), bytes.Clone(k.nonce)})
+		c.skipped = append(c.skipped, skippedKey{k.generation, k.since, bytes.Clone(k.key), bytes.Clone(k.nonce)})
 	}
 	return c
 }

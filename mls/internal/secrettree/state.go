@@ -15,14 +15,20 @@ import (
 // ErrState means that a marshalled state is malformed.
 var ErrState = errors.New("secrettree: malformed state")
 
-// stateVersion is the first octet of a marshalled state.
-const stateVersion = 1
+// The version is the first octet of a marshalled state.
+//
+//	1  the first
+//	2  skipped keys know since when
+const (
+	stateVersion         = 2
+	exporterStateVersion = 1
+)
 
 // MarshalTo writes everything that is not consumed yet, which is secret. Equal
 // trees are written equally.
 //
 //	struct {
-//	    uint8 version = 1;
+//	    uint8 version = 2;
 //	    uint32 size;                      /* leaves of the full tree */
 //	    uint32 node_count;
 //	    struct {
@@ -43,6 +49,7 @@ const stateVersion = 1
 //	    uint32 skipped_count;
 //	    struct {
 //	        uint32 generation;            /* ascending */
+//	        uint64 since;                 /* Unix seconds; not in version 1 */
 //	        opaque key[AEAD.Nk];
 //	        opaque nonce[AEAD.Nn];
 //	    } skipped[skipped_count];
@@ -74,27 +81,27 @@ func (r *ratchet) marshalTo(w *wire.Writer) {
 	w.Uint32(uint32(len(r.skipped)))
 	for _, k := range r.skipped {
 		w.Uint32(k.generation)
+		w.Uint64(uint64(k.since))
 		w.Bytes(k.key)
 		w.Bytes(k.nonce)
 	}
 }
 
 // Unmarshal reads a state that [Tree.MarshalTo] wrote for the same suite; it
-// need not be all that r has. If limits keep fewer skipped keys than the state
-// holds, the oldest are dropped.
+// need not be all that r has. Skipped keys that limits do not keep are dropped.
 //
 // The result is a tree in which every leaf is either in use or can be derived
 // in exactly one way; any other state is an error that matches [ErrState] or
 // one of package wire. Memory is allocated only for what the input holds.
 func Unmarshal(s *ciphersuite.Suite, r *wire.Reader, limits Limits) (*Tree, error) {
-	readVersion(r)
+	version := readVersion(r, stateVersion)
 	size := treemath.Size(r.Uint32())
 	if size != treemath.SizeFor(uint32(size)) {
 		r.Fail(fmt.Errorf("%w: %d leaves are no full tree", ErrState, size))
 	}
 	t := emptyTree(s, size, limits)
 	t.frontier.unmarshal(s, r)
-	t.unmarshalLeaves(r)
+	t.unmarshalLeaves(r, version)
 	if r.Err() == nil && !t.isPartition() {
 		r.Fail(fmt.Errorf("%w: the nodes do not cover each leaf once", ErrState))
 	}
@@ -105,10 +112,12 @@ func Unmarshal(s *ciphersuite.Suite, r *wire.Reader, limits Limits) (*Tree, erro
 	return t, nil
 }
 
-func readVersion(r *wire.Reader) {
-	if version := r.Uint8(); version != stateVersion {
-		r.Fail(fmt.Errorf("%w: version %d, expected %d", ErrState, version, stateVersion))
+func readVersion(r *wire.Reader, newest uint8) uint8 {
+	version := r.Uint8()
+	if version < 1 || version > newest {
+		r.Fail(fmt.Errorf("%w: version %d, expected 1 to %d", ErrState, version, newest))
 	}
+	return version
 }
 
 func (f *frontier) unmarshal(kdf kdf, r *wire.Reader) {
@@ -122,31 +131,38 @@ func (f *frontier) unmarshal(kdf kdf, r *wire.Reader) {
 	}
 }
 
-func (t *Tree) unmarshalLeaves(r *wire.Reader) {
+func (t *Tree) unmarshalLeaves(r *wire.Reader, version uint8) {
 	ascending := ascending(r, "leaf")
+	now := t.limits.now()
 	for i := r.Uint32(); i > 0 && r.Err() == nil; i-- {
 		leaf := ascending(r.Uint32())
 		pair := new([2]ratchet)
 		t.ratchets[leaf] = pair
 		for i := range pair {
-			pair[i].unmarshal(t.kdf, r)
+			pair[i].unmarshal(t.kdf, r, version, now)
 			pair[i].keepNewest(t.limits.MaxSkipped)
+			pair[i].dropExpired(&t.limits)
 		}
 	}
 }
 
-func (q *ratchet) unmarshal(kdf kdf, r *wire.Reader) {
+// unmarshal reads a ratchet. The skipped keys of version 1 count as skipped now.
+func (q *ratchet) unmarshal(kdf kdf, r *wire.Reader, version uint8, now int64) {
 	q.next = r.Uint32()
 	q.secret = bytes.Clone(r.Bytes(kdf.HashSize()))
 	ascending := ascending(r, "generation")
 	for i := r.Uint32(); i > 0 && r.Err() == nil; i-- {
 		generation := ascending(r.Uint32())
+		since := now
+		if version >= 2 {
+			since = int64(r.Uint64())
+		}
 		key, nonce := r.Bytes(kdf.KeySize()), r.Bytes(kdf.NonceSize())
 		if r.Err() == nil && generation >= q.next {
 			r.Fail(fmt.Errorf("%w: skipped generation %d of %d", ErrState, generation, q.next))
 		}
 		if r.Err() == nil {
-			q.skipped = append(q.skipped, skippedKey{generation, bytes.Clone(key), bytes.Clone(nonce)})
+			q.skipped = append(q.skipped, skippedKey{generation, since, bytes.Clone(key), bytes.Clone(nonce)})
 		}
 	}
 }

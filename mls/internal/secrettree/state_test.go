@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
@@ -81,6 +82,85 @@ func TestStateIsTrimmedToNarrowerLimits(t *testing.T) {
 	mustPeek(t, tree, 2, Application, 2).Consume()
 }
 
+func TestSkippedKeysLiveForALimitedTime(t *testing.T) {
+	s := testSuite(t)
+	now := time.Unix(1e9, 0)
+	limits := Limits{MaxAge: time.Minute, Now: func() time.Time { return now }}
+	tree := New(s, testSecret, 4, limits)
+	mustPeek(t, tree, 2, Application, 2).Consume() // skips 0 and 1
+	now = now.Add(30 * time.Second)
+	mustPeek(t, tree, 2, Application, 4).Consume() // skips 3
+	want := func(tree *Tree, generation uint32, want error) {
+		t.Helper()
+		k, err := tree.Peek(2, Application, generation)
+		if !errors.Is(err, want) {
+			t.Errorf("generation %d: %v, want %v", generation, err, want)
+		}
+		if err == nil {
+			k.Discard()
+		}
+	}
+	restore := func(b []byte) *Tree {
+		t.Helper()
+		restored, err := Unmarshal(s, wire.NewReader(b), limits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return restored
+	}
+	for generation := range uint32(2) {
+		want(tree, generation, nil)
+	}
+	saved := state(tree)
+	now = now.Add(31 * time.Second)
+	for _, tree := range []*Tree{tree, restore(saved)} {
+		want(tree, 0, ErrConsumed)
+		want(tree, 1, ErrConsumed)
+		want(tree, 3, nil)
+		mustPeek(t, tree, 2, Application, 5).Consume()
+		if n := len(tree.ratchets[2][Application].skipped); n != 1 {
+			t.Errorf("%d skipped keys are kept, want 1", n)
+		}
+		want(tree, 3, nil)
+	}
+	now = now.Add(time.Hour)
+	kept := tree.ratchets[2][Application].skipped[0].key
+	tree.EraseExpired()
+	if len(tree.ratchets[2][Application].skipped) != 0 || !bytes.Equal(kept, make([]byte, len(kept))) {
+		t.Error("an expired key is left")
+	}
+	want(tree, 6, nil)
+}
+
+func TestStateOfTheFirstVersionIsReadable(t *testing.T) {
+	s := testSuite(t)
+	var w wire.Writer
+	w.Uint8(1)
+	w.Uint32(1) // size
+	w.Uint32(0) // nodes
+	w.Uint32(1) // leaves
+	w.Uint32(0)
+	for _, skipped := range [][]uint32{{1, 3}, nil} {
+		w.Uint32(4)
+		w.Bytes(make([]byte, s.HashSize()))
+		w.Uint32(uint32(len(skipped)))
+		for _, generation := range skipped {
+			w.Uint32(generation)
+			w.Bytes(make([]byte, s.KeySize()+s.NonceSize()))
+		}
+	}
+	now := time.Unix(1e9, 0)
+	tree, err := Unmarshal(s, wire.NewReader(w.Data()), Limits{MaxAge: time.Minute, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustPeek(t, tree, 0, Handshake, 1).Consume()
+	now = now.Add(2 * time.Minute) // counted from when the state was read
+	if _, err := tree.Peek(0, Handshake, 3); !errors.Is(err, ErrConsumed) {
+		t.Errorf("generation 3: %v", err)
+	}
+}
+
 func TestMalformedStatesAreRefused(t *testing.T) {
 	s := testSuite(t)
 	secret := make([]byte, s.HashSize())
@@ -91,6 +171,7 @@ func TestMalformedStatesAreRefused(t *testing.T) {
 		w.Uint32(uint32(len(skipped)))
 		for _, generation := range skipped {
 			w.Uint32(generation)
+			w.Uint64(0)
 			w.Bytes(make([]byte, s.KeySize()+s.NonceSize()))
 		}
 	}
@@ -124,32 +205,32 @@ func TestMalformedStatesAreRefused(t *testing.T) {
 		state []byte
 		want  error // nil: well-formed
 	}{
-		"fresh":                       {build(1, 4, []uint32{3}, nil), nil},
-		"nodes and leaf":              {build(1, 4, []uint32{2, 5}, one(0, 0, 4)), nil},
-		"only leaves":                 {build(1, 2, nil, two(0, 1)), nil},
-		"empty":                       {build(1, 0, nil, nil), nil},
-		"other version":               {build(2, 4, []uint32{3}, nil), ErrState},
-		"size no power of two":        {build(1, 3, []uint32{3}, nil), ErrState},
-		"covered, but not full":       {build(1, 3, []uint32{1, 4}, nil), ErrState},
-		"size too large":              {build(1, 1<<31+1, []uint32{3}, nil), ErrState},
-		"no secrets":                  {build(1, 4, nil, nil), ErrState},
-		"root missing":                {build(1, 8, []uint32{3}, nil), ErrState},
-		"gap":                         {build(1, 4, []uint32{2}, one(0)), ErrState},
-		"gap in the middle":           {build(1, 4, []uint32{0, 5}, nil), ErrState},
-		"nodes overlap":               {build(1, 4, []uint32{1, 3}, nil), ErrState},
-		"node above a leaf in use":    {build(1, 4, []uint32{3}, one(0)), ErrState},
-		"node is a leaf in use":       {build(1, 2, []uint32{0, 2}, one(1)), ErrState},
-		"node outside the tree":       {build(1, 2, []uint32{3}, nil), ErrState},
-		"node outside every tree":     {build(1, 1<<31, []uint32{1<<32 - 1}, nil), ErrState},
-		"leaf outside the tree":       {build(1, 1, nil, one(1)), ErrState},
-		"leaf outside every tree":     {build(1, 1, nil, one(1<<31)), ErrState},
-		"nodes descend":               {build(1, 4, []uint32{5, 1}, nil), ErrState},
-		"node twice":                  {build(1, 4, []uint32{3, 3}, nil), ErrState},
-		"leaves descend":              {build(1, 2, nil, two(1, 0)), ErrState},
-		"leaf twice":                  {build(1, 1, nil, two(0, 0)), ErrState},
-		"skipped generations descend": {build(1, 1, nil, one(0, 2, 1)), ErrState},
-		"skipped generation twice":    {build(1, 1, nil, one(0, 2, 2)), ErrState},
-		"skipped is the next one":     {build(1, 1, nil, one(0, 5)), ErrState},
+		"fresh":                       {build(2, 4, []uint32{3}, nil), nil},
+		"nodes and leaf":              {build(2, 4, []uint32{2, 5}, one(0, 0, 4)), nil},
+		"only leaves":                 {build(2, 2, nil, two(0, 1)), nil},
+		"empty":                       {build(2, 0, nil, nil), nil},
+		"other version":               {build(3, 4, []uint32{3}, nil), ErrState},
+		"size no power of two":        {build(2, 3, []uint32{3}, nil), ErrState},
+		"covered, but not full":       {build(2, 3, []uint32{1, 4}, nil), ErrState},
+		"size too large":              {build(2, 1<<31+1, []uint32{3}, nil), ErrState},
+		"no secrets":                  {build(2, 4, nil, nil), ErrState},
+		"root missing":                {build(2, 8, []uint32{3}, nil), ErrState},
+		"gap":                         {build(2, 4, []uint32{2}, one(0)), ErrState},
+		"gap in the middle":           {build(2, 4, []uint32{0, 5}, nil), ErrState},
+		"nodes overlap":               {build(2, 4, []uint32{1, 3}, nil), ErrState},
+		"node above a leaf in use":    {build(2, 4, []uint32{3}, one(0)), ErrState},
+		"node is a leaf in use":       {build(2, 2, []uint32{0, 2}, one(1)), ErrState},
+		"node outside the tree":       {build(2, 2, []uint32{3}, nil), ErrState},
+		"node outside every tree":     {build(2, 1<<31, []uint32{1<<32 - 1}, nil), ErrState},
+		"leaf outside the tree":       {build(2, 1, nil, one(1)), ErrState},
+		"leaf outside every tree":     {build(2, 1, nil, one(1<<31)), ErrState},
+		"nodes descend":               {build(2, 4, []uint32{5, 1}, nil), ErrState},
+		"node twice":                  {build(2, 4, []uint32{3, 3}, nil), ErrState},
+		"leaves descend":              {build(2, 2, nil, two(1, 0)), ErrState},
+		"leaf twice":                  {build(2, 1, nil, two(0, 0)), ErrState},
+		"skipped generations descend": {build(2, 1, nil, one(0, 2, 1)), ErrState},
+		"skipped generation twice":    {build(2, 1, nil, one(0, 2, 2)), ErrState},
+		"skipped is the next one":     {build(2, 1, nil, one(0, 5)), ErrState},
 		"nothing":                     {nil, wire.ErrTruncated},
 	} {
 		tree, err := Unmarshal(s, wire.NewReader(c.state), Limits{})
@@ -209,7 +290,7 @@ func FuzzUnmarshal(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if read := b[:len(b)-len(r.Rest())]; !bytes.Equal(state(tree), read) {
+		if read := b[:len(b)-len(r.Rest())]; read[0] == stateVersion && !bytes.Equal(state(tree), read) {
 			t.Fatalf("%x is written back as %x", read, state(tree))
 		}
 		// Whatever was read behaves as a tree: nothing is used twice.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 	"github.com/mendlink/mendlink/mls/internal/treemath"
@@ -11,7 +12,7 @@ import (
 
 var (
 	// ErrConsumed means that a generation's key is gone: it was used, or it was
-	// skipped so long ago that it was not kept.
+	// skipped so long ago, in messages or in time, that it was not kept.
 	ErrConsumed = errors.New("secrettree: key was consumed")
 	// ErrTooFarAhead means that a generation is more than [Limits.MaxForward]
 	// ahead of its ratchet.
@@ -49,6 +50,11 @@ type Limits struct {
 	// order; the oldest go first. Zero stands for DefaultMaxSkipped, a negative
 	// number for none.
 	MaxSkipped int
+	// MaxAge is how long a skipped key can be used. Zero or less: as long as the
+	// epoch lives.
+	MaxAge time.Duration
+	// Now returns the current time. Required if MaxAge is positive.
+	Now func() time.Time
 }
 
 func (l Limits) withDefaults() Limits {
@@ -60,6 +66,22 @@ func (l Limits) withDefaults() Limits {
 	}
 	l.MaxSkipped = max(l.MaxSkipped, 0)
 	return l
+}
+
+// now returns the time to note beside a skipped key, in Unix seconds.
+func (l *Limits) now() int64 {
+	if l.MaxAge <= 0 {
+		return 0
+	}
+	return l.Now().Unix()
+}
+
+// oldest returns the time since when a skipped key is not too old.
+func (l *Limits) oldest() int64 {
+	if l.MaxAge <= 0 {
+		return math.MinInt64
+	}
+	return l.Now().Add(-l.MaxAge).Unix()
 }
 
 // A Tree is the secret tree of one epoch with the ratchets at its leaves
@@ -126,7 +148,7 @@ func (t *Tree) Peek(leaf uint32, kind Kind, generation uint32) (*Key, error) {
 	switch {
 	case generation < r.next:
 		var ok bool
-		if k.Key, k.Nonce, ok = r.peekSkipped(generation); !ok {
+		if k.Key, k.Nonce, ok = r.peekSkipped(generation, &t.limits); !ok {
 			return nil, fmt.Errorf("%w: generation %d of leaf %d", ErrConsumed, generation, leaf)
 		}
 		return k, nil
@@ -186,6 +208,17 @@ func (t *Tree) Clone() *Tree {
 		c.ratchets[leaf] = &[2]ratchet{pair[Handshake].clone(), pair[Application].clone()}
 	}
 	return c
+}
+
+// EraseExpired erases the skipped keys that are older than [Limits.MaxAge]. They
+// cannot be used any more in any case, and those of one ratchet are erased when
+// a key of it is consumed.
+func (t *Tree) EraseExpired() {
+	for _, pair := range t.ratchets {
+		for i := range pair {
+			pair[i].dropExpired(&t.limits)
+		}
+	}
 }
 
 // Erase erases all secrets and leaves a tree without leaves. Keys that were

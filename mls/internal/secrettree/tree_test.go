@@ -255,7 +255,7 @@ func TestMemoryIsFlat(t *testing.T) {
 	}{
 		// Version, size and counts; the sibling of the leaf; the leaf's two ratchets.
 		{"in order", func() bool { return false }, 1 + 3*4 + 36 + 4 + 2*(4+32+4)},
-		{"with losses", func() bool { return losses.IntN(3) == 0 }, 1 + 3*4 + 36 + 4 + 2*(4+32+4) + 64*(4+16+12)},
+		{"with losses", func() bool { return losses.IntN(3) == 0 }, 1 + 3*4 + 36 + 4 + 2*(4+32+4) + 64*(4+8+16+12)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tree := New(testSuite(t), testSecret, 2, limits)
