@@ -19,11 +19,7 @@ func (s *Suite) NewHash() hash.Hash { return s.kdf.newHash() }
 
 // Hash returns the hash of the concatenation of data.
 func (s *Suite) Hash(data ...[]byte) []byte {
-	h := s.kdf.newHash()
-	for _, d := range data {
-		h.Write(d)
-	}
-	return h.Sum(make([]byte, 0, s.kdf.size))
+	return s.kdf.hash(make([]byte, 0, s.kdf.size), data...)
 }
 
 // MAC returns the HMAC of the concatenation of data.
@@ -44,7 +40,9 @@ func (s *Suite) RefHash(label string, value []byte) []byte {
 }
 
 // Extract is KDF.Extract (RFC 9420, Section 5.1).
-func (s *Suite) Extract(salt, ikm []byte) []byte { return s.kdf.extract(salt, ikm) }
+func (s *Suite) Extract(salt, ikm []byte) []byte {
+	return s.kdf.extract(make([]byte, 0, s.kdf.size), salt, ikm)
+}
 
 // Expand is KDF.Expand (RFC 9420, Section 5.1). It panics if length is more
 // than 255 times [Suite.HashSize].
@@ -56,7 +54,9 @@ func (s *Suite) Expand(prk, info []byte, length int) []byte {
 // label, which may hold any octets, gets its "MLS 1.0 " here. It panics if
 // length is more than 255 times [Suite.HashSize] or does not fit 16 bits.
 func (s *Suite) ExpandWithLabel(secret []byte, label string, context []byte, length int) []byte {
-	return s.NewExpander(secret).ExpandWithLabel(label, context, length)
+	p := s.kdf.newPRF(secret)
+	defer p.release()
+	return p.expandWithLabel(label, context, length)
 }
 
 // DeriveSecret derives a secret of [Suite.HashSize] octets
@@ -68,8 +68,9 @@ func (s *Suite) DeriveSecret(secret []byte, label string) []byte {
 // DeriveTreeSecret derives length octets for a generation of a secret tree's
 // ratchet (RFC 9420, Section 9.1). It panics as [Suite.ExpandWithLabel] does.
 func (s *Suite) DeriveTreeSecret(secret []byte, label string, generation uint32, length int) []byte {
-	context := [4]byte{byte(generation >> 24), byte(generation >> 16), byte(generation >> 8), byte(generation)}
-	return s.ExpandWithLabel(secret, label, context[:], length)
+	p := s.kdf.newPRF(secret)
+	defer p.release()
+	return p.deriveTreeSecret(label, generation, length)
 }
 
 // writeLabel writes label behind the prefix of MLS, as an opaque<V>.

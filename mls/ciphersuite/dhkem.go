@@ -7,20 +7,26 @@ import (
 
 // A dhkem is DHKEM (RFC 9180, Section 4.1).
 type dhkem struct {
-	number uint16
-	group  group
-	kdf    *kdf
+	number  uint16
+	suiteID string
+	group   group
+	kdf     *kdf
 	// mask applies to the first octet of candidate scalars; zero means that
 	// every string is a scalar (RFC 9180, Section 7.1.3).
 	mask byte
 }
 
 var (
-	dhkemP256   = &dhkem{0x0010, curveP256, hkdfSHA256, 0xff}
-	dhkemP384   = &dhkem{0x0011, curveP384, hkdfSHA384, 0xff}
-	dhkemP521   = &dhkem{0x0012, curveP521, hkdfSHA512, 0x01}
-	dhkemX25519 = &dhkem{0x0020, x25519Group, hkdfSHA256, 0}
+	dhkemP256   = newDHKEM(0x0010, curveP256, hkdfSHA256, 0xff)
+	dhkemP384   = newDHKEM(0x0011, curveP384, hkdfSHA384, 0xff)
+	dhkemP521   = newDHKEM(0x0012, curveP521, hkdfSHA512, 0x01)
+	dhkemX25519 = newDHKEM(0x0020, curve25519{}, hkdfSHA256, 0)
+	dhkemX448   = newDHKEM(0x0021, curve448{}, hkdfSHA512, 0)
 )
+
+func newDHKEM(number uint16, group group, kdf *kdf, mask byte) *dhkem {
+	return &dhkem{number, kemSuiteID(number), group, kdf, mask}
+}
 
 func (d *dhkem) id() uint16          { return d.number }
 func (d *dhkem) privateKeySize() int { return d.group.scalarSize() }
@@ -35,16 +41,17 @@ func (d *dhkem) deriveKeyPair(ikm []byte) (kemKey, error) {
 
 // deriveGroupKey is DeriveKeyPair (RFC 9180, Section 7.1.3).
 func (d *dhkem) deriveGroupKey(ikm []byte) (groupKey, error) {
-	suiteID := kemSuiteID(d.number)
-	prk := d.kdf.labeledExtract(suiteID, nil, "dkp_prk", ikm)
-	defer clear(prk)
+	secret := d.kdf.labeledExtract(make([]byte, 0, d.kdf.size), d.suiteID, nil, "dkp_prk", ikm)
+	prk := d.kdf.newPRF(secret)
+	clear(secret)
+	defer prk.release()
 	if d.mask == 0 {
-		scalar := d.kdf.labeledExpand(suiteID, prk, "sk", nil, d.group.scalarSize())
+		scalar := prk.labeledExpand(d.suiteID, "sk", nil, d.group.scalarSize())
 		defer clear(scalar)
 		return d.group.newKey(scalar)
 	}
 	for counter := range 256 {
-		scalar := d.kdf.labeledExpand(suiteID, prk, "candidate", []byte{byte(counter)}, d.group.scalarSize())
+		scalar := prk.labeledExpand(d.suiteID, "candidate", []byte{byte(counter)}, d.group.scalarSize())
 		scalar[0] &= d.mask
 		key, err := d.group.newKey(scalar)
 		clear(scalar)
@@ -71,9 +78,22 @@ func (d *dhkem) newKey(b []byte) (kemKey, error) {
 	return dhkemKey{key, d}, nil
 }
 
-func (d *dhkem) validate(b []byte) error { return d.group.validate(b) }
+func (d *dhkem) newPublicKey(b []byte) (kemPublicKey, error) {
+	p, err := d.group.newPoint(b)
+	if err != nil {
+		return nil, err
+	}
+	return dhkemPublicKey{d, p, b}, nil
+}
 
-func (d *dhkem) encap(rand io.Reader, public []byte) (secret, enc []byte, err error) {
+type dhkemPublicKey struct {
+	kem     *dhkem
+	point   point
+	encoded []byte
+}
+
+func (k dhkemPublicKey) encap(rand io.Reader) (secret, enc []byte, err error) {
+	d := k.kem
 	ikm, err := readRandom(rand, d.group.scalarSize())
 	if err != nil {
 		return nil, nil, err
@@ -84,23 +104,24 @@ func (d *dhkem) encap(rand io.Reader, public []byte) (secret, enc []byte, err er
 		return nil, nil, err
 	}
 	defer ephemeral.erase()
-	dh, err := ephemeral.shared(public)
+	dh, err := ephemeral.shared(k.point)
 	if err != nil {
 		return nil, nil, err
 	}
 	enc = ephemeral.public()
-	return d.sharedSecret(dh, enc, public), enc, nil
+	return d.sharedSecret(dh, enc, k.encoded), enc, nil
 }
 
 // sharedSecret is ExtractAndExpand (RFC 9180, Section 4.1). It erases dh.
 func (d *dhkem) sharedSecret(dh, enc, public []byte) []byte {
 	defer clear(dh)
-	suiteID := kemSuiteID(d.number)
 	context := make([]byte, 0, len(enc)+len(public))
 	context = append(append(context, enc...), public...)
-	prk := d.kdf.labeledExtract(suiteID, nil, "eae_prk", dh)
-	defer clear(prk)
-	return d.kdf.labeledExpand(suiteID, prk, "shared_secret", context, d.kdf.size)
+	secret := d.kdf.labeledExtract(make([]byte, 0, d.kdf.size), d.suiteID, nil, "eae_prk", dh)
+	prk := d.kdf.newPRF(secret)
+	clear(secret)
+	defer prk.release()
+	return prk.labeledExpand(d.suiteID, "shared_secret", context, d.kdf.size)
 }
 
 type dhkemKey struct {
@@ -109,7 +130,11 @@ type dhkemKey struct {
 }
 
 func (k dhkemKey) decap(enc []byte) ([]byte, error) {
-	dh, err := k.shared(enc)
+	p, err := k.kem.group.newPoint(enc)
+	if err != nil {
+		return nil, err
+	}
+	dh, err := k.shared(p)
 	if err != nil {
 		return nil, err
 	}

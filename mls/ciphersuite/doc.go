@@ -2,10 +2,19 @@
 // derivation, hash, AEAD and signature behind one type, [Suite]
 // (RFC 9420, Sections 5.1, 5.2 and 8).
 //
-// A [Registry] maps code points to suites. [Default] has those of RFC 9420 but
-// for the two with X448 and Ed448, and the five hybrid post-quantum suites of
-// draft-ietf-mls-pq-ciphersuites-06, which have no registered numbers yet:
-// [Suite.WithID] gives them others.
+// A [Registry] maps code points to suites. [Default] has the seven of RFC 9420,
+// and the eleven post-quantum ones of draft-ietf-mls-pq-ciphersuites-06, which
+// have no registered numbers yet: [Registry.Renumber] gives them others.
+//
+// # Keys
+//
+// Keys at rest are octets. A key that is used more than once is parsed, and so
+// checked, once: [HPKEPrivateKey], [HPKEPublicKey] and [SignaturePublicKey] are
+// parsed keys, for which using them costs no more than the algorithm itself.
+// Methods of [Suite] that take an encoded public key parse it each time. A
+// parsed key is about as large as its encoding: what ML-KEM and ML-DSA expand
+// their keys to, tens of kilobytes, is kept by weak pointers, that is until the
+// garbage collector runs, and computed again if need be.
 //
 // # Randomness
 //

@@ -77,36 +77,45 @@ func (e ecdsaScheme) encode(public crypto.PublicKey) ([]byte, error) {
 	return b, nil
 }
 
-func (e ecdsaScheme) validate(public []byte) error {
-	_, err := e.decode(public)
+func (e ecdsaScheme) newPublicKey(b []byte) (verifier, error) {
+	key, err := ecdsa.ParseUncompressedPublicKey(e.curve, b)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %d octets are not a %s point", ErrPublicKey, len(b), e.curve.Params().Name)
+	}
+	return ecdsaKey{e, key}, nil
+}
+
+func (e ecdsaScheme) validate(b []byte) error {
+	_, err := e.newPublicKey(b)
 	return err
 }
 
-func (e ecdsaScheme) decode(public []byte) (*ecdsa.PublicKey, error) {
-	key, err := ecdsa.ParseUncompressedPublicKey(e.curve, public)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %d octets are not a %s point", ErrPublicKey, len(public), e.curve.Params().Name)
+func (e ecdsaScheme) accepts(signer crypto.Signer) bool {
+	if key, ok := signer.(*ecdsa.PrivateKey); ok {
+		return key != nil && key.Curve == e.curve
 	}
-	return key, nil
+	key, ok := signer.Public().(*ecdsa.PublicKey)
+	return ok && key != nil && key.Curve == e.curve
 }
 
 func (e ecdsaScheme) sign(rand io.Reader, signer crypto.Signer, message []byte) ([]byte, error) {
 	return signer.Sign(rand, e.digest(message), e.hash)
 }
 
-func (e ecdsaScheme) verify(public, message, signature []byte) error {
-	key, err := e.decode(public)
-	if err != nil {
-		return err
-	}
-	if !ecdsa.VerifyASN1(key, e.digest(message), signature) {
-		return ErrSignature
-	}
-	return nil
-}
-
 func (e ecdsaScheme) digest(message []byte) []byte {
 	h := e.hash.New()
 	h.Write(message)
 	return h.Sum(nil)
+}
+
+type ecdsaKey struct {
+	scheme ecdsaScheme
+	key    *ecdsa.PublicKey
+}
+
+func (k ecdsaKey) verify(message, signature []byte) error {
+	if !ecdsa.VerifyASN1(k.key, k.scheme.digest(message), signature) {
+		return ErrSignature
+	}
+	return nil
 }

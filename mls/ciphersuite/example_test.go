@@ -59,16 +59,46 @@ func ExampleSuite_SignWithLabel() {
 
 // Post-quantum suites have no registered numbers yet. Peers that agreed on
 // other numbers register the same algorithms under those.
-func ExampleSuite_WithID() {
-	suite, err := ciphersuite.Default().Lookup(ciphersuite.MLS_128_MLKEM768X25519_AES256GCM_SHA384_Ed25519)
+func ExampleRegistry_Renumber() {
+	registry, err := ciphersuite.Default().Renumber(map[ciphersuite.ID]ciphersuite.ID{
+		ciphersuite.MLS_128_MLKEM768X25519_AES256GCM_SHA384_Ed25519: 0xF123,
+		ciphersuite.MLS_256_MLKEM1024_AES256GCM_SHA384_MLDSA87:      0xF124,
+	})
 	if err != nil {
 		panic(err)
 	}
-	registry, err := ciphersuite.NewRegistry(suite.WithID(0xF123))
-	if err != nil {
-		panic(err)
-	}
-	suite, err = registry.Lookup(0xF123)
+	suite, err := registry.Lookup(0xF123)
 	fmt.Println(suite, err)
-	// Output: MLS_128_MLKEM768X25519_AES256GCM_SHA384_Ed25519 <nil>
+	_, err = registry.Lookup(ciphersuite.MLS_128_MLKEM768X25519_AES256GCM_SHA384_Ed25519)
+	fmt.Println(err)
+	// Output:
+	// MLS_128_MLKEM768X25519_AES256GCM_SHA384_Ed25519 <nil>
+	// ciphersuite: unsupported cipher suite MLS_128_MLKEM768X25519_AES256GCM_SHA384_Ed25519
+}
+
+// A key that is used more than once is parsed once.
+func ExampleSuite_ParseHPKEPublicKey() {
+	suite, err := ciphersuite.Default().Lookup(ciphersuite.MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519)
+	if err != nil {
+		panic(err)
+	}
+	private, err := suite.GenerateHPKEKeyPair(rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	public, err := suite.ParseHPKEPublicKey(private.PublicKey())
+	if err != nil {
+		panic(err)
+	}
+	for _, message := range []string{"one", "two"} {
+		kemOutput, ciphertext, err := public.EncryptWithLabel(rand.Reader, "Example", nil, []byte(message))
+		if err != nil {
+			panic(err)
+		}
+		plaintext, err := suite.DecryptWithLabel(private, "Example", nil, kemOutput, ciphertext)
+		fmt.Println(string(plaintext), err)
+	}
+	// Output:
+	// one <nil>
+	// two <nil>
 }

@@ -9,11 +9,11 @@ import (
 // The fuzz targets take a suite's position and octets that a peer may choose.
 // Besides not panicking, every refusal must be of its documented kind.
 
-func fuzzSuite(n uint8) *Suite { return &builtin[int(n)%len(builtin)] }
+func fuzzSuite(n uint8) *Suite { return builtin[int(n)%len(builtin)] }
 
 func FuzzParseHPKEPrivateKey(f *testing.F) {
 	for i := range builtin {
-		f.Add(uint8(i), mustHPKEKey(f, &builtin[i]).Bytes())
+		f.Add(uint8(i), mustHPKEKey(f, builtin[i]).Bytes())
 		f.Add(uint8(i), []byte{1})
 	}
 	f.Fuzz(func(t *testing.T, n uint8, b []byte) {
@@ -37,7 +37,7 @@ func FuzzParseHPKEPrivateKey(f *testing.F) {
 
 func FuzzValidateHPKEPublicKey(f *testing.F) {
 	for i := range builtin {
-		f.Add(uint8(i), mustHPKEKey(f, &builtin[i]).PublicKey())
+		f.Add(uint8(i), mustHPKEKey(f, builtin[i]).PublicKey())
 	}
 	f.Add(uint8(0), make([]byte, 32))
 	f.Fuzz(func(t *testing.T, n uint8, b []byte) {
@@ -59,7 +59,7 @@ func FuzzValidateHPKEPublicKey(f *testing.F) {
 func FuzzDecryptWithLabel(f *testing.F) {
 	keys := make([]*HPKEPrivateKey, len(builtin))
 	for i := range builtin {
-		s := &builtin[i]
+		s := builtin[i]
 		keys[i] = mustHPKEKey(f, s)
 		kemOutput, ciphertext, err := s.EncryptWithLabel(testRand(f), keys[i].PublicKey(), "l", nil, []byte("m"))
 		if err != nil {
@@ -79,7 +79,7 @@ func FuzzDecryptWithLabel(f *testing.F) {
 
 func FuzzVerifyWithLabel(f *testing.F) {
 	for i := range builtin {
-		s := &builtin[i]
+		s := builtin[i]
 		signer, public := mustSigner(f, s)
 		signature, err := s.SignWithLabel(testRand(f), signer, "l", nil)
 		if err != nil {

@@ -5,25 +5,30 @@ import (
 	"fmt"
 )
 
-// A group does Diffie-Hellman over encoded points.
+// A group does Diffie-Hellman.
 type group interface {
 	scalarSize() int
 	pointSize() int
 	// newKey returns the key with a scalar of scalarSize octets. It fails if
 	// the scalar is out of range. It does not keep scalar.
 	newKey(scalar []byte) (groupKey, error)
-	validate(point []byte) error
+	// newPoint reads a point. It fails if b is not a valid one, or if any
+	// value agreed on with it would be zero. It keeps b.
+	newPoint(b []byte) (point, error)
 }
 
 // A groupKey is a scalar of a [group], with its point.
 type groupKey interface {
 	public() []byte
 	bytes() []byte
-	// shared is the Diffie-Hellman value with point. It fails if that is not
-	// a valid point, or if the value is the group's zero.
-	shared(point []byte) ([]byte, error)
+	// shared is the Diffie-Hellman value with a point of the group. It fails
+	// if that is the group's zero.
+	shared(p point) ([]byte, error)
 	erase()
 }
+
+// A point is what a [group]'s newPoint returned.
+type point any
 
 // An ecdhCurve is a curve of crypto/ecdh; points are uncompressed.
 type ecdhCurve struct {
@@ -49,15 +54,10 @@ func (c ecdhCurve) newKey(scalar []byte) (groupKey, error) {
 	return ecdhKey{k}, nil
 }
 
-func (c ecdhCurve) validate(point []byte) error {
-	_, err := c.parse(point)
-	return err
-}
-
-func (c ecdhCurve) parse(point []byte) (*ecdh.PublicKey, error) {
-	p, err := c.curve.NewPublicKey(point)
+func (c ecdhCurve) newPoint(b []byte) (point, error) {
+	p, err := c.curve.NewPublicKey(b)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %d octets are not a %v point", ErrPublicKey, len(point), c.curve)
+		return nil, fmt.Errorf("%w: %d octets are not a %v point", ErrPublicKey, len(b), c.curve)
 	}
 	return p, nil
 }
@@ -72,12 +72,8 @@ func (k ecdhKey) bytes() []byte  { return k.key.Bytes() }
 // erase does nothing: crypto/ecdh does not let its keys be overwritten.
 func (k ecdhKey) erase() {}
 
-func (k ecdhKey) shared(point []byte) ([]byte, error) {
-	p, err := k.key.Curve().NewPublicKey(point)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %d octets are not a %v point", ErrPublicKey, len(point), k.key.Curve())
-	}
-	secret, err := k.key.ECDH(p)
+func (k ecdhKey) shared(p point) ([]byte, error) {
+	secret, err := k.key.ECDH(p.(*ecdh.PublicKey))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrPublicKey, k.key.Curve())
 	}

@@ -1,7 +1,6 @@
 package ciphersuite
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -9,85 +8,23 @@ import (
 	"github.com/mendlink/mendlink/internal/wire"
 )
 
-// An HPKEPrivateKey decrypts what was encrypted to its public key. Its use is
-// safe for concurrent use, except for [HPKEPrivateKey.Erase].
-type HPKEPrivateKey struct {
-	kem    uint16
-	key    kemKey // nil once erased
-	public []byte
+// EncryptWithLabel encrypts plaintext to k (RFC 9420, Section 5.1.3). The label,
+// which may hold any octets, gets its "MLS 1.0 " here. Errors are those of rand.
+func (k *HPKEPublicKey) EncryptWithLabel(rand io.Reader, label string, context, plaintext []byte) (kemOutput, ciphertext []byte, err error) {
+	return k.Seal(rand, encryptContext(label, context), nil, plaintext)
 }
 
-func newHPKEPrivateKey(k kem, key kemKey) *HPKEPrivateKey {
-	return &HPKEPrivateKey{kem: k.id(), key: key, public: key.public()}
-}
-
-// PublicKey returns the encoded public key, which the caller must not change.
-func (k *HPKEPrivateKey) PublicKey() []byte { return k.public }
-
-// Bytes returns a copy of the private key as the KEM serialises it: a scalar,
-// or the seed of a hybrid KEM. It returns nil after [HPKEPrivateKey.Erase].
-func (k *HPKEPrivateKey) Bytes() []byte {
-	if k.key == nil {
-		return nil
-	}
-	return bytes.Clone(k.key.bytes())
-}
-
-// Erase overwrites the private key, but for the scalars of NIST curves: the
-// standard library has no means to overwrite those, so they are only
-// forgotten. The public key stays; using the private key is an error.
-func (k *HPKEPrivateKey) Erase() {
-	if k.key != nil {
-		k.key.erase()
-		k.key = nil
-	}
-}
-
-// GenerateHPKEKeyPair returns a new key. It is DeriveKeyPair of octets from
-// rand, so that the same octets give the same key.
-func (s *Suite) GenerateHPKEKeyPair(rand io.Reader) (*HPKEPrivateKey, error) {
-	ikm, err := readRandom(rand, s.kem.privateKeySize())
-	if err != nil {
-		return nil, err
-	}
-	defer clear(ikm)
-	return s.DeriveHPKEKeyPair(ikm)
-}
-
-// DeriveHPKEKeyPair is KEM.DeriveKeyPair (RFC 9180, Section 4).
-func (s *Suite) DeriveHPKEKeyPair(ikm []byte) (*HPKEPrivateKey, error) {
-	key, err := s.kem.deriveKeyPair(ikm)
-	if err != nil {
-		return nil, err
-	}
-	return newHPKEPrivateKey(s.kem, key), nil
-}
-
-// ParseHPKEPrivateKey reads what [HPKEPrivateKey.Bytes] returned. A scalar of
-// a NIST curve may lack leading zeros. Errors match [ErrPrivateKey].
-func (s *Suite) ParseHPKEPrivateKey(b []byte) (*HPKEPrivateKey, error) {
-	key, err := s.kem.newKey(b)
-	if err != nil {
-		return nil, err
-	}
-	return newHPKEPrivateKey(s.kem, key), nil
-}
-
-// ValidateHPKEPublicKey checks a public key's length, that its points are on
-// their curve, and that its ML-KEM key passes the encapsulation key check.
-// Errors match [ErrPublicKey].
-//
-// X25519 points of low order pass: only encrypting to them fails.
-func (s *Suite) ValidateHPKEPublicKey(public []byte) error { return s.kem.validate(public) }
-
-// EncryptWithLabel encrypts plaintext to public (RFC 9420, Section 5.1.3). The
-// label, which may hold any octets, gets its "MLS 1.0 " here. Errors match
-// [ErrPublicKey], or are those of rand.
+// EncryptWithLabel is [HPKEPublicKey.EncryptWithLabel] to an encoded key. Errors
+// match [ErrPublicKey], or are those of rand.
 func (s *Suite) EncryptWithLabel(rand io.Reader, public []byte, label string, context, plaintext []byte) (kemOutput, ciphertext []byte, err error) {
-	return s.Seal(rand, public, encryptContext(label, context), nil, plaintext)
+	k, err := s.ParseHPKEPublicKey(public)
+	if err != nil {
+		return nil, nil, err
+	}
+	return k.EncryptWithLabel(rand, label, context, plaintext)
 }
 
-// DecryptWithLabel undoes [Suite.EncryptWithLabel]. Errors match
+// DecryptWithLabel undoes [HPKEPublicKey.EncryptWithLabel]. Errors match
 // [ErrPrivateKey], [ErrKEMOutput] or [ErrDecrypt].
 func (s *Suite) DecryptWithLabel(private *HPKEPrivateKey, label string, context, kemOutput, ciphertext []byte) ([]byte, error) {
 	return s.Open(private, kemOutput, encryptContext(label, context), nil, ciphertext)
@@ -102,17 +39,28 @@ func encryptContext(label string, context []byte) []byte {
 }
 
 // Seal is HPKE's single-shot encryption in base mode (RFC 9180, Section 6.1).
-func (s *Suite) Seal(rand io.Reader, public, info, aad, plaintext []byte) (enc, ciphertext []byte, err error) {
-	ctx, enc, err := s.setupSender(rand, public, info)
+// Errors are those of rand.
+func (k *HPKEPublicKey) Seal(rand io.Reader, info, aad, plaintext []byte) (enc, ciphertext []byte, err error) {
+	ctx, enc, err := k.setup(rand, info)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer ctx.erase()
+	defer ctx.release()
 	aead, nonce, err := ctx.aead()
 	if err != nil {
 		return nil, nil, err
 	}
 	return enc, aead.Seal(nil, nonce, plaintext, aad), nil
+}
+
+// Seal is [HPKEPublicKey.Seal] to an encoded key. Errors match [ErrPublicKey],
+// or are those of rand.
+func (s *Suite) Seal(rand io.Reader, public, info, aad, plaintext []byte) (enc, ciphertext []byte, err error) {
+	k, err := s.ParseHPKEPublicKey(public)
+	if err != nil {
+		return nil, nil, err
+	}
+	return k.Seal(rand, info, aad, plaintext)
 }
 
 // Open is HPKE's single-shot decryption in base mode (RFC 9180, Section 6.1).
@@ -122,7 +70,7 @@ func (s *Suite) Open(private *HPKEPrivateKey, enc, info, aad, ciphertext []byte)
 	if err != nil {
 		return nil, err
 	}
-	defer ctx.erase()
+	defer ctx.release()
 	aead, nonce, err := ctx.aead()
 	if err != nil {
 		return nil, err
@@ -134,50 +82,60 @@ func (s *Suite) Open(private *HPKEPrivateKey, enc, info, aad, ciphertext []byte)
 	return plaintext, nil
 }
 
-// ExportSender agrees on a secret of length octets with the holder of public,
-// by HPKE's secret export in base mode (RFC 9180, Section 6.2). MLS uses it
-// for external initialisation (RFC 9420, Section 8.3).
-func (s *Suite) ExportSender(rand io.Reader, public, info, exporterContext []byte, length int) (kemOutput, secret []byte, err error) {
-	ctx, enc, err := s.setupSender(rand, public, info)
+// ExportSender agrees on a secret of length octets with the holder of k, by
+// HPKE's secret export in base mode (RFC 9180, Section 6.2). MLS uses it for
+// external initialisation (RFC 9420, Section 8.3). Errors are those of rand.
+func (k *HPKEPublicKey) ExportSender(rand io.Reader, info, exporterContext []byte, length int) (kemOutput, secret []byte, err error) {
+	ctx, enc, err := k.setup(rand, info)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer ctx.erase()
+	defer ctx.release()
 	return enc, ctx.export(exporterContext, length), nil
 }
 
-// ExportReceiver returns the secret that [Suite.ExportSender] returned to the
-// sender. Errors match [ErrPrivateKey] or [ErrKEMOutput].
+// ExportSender is [HPKEPublicKey.ExportSender] with an encoded key. Errors match
+// [ErrPublicKey], or are those of rand.
+func (s *Suite) ExportSender(rand io.Reader, public, info, exporterContext []byte, length int) (kemOutput, secret []byte, err error) {
+	k, err := s.ParseHPKEPublicKey(public)
+	if err != nil {
+		return nil, nil, err
+	}
+	return k.ExportSender(rand, info, exporterContext, length)
+}
+
+// ExportReceiver returns the secret that [HPKEPublicKey.ExportSender] returned
+// to the sender. Errors match [ErrPrivateKey] or [ErrKEMOutput].
 func (s *Suite) ExportReceiver(private *HPKEPrivateKey, kemOutput, info, exporterContext []byte, length int) ([]byte, error) {
 	ctx, err := s.setupReceiver(private, kemOutput, info)
 	if err != nil {
 		return nil, err
 	}
-	defer ctx.erase()
+	defer ctx.release()
 	return ctx.export(exporterContext, length), nil
 }
 
-func (s *Suite) setupSender(rand io.Reader, public, info []byte) (*hpkeContext, []byte, error) {
-	shared, enc, err := s.kem.encap(rand, public)
+func (k *HPKEPublicKey) setup(rand io.Reader, info []byte) (hpkeContext, []byte, error) {
+	shared, enc, err := k.key.encap(rand)
 	if err != nil {
-		return nil, nil, err
+		return hpkeContext{}, nil, err
 	}
-	return s.keySchedule(shared, info), enc, nil
+	return k.suite.keySchedule(shared, info), enc, nil
 }
 
-func (s *Suite) setupReceiver(private *HPKEPrivateKey, enc, info []byte) (*hpkeContext, error) {
+func (s *Suite) setupReceiver(private *HPKEPrivateKey, enc, info []byte) (hpkeContext, error) {
 	switch {
 	case private == nil || private.key == nil:
-		return nil, fmt.Errorf("%w: erased", ErrPrivateKey)
+		return hpkeContext{}, fmt.Errorf("%w: erased", ErrPrivateKey)
 	case private.kem != s.kem.id():
-		return nil, fmt.Errorf("%w: of KEM 0x%04x, want 0x%04x", ErrPrivateKey, private.kem, s.kem.id())
+		return hpkeContext{}, fmt.Errorf("%w: of KEM 0x%04x, want 0x%04x", ErrPrivateKey, private.kem, s.kem.id())
 	}
 	shared, err := private.key.decap(enc)
 	if err != nil {
 		if errors.Is(err, ErrPublicKey) { // the group sees a point, not its role
 			err = fmt.Errorf("%w: %w", ErrKEMOutput, err)
 		}
-		return nil, err
+		return hpkeContext{}, err
 	}
 	return s.keySchedule(shared, info), nil
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	circl "github.com/cloudflare/circl/kem"
 )
 
 // A hybridKEM joins ML-KEM with a group: secrets hold as long as one of the
@@ -20,9 +22,9 @@ type hybridKEM struct {
 }
 
 var (
-	mlkem768P256   = &hybridKEM{0x0050, mlkem768, curveP256, "MLKEM768-P256"}
-	mlkem1024P384  = &hybridKEM{0x0051, mlkem1024, curveP384, "MLKEM1024-P384"}
-	mlkem768X25519 = &hybridKEM{0x647a, mlkem768, x25519Group, `\.//^\`}
+	mlkem768P256   = &hybridKEM{0x0050, params768, curveP256, "MLKEM768-P256"}
+	mlkem1024P384  = &hybridKEM{0x0051, params1024, curveP384, "MLKEM1024-P384"}
+	mlkem768X25519 = &hybridKEM{0x647a, params768, curve25519{}, `\.//^\`}
 )
 
 const (
@@ -52,12 +54,13 @@ func (h *hybridKEM) newKey(seed []byte) (kemKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	ek, err := h.mlkem.encapsulationKey(mlkemSeed)
+	ek, dk, err := h.mlkem.expand(mlkemSeed)
 	if err != nil {
 		return nil, err
 	}
 	k := &hybridKey{kem: h, scalar: scalar, encoded: slices.Concat(ek, scalar.public())}
 	copy(k.seed[:], seed)
+	k.expanded.put(dk)
 	return k, nil
 }
 
@@ -87,47 +90,46 @@ func (h *hybridKEM) randomScalar(rand io.Reader) (groupKey, error) {
 	return nil, fmt.Errorf("%w: no scalar can be derived", ErrPrivateKey)
 }
 
-func (h *hybridKEM) validate(b []byte) error {
-	ek, point, err := h.split(b)
-	if err != nil {
-		return err
-	}
-	if err := h.mlkem.validate(ek); err != nil {
-		return err
-	}
-	return h.group.validate(point)
-}
-
-// split checks the length of a public key and returns its two parts.
-func (h *hybridKEM) split(b []byte) (ek, point []byte, err error) {
+func (h *hybridKEM) newPublicKey(b []byte) (kemPublicKey, error) {
 	n := h.mlkem.encapsulationKeySize()
 	if want := n + h.group.pointSize(); len(b) != want {
-		return nil, nil, fmt.Errorf("%w: %d octets, want %d", ErrPublicKey, len(b), want)
+		return nil, fmt.Errorf("%w: %d octets, want %d", ErrPublicKey, len(b), want)
 	}
-	return b[:n], b[n:], nil
+	ek, err := h.mlkem.newEncapsulationKey(b[:n])
+	if err != nil {
+		return nil, err
+	}
+	p, err := h.group.newPoint(b[n:])
+	if err != nil {
+		return nil, err
+	}
+	return hybridPublicKey{h, ek, p, b[n:]}, nil
 }
 
-func (h *hybridKEM) encap(rand io.Reader, public []byte) (secret, enc []byte, err error) {
-	ek, point, err := h.split(public)
-	if err != nil {
-		return nil, nil, err
-	}
-	pq, enc, err := h.mlkem.encap(rand, ek)
+type hybridPublicKey struct {
+	kem     *hybridKEM
+	ek      *encapsulationKey
+	point   point
+	encoded []byte // the point
+}
+
+func (k hybridPublicKey) encap(rand io.Reader) (secret, enc []byte, err error) {
+	pq, enc, err := k.ek.encap(rand)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer clear(pq)
-	ephemeral, err := h.randomScalar(rand)
+	ephemeral, err := k.kem.randomScalar(rand)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer ephemeral.erase()
-	dh, err := ephemeral.shared(point)
+	dh, err := ephemeral.shared(k.point)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer clear(dh)
-	return h.combine(pq, dh, ephemeral.public(), point), append(enc, ephemeral.public()...), nil
+	return k.kem.combine(pq, dh, ephemeral.public(), k.encoded), append(enc, ephemeral.public()...), nil
 }
 
 // combine is the framework's C2PRI combiner.
@@ -141,14 +143,14 @@ func (h *hybridKEM) combine(pq, dh, enc, point []byte) []byte {
 	return d.Sum(make([]byte, 0, hybridSecretSize))
 }
 
-// A hybridKey keeps its seed and expands the ML-KEM half at each use: the
-// expanded key would be 7 KB or more to hold for a connection's whole life, and
-// could not be erased.
+// A hybridKey keeps its seed. The expanded ML-KEM half, 7 KB or more, could
+// neither be erased nor be held for a connection's whole life.
 type hybridKey struct {
-	kem     *hybridKEM
-	seed    [hybridSeedSize]byte
-	scalar  groupKey
-	encoded []byte // the public key
+	kem      *hybridKEM
+	seed     [hybridSeedSize]byte
+	scalar   groupKey
+	encoded  []byte // the public key
+	expanded cache[circl.PrivateKey]
 }
 
 func (k *hybridKey) public() []byte { return k.encoded }
@@ -157,6 +159,7 @@ func (k *hybridKey) bytes() []byte  { return k.seed[:] }
 func (k *hybridKey) erase() {
 	clear(k.seed[:])
 	k.scalar.erase()
+	k.expanded.drop()
 }
 
 func (k *hybridKey) decap(enc []byte) ([]byte, error) {
@@ -164,14 +167,25 @@ func (k *hybridKey) decap(enc []byte) ([]byte, error) {
 	if want := n + k.kem.group.pointSize(); len(enc) != want {
 		return nil, fmt.Errorf("%w: %d octets, want %d", ErrKEMOutput, len(enc), want)
 	}
-	dh, err := k.scalar.shared(enc[n:])
+	p, err := k.kem.group.newPoint(enc[n:])
+	if err != nil {
+		return nil, err
+	}
+	dh, err := k.scalar.shared(p)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(dh)
-	mlkemSeed, _ := expandSeed(k.seed[:])
-	defer clear(mlkemSeed)
-	pq, err := k.kem.mlkem.decap(mlkemSeed, enc[:n])
+	dk, err := k.expanded.get(func() (circl.PrivateKey, error) {
+		mlkemSeed, _ := expandSeed(k.seed[:])
+		defer clear(mlkemSeed)
+		_, dk, err := k.kem.mlkem.expand(mlkemSeed)
+		return dk, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	pq, err := k.kem.mlkem.decap(*dk, enc[:n])
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +195,7 @@ func (k *hybridKey) decap(enc []byte) ([]byte, error) {
 
 // labeledDerive is LabeledDerive with SHAKE256 and no context
 // (draft-ietf-hpke-pq, Section 3).
-func labeledDerive(suiteID, ikm []byte, label string, length int) []byte {
+func labeledDerive(suiteID string, ikm []byte, label string, length int) []byte {
 	b := make([]byte, 0, 64)
 	b = append(b, hpkeVersion...)
 	b = append(b, suiteID...)

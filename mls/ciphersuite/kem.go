@@ -15,10 +15,14 @@ type kem interface {
 	deriveKeyPair(ikm []byte) (kemKey, error)
 	// newKey is DeserializePrivateKey. It does not keep b.
 	newKey(b []byte) (kemKey, error)
-	// validate reports whether DeserializePublicKey accepts b.
-	validate(b []byte) error
+	// newPublicKey is DeserializePublicKey. It keeps b.
+	newPublicKey(b []byte) (kemPublicKey, error)
+}
+
+// A kemPublicKey is a public key of a [kem], parsed.
+type kemPublicKey interface {
 	// encap is Encap; its randomness comes from rand alone.
-	encap(rand io.Reader, public []byte) (secret, enc []byte, err error)
+	encap(rand io.Reader) (secret, enc []byte, err error)
 }
 
 // A kemKey is a private key of a [kem].
@@ -33,8 +37,8 @@ type kemKey interface {
 }
 
 // kemSuiteID identifies a KEM in labels (RFC 9180, Section 4.1).
-func kemSuiteID(id uint16) []byte {
-	return binary.BigEndian.AppendUint16([]byte("KEM"), id)
+func kemSuiteID(id uint16) string {
+	return string(binary.BigEndian.AppendUint16([]byte("KEM"), id))
 }
 
 // readRandom returns n octets of rand.

@@ -3,35 +3,47 @@ package ciphersuite
 import (
 	"crypto/cipher"
 	"encoding/binary"
+	"sync"
 )
 
-// An hpkeContext is HPKE's context in base mode (RFC 9180, Section 5.1),
-// before its keys are derived: most users need only some of them.
-type hpkeContext struct {
-	suite   *Suite
-	suiteID [10]byte
-	secret  []byte
-	context []byte // key_schedule_context
+// hpkeConstants are what HPKE derives from a suite's algorithms alone.
+type hpkeConstants struct {
+	suiteID string
+	// context returns the start of key_schedule_context, which is the same for
+	// all messages in base mode: the mode and psk_id_hash.
+	context func() []byte
 }
 
 // modeBase is HPKE's mode_base.
 const modeBase = 0x00
 
-// keySchedule is KeySchedule (RFC 9180, Section 5.1). It erases shared.
-func (s *Suite) keySchedule(shared, info []byte) *hpkeContext {
-	defer clear(shared)
-	c := &hpkeContext{suite: s}
-	id := append(c.suiteID[:0], "HPKE"...)
-	id = binary.BigEndian.AppendUint16(id, s.kem.id())
-	id = binary.BigEndian.AppendUint16(id, s.kdf.id)
-	binary.BigEndian.AppendUint16(id, s.aead.id)
+func newHPKEConstants(kem kem, kdf *kdf, aead *aead) *hpkeConstants {
+	id := binary.BigEndian.AppendUint16([]byte("HPKE"), kem.id())
+	id = binary.BigEndian.AppendUint16(id, kdf.id)
+	suiteID := string(binary.BigEndian.AppendUint16(id, aead.id))
+	return &hpkeConstants{suiteID, sync.OnceValue(func() []byte {
+		return kdf.labeledExtract([]byte{modeBase}, suiteID, nil, "psk_id_hash", nil)
+	})}
+}
 
-	c.context = make([]byte, 0, 1+2*s.kdf.size)
-	c.context = append(c.context, modeBase)
-	c.context = append(c.context, s.kdf.labeledExtract(c.suiteID[:], nil, "psk_id_hash", nil)...)
-	c.context = append(c.context, s.kdf.labeledExtract(c.suiteID[:], nil, "info_hash", info)...)
-	c.secret = s.kdf.labeledExtract(c.suiteID[:], shared, "secret", nil)
-	return c
+// An hpkeContext is HPKE's context in base mode (RFC 9180, Section 5.1),
+// before its keys are derived: most users need only some of them.
+type hpkeContext struct {
+	suite   *Suite
+	secret  *prf
+	context []byte // key_schedule_context
+}
+
+// keySchedule is KeySchedule (RFC 9180, Section 5.1). It erases shared. The
+// caller releases the result.
+func (s *Suite) keySchedule(shared, info []byte) hpkeContext {
+	defer clear(shared)
+	start := s.hpke.context()
+	context := append(make([]byte, 0, 1+2*s.kdf.size), start...)
+	context = s.kdf.labeledExtract(context, s.hpke.suiteID, nil, "info_hash", info)
+	secret := s.kdf.labeledExtract(make([]byte, 0, s.kdf.size), s.hpke.suiteID, shared, "secret", nil)
+	defer clear(secret)
+	return hpkeContext{s, s.kdf.newPRF(secret), context}
 }
 
 func (c *hpkeContext) key() []byte       { return c.expand("key", c.suite.aead.keySize) }
@@ -41,7 +53,7 @@ func (c *hpkeContext) exporterSecret() []byte {
 }
 
 func (c *hpkeContext) expand(label string, length int) []byte {
-	return c.suite.kdf.labeledExpand(c.suiteID[:], c.secret, label, c.context, length)
+	return c.secret.labeledExpand(c.suite.hpke.suiteID, label, c.context, length)
 }
 
 // aead returns the AEAD and the nonce of the first message.
@@ -56,7 +68,9 @@ func (c *hpkeContext) aead() (cipher.AEAD, []byte, error) {
 func (c *hpkeContext) export(exporterContext []byte, length int) []byte {
 	secret := c.exporterSecret()
 	defer clear(secret)
-	return c.suite.kdf.labeledExpand(c.suiteID[:], secret, "sec", exporterContext, length)
+	prk := c.suite.kdf.newPRF(secret)
+	defer prk.release()
+	return prk.labeledExpand(c.suite.hpke.suiteID, "sec", exporterContext, length)
 }
 
-func (c *hpkeContext) erase() { clear(c.secret) }
+func (c *hpkeContext) release() { c.secret.release() }

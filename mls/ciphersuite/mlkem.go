@@ -11,15 +11,14 @@ import (
 )
 
 // An mlkem is a parameter set of ML-KEM (FIPS 203) of circl, which is faster
-// than crypto/mlkem and takes its randomness from a reader. Private keys are
-// seeds.
+// than crypto/mlkem and takes its randomness from a caller.
 type mlkem struct {
 	scheme circl.Scheme
 }
 
 var (
-	mlkem768  = mlkem{circl768.Scheme()}
-	mlkem1024 = mlkem{circl1024.Scheme()}
+	params768  = mlkem{circl768.Scheme()}
+	params1024 = mlkem{circl1024.Scheme()}
 )
 
 // mlkemSeedSize is the size of a private key's seed, d and z.
@@ -28,20 +27,17 @@ const mlkemSeedSize = 64
 func (m mlkem) encapsulationKeySize() int { return m.scheme.PublicKeySize() }
 func (m mlkem) ciphertextSize() int       { return m.scheme.CiphertextSize() }
 
-func (m mlkem) encapsulationKey(seed []byte) ([]byte, error) {
+// expand returns the key pair of a seed, and its encoded public half.
+func (m mlkem) expand(seed []byte) (ek []byte, dk circl.PrivateKey, err error) {
 	defer leaveAVX2()
-	ek, _ := m.scheme.DeriveKeyPair(seed)
-	return ek.MarshalBinary()
+	public, dk := m.scheme.DeriveKeyPair(seed)
+	ek, err = public.MarshalBinary()
+	return ek, dk, err
 }
 
-// validate is the encapsulation key check (FIPS 203, Section 7.2).
-func (m mlkem) validate(ek []byte) error {
-	defer leaveAVX2()
-	_, err := m.parse(ek)
-	return err
-}
-
+// parse reads an encapsulation key and checks it (FIPS 203, Section 7.2).
 func (m mlkem) parse(ek []byte) (circl.PublicKey, error) {
+	defer leaveAVX2()
 	k, err := m.scheme.UnmarshalBinaryPublicKey(ek)
 	if err != nil {
 		return nil, fmt.Errorf("%w: not an encapsulation key of %s", ErrPublicKey, m.scheme.Name())
@@ -49,29 +45,51 @@ func (m mlkem) parse(ek []byte) (circl.PublicKey, error) {
 	return k, nil
 }
 
-func (m mlkem) encap(rand io.Reader, ek []byte) (secret, ciphertext []byte, err error) {
+func (m mlkem) encap(rand io.Reader, ek circl.PublicKey) (secret, ciphertext []byte, err error) {
 	defer leaveAVX2()
-	k, err := m.parse(ek)
-	if err != nil {
-		return nil, nil, err
-	}
 	seed, err := readRandom(rand, m.scheme.EncapsulationSeedSize())
 	if err != nil {
 		return nil, nil, err
 	}
 	defer clear(seed)
-	ciphertext, secret, err = m.scheme.EncapsulateDeterministically(k, seed)
+	ciphertext, secret, err = m.scheme.EncapsulateDeterministically(ek, seed)
 	return secret, ciphertext, err
 }
 
-func (m mlkem) decap(seed, ciphertext []byte) ([]byte, error) {
+func (m mlkem) decap(dk circl.PrivateKey, ciphertext []byte) ([]byte, error) {
 	defer leaveAVX2()
-	_, dk := m.scheme.DeriveKeyPair(seed)
 	secret, err := m.scheme.Decapsulate(dk, ciphertext)
 	if err != nil {
 		return nil, fmt.Errorf("%w: not a ciphertext of %s", ErrKEMOutput, m.scheme.Name())
 	}
 	return secret, nil
+}
+
+// An encapsulationKey is a public key of ML-KEM. Expanded it is five times as
+// large as encoded, so that it is expanded only while it is used.
+type encapsulationKey struct {
+	mlkem    mlkem
+	encoded  []byte
+	expanded cache[circl.PublicKey]
+}
+
+// newEncapsulationKey reads a key and checks it. It keeps b.
+func (m mlkem) newEncapsulationKey(b []byte) (*encapsulationKey, error) {
+	k := &encapsulationKey{mlkem: m, encoded: b}
+	_, err := k.expand()
+	return k, err
+}
+
+func (k *encapsulationKey) expand() (*circl.PublicKey, error) {
+	return k.expanded.get(func() (circl.PublicKey, error) { return k.mlkem.parse(k.encoded) })
+}
+
+func (k *encapsulationKey) encap(rand io.Reader) (secret, ciphertext []byte, err error) {
+	expanded, err := k.expand()
+	if err != nil {
+		return nil, nil, err
+	}
+	return k.mlkem.encap(rand, *expanded)
 }
 
 // leaveAVX2 undoes a side effect of circl's AVX2 code: it returns without

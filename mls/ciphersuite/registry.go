@@ -29,18 +29,36 @@ func NewRegistry(suites ...*Suite) (*Registry, error) {
 
 // Default returns a Registry of all built-in suites under their default
 // numbers: those of RFC 9420, then the post-quantum ones, which come last
-// because their numbers are provisional. Whoever wants another order or
-// other numbers makes a Registry with [NewRegistry].
+// because their numbers are provisional: [Registry.Renumber] gives them others.
+// Whoever wants another order makes a Registry with [NewRegistry].
 func Default() *Registry {
-	suites := make([]*Suite, len(builtin))
-	for i := range builtin {
-		suites[i] = &builtin[i]
-	}
-	r, err := NewRegistry(suites...)
+	r, err := NewRegistry(builtin[:]...)
 	if err != nil {
 		panic(err) // the table has a duplicate
 	}
 	return r
+}
+
+// Renumber returns a Registry of the same suites in the same order, in which
+// numbers maps code points to new ones; the others stay. It is how peers that
+// number the post-quantum suites in another way are met, all in one call. An
+// old number that r lacks is an [*UnsupportedError]; two suites that end up with
+// one code point are an error that matches [ErrDuplicate].
+func (r *Registry) Renumber(numbers map[ID]ID) (*Registry, error) {
+	for old := range numbers {
+		if _, err := r.Lookup(old); err != nil {
+			return nil, err
+		}
+	}
+	suites := make([]*Suite, 0, len(r.ids))
+	for _, id := range r.ids {
+		s := r.suites[id]
+		if number, ok := numbers[id]; ok {
+			s = s.WithID(number)
+		}
+		suites = append(suites, s)
+	}
+	return NewRegistry(suites...)
 }
 
 // Lookup returns the suite with code point id, or an [*UnsupportedError].

@@ -8,8 +8,14 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
+	"math/big"
+	"slices"
 	"testing"
+
+	"github.com/cloudflare/circl/sign/ed448"
 )
 
 func mustSigner(t testing.TB, s *Suite) (crypto.Signer, []byte) {
@@ -65,25 +71,135 @@ func TestSignaturesVerifyOnlyWhatWasSigned(t *testing.T) {
 	})
 }
 
+// badSignatureKeys are encodings of the right size that are no public keys.
+func badSignatureKeys(scheme signatureScheme, good []byte) map[string][]byte {
+	bad := map[string][]byte{}
+	put := func(name string, i int, octet byte) {
+		bad[name] = bytes.Clone(good)
+		bad[name][i] = octet
+	}
+	sized := func(n int, octets ...byte) []byte { return append(octets, make([]byte, n-len(octets))...) }
+	switch scheme.(type) {
+	case ed25519Scheme:
+		bad["not on the curve"] = sized(32, 2)
+		for i, b := range ed25519LowOrder {
+			bad[fmt.Sprint("low order ", i)] = b[:]
+			bad[fmt.Sprint("low order, negative ", i)] = withTopBit(bytes.Clone(b[:]))
+		}
+		for delta := range 19 {
+			bad[fmt.Sprint("not reduced ", delta)] = littleEndianP(delta)
+			bad[fmt.Sprint("not reduced, negative ", delta)] = withTopBit(littleEndianP(delta))
+		}
+	case ed448Scheme:
+		bad["not on the curve"] = sized(57, 2)
+		bad["order 4"] = sized(57)                          // y = 0
+		bad["order 4, negative"] = withTopBit(sized(57))    // y = 0
+		bad["order 1"] = sized(57, 1)                       // y = 1
+		bad["order 2"] = append(littleEndianP448(-1), 0)    // y = p-1
+		bad["order 1, negative"] = withTopBit(sized(57, 1)) // x = -0
+		bad["not reduced"] = append(littleEndianP448(0), 0)
+		bad["not reduced, 1"] = append(littleEndianP448(1), 0)
+		put("unused bits", 56, good[56]|1)
+	case ecdsaScheme:
+		put("not on the curve", len(good)-1, good[len(good)-1]^1)
+		put("format of a compressed point", 0, 2)
+		put("format of a hybrid point", 0, 6|good[len(good)-1]&1)
+		bad["compressed"] = append([]byte{2 + good[len(good)-1]&1}, good[1:1+len(good)/2]...)
+		bad["infinite"] = []byte{0}
+		bad["zeros"] = make([]byte, len(good))
+		bad["coordinates not reduced"] = append([]byte{4}, bytes.Repeat([]byte{0xff}, len(good)-1)...)
+	}
+	return bad
+}
+
 func TestSignaturePublicKeysAreValidated(t *testing.T) {
 	forEachSuite(t, func(t *testing.T, s *Suite) {
-		_, public := mustSigner(t, s)
-		bad := [][]byte{nil, {}, public[:len(public)-1], append(bytes.Clone(public), 0)}
-		if _, ok := s.sig.(ecdsaScheme); ok {
-			off := bytes.Clone(public)
-			off[len(off)-1] ^= 1
-			compressed := append([]byte{2 + public[len(public)-1]&1}, public[1:1+len(public)/2]...)
-			bad = append(bad, off, compressed, []byte{0})
+		signer, public := mustSigner(t, s)
+		signature, err := s.SignWithLabel(testRand(t), signer, "l", nil)
+		if err != nil {
+			t.Fatal(err)
 		}
-		for i, b := range bad {
+		bad := badSignatureKeys(s.sig, public)
+		maps.Copy(bad, map[string][]byte{
+			"absent": nil, "empty": {}, "one octet": public[:1],
+			"truncated": public[:len(public)-1], "overlong": append(bytes.Clone(public), 0),
+		})
+		for name, b := range bad {
 			if err := s.ValidateSignaturePublicKey(b); !errors.Is(err, ErrPublicKey) {
-				t.Errorf("bad key %d: validation says %v, want ErrPublicKey", i, err)
+				t.Errorf("%s: validation says %v, want ErrPublicKey", name, err)
 			}
-			if err := s.VerifyWithLabel(b, "l", nil, make([]byte, 64)); !errors.Is(err, ErrPublicKey) {
-				t.Errorf("bad key %d: verification says %v, want ErrPublicKey", i, err)
+			if err := s.VerifyWithLabel(b, "l", nil, signature); !errors.Is(err, ErrPublicKey) {
+				t.Errorf("%s: verification says %v, want ErrPublicKey", name, err)
+			}
+			// What parsing leaves to verification is documented.
+			if key, err := s.ParseSignaturePublicKey(b); err == nil {
+				if _, ed25519 := s.sig.(ed25519Scheme); !ed25519 || name != "not on the curve" {
+					t.Errorf("%s: parsing takes it", name)
+				}
+				if err := key.VerifyWithLabel("l", nil, signature); !errors.Is(err, ErrPublicKey) {
+					t.Errorf("%s: verification with the parsed key says %v, want ErrPublicKey", name, err)
+				}
+			} else if !errors.Is(err, ErrPublicKey) {
+				t.Errorf("%s: parsing says %v, want ErrPublicKey", name, err)
 			}
 		}
 	})
+}
+
+// Signatures have one size, or one encoding: nothing can be put before, behind or
+// in between.
+func TestSignaturesOfAnotherFormAreRefused(t *testing.T) {
+	forEachSuite(t, func(t *testing.T, s *Suite) {
+		signer, public := mustSigner(t, s)
+		signature, err := s.SignWithLabel(testRand(t), signer, "l", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad := map[string][]byte{
+			"absent": nil, "empty": {}, "one octet": signature[:1],
+			"zeros": make([]byte, len(signature)), "ones": bytes.Repeat([]byte{0xff}, len(signature)),
+			"truncated": signature[:len(signature)-1], "overlong": append(bytes.Clone(signature), 0),
+			"twice": slices.Concat(signature, signature),
+		}
+		switch s.sig.(type) {
+		case ed25519Scheme: // S plus the group's order
+			bad["scalar not reduced"] = slices.Concat(signature[:32], addLittleEndian(signature[32:], ed25519Order))
+		case ed448Scheme:
+			bad["scalar not reduced"] = slices.Concat(signature[:57], addLittleEndian(signature[57:], ed448Order))
+		case ecdsaScheme: // a length in the long form
+			bad["not DER"] = slices.Concat([]byte{0x30, 0x82, 0}, signature[1:])
+		}
+		key, err := s.ParseSignaturePublicKey(public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, b := range bad {
+			if err := key.VerifyWithLabel("l", nil, b); !errors.Is(err, ErrSignature) {
+				t.Errorf("%s: got %v, want ErrSignature", name, err)
+			}
+		}
+		if err := key.VerifyWithLabel("l", nil, signature); err != nil {
+			t.Error(err)
+		}
+		if !bytes.Equal(key.Bytes(), public) {
+			t.Error("the parsed key has other octets")
+		}
+	})
+}
+
+const (
+	ed25519Order = "7237005577332262213973186563042994240857116359379907606001950938285454250989"
+	ed448Order   = "181709681073901722637330951972001133588410340171829515070372549795146003961539585716195755291692375963310293709091662304773755859649779"
+)
+
+// addLittleEndian returns b plus a decimal number.
+func addLittleEndian(b []byte, decimal string) []byte {
+	b = bytes.Clone(b)
+	slices.Reverse(b)
+	n, _ := new(big.Int).SetString(decimal, 10)
+	sum := n.Add(n, new(big.Int).SetBytes(b)).FillBytes(b)
+	slices.Reverse(sum)
+	return sum
 }
 
 func TestSignersOfAnotherSchemeAreRefused(t *testing.T) {
@@ -94,7 +210,7 @@ func TestSignersOfAnotherSchemeAreRefused(t *testing.T) {
 	foreign := []crypto.Signer{p224, &rsa.PrivateKey{}, nil}
 	forEachSuite(t, func(t *testing.T, s *Suite) {
 		foreign := foreign
-		for _, id := range []ID{1, 2, 5, 7} {
+		for _, id := range []ID{1, 2, 4, 5, 7, 0xF009, 0xF00A, 0xF00B} {
 			if other, _ := Default().Lookup(id); other.sig != s.sig {
 				signer, _ := mustSigner(t, other)
 				foreign = append(foreign, signer)
@@ -113,7 +229,7 @@ func TestSignersOfAnotherSchemeAreRefused(t *testing.T) {
 				}
 			}
 		}
-		for _, public := range []crypto.PublicKey{nil, "key", ed25519.PublicKey{}, (*ecdsa.PublicKey)(nil), &ecdsa.PublicKey{}} {
+		for _, public := range []crypto.PublicKey{nil, "key", ed25519.PublicKey{}, ed448.PublicKey{}, (*ecdsa.PublicKey)(nil), &ecdsa.PublicKey{}} {
 			if _, err := s.SignaturePublicKey(public); !errors.Is(err, ErrPublicKey) {
 				t.Errorf("public key %T: got %v, want ErrPublicKey", public, err)
 			}

@@ -13,7 +13,7 @@ import (
 
 func TestRegistryKnowsExactlyItsSuites(t *testing.T) {
 	r := Default()
-	want := []ID{1, 2, 3, 5, 7, 0xF001, 0xF002, 0xF003, 0xF004, 0xF005}
+	want := []ID{1, 2, 3, 4, 5, 6, 7, 0xF001, 0xF002, 0xF003, 0xF004, 0xF005, 0xF006, 0xF007, 0xF008, 0xF009, 0xF00A, 0xF00B}
 	ids := r.IDs()
 	if len(ids) != len(want) {
 		t.Fatalf("suites %v, want %v", ids, want)
@@ -31,7 +31,7 @@ func TestRegistryKnowsExactlyItsSuites(t *testing.T) {
 	if r.IDs()[0] != 1 {
 		t.Error("the registry changed")
 	}
-	for _, id := range []ID{0, 4, 6, 8, 0x0A0A, 0xFFFF} {
+	for _, id := range []ID{0, 8, 0x0A0A, 0xF000, 0xF00C, 0xFFFF} {
 		_, err := r.Lookup(id)
 		var unsupported *UnsupportedError
 		if !errors.Is(err, ErrUnsupported) || !errors.As(err, &unsupported) || unsupported.ID != id {
@@ -70,6 +70,40 @@ func TestASuiteCanBeRegisteredUnderAnotherNumber(t *testing.T) {
 	}
 }
 
+func TestAllPostQuantumSuitesAreRenumberedInOneCall(t *testing.T) {
+	numbers := map[ID]ID{}
+	for i := range ID(11) {
+		numbers[0xF001+i] = 0xF002 + i // each takes the number of the next
+	}
+	r, err := Default().Renumber(numbers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := Default().IDs()
+	for i, id := range r.IDs() {
+		want := before[i]
+		if number, ok := numbers[want]; ok {
+			want = number
+		}
+		s, err := r.Lookup(id)
+		if err != nil || id != want || s.ID() != id || s.String() != before[i].String() {
+			t.Errorf("suite %d is %v under %v, %v; want %v under %v", i, s, id, err, before[i], want)
+		}
+	}
+	if _, err := r.Lookup(0xF001); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("the first number is still there, %v", err)
+	}
+	if s, err := Default().Lookup(0xF001); err != nil || s.ID() != 0xF001 {
+		t.Errorf("the registry itself changed: %v, %v", s, err)
+	}
+	if _, err := Default().Renumber(map[ID]ID{0xF001: 1}); !errors.Is(err, ErrDuplicate) {
+		t.Errorf("a number that is taken: got %v, want ErrDuplicate", err)
+	}
+	if _, err := Default().Renumber(map[ID]ID{0xF00C: 0xF00D}); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("a suite that is not there: got %v, want ErrUnsupported", err)
+	}
+}
+
 func TestSizesAreThoseOfTheAlgorithms(t *testing.T) {
 	forEachSuite(t, func(t *testing.T, s *Suite) {
 		aead, err := s.NewAEAD(make([]byte, s.KeySize()))
@@ -105,7 +139,7 @@ func TestKDFEqualsTheStandardLibrary(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := k.extract(key, a, b); !bytes.Equal(got, prk) {
+			if got := k.extract(nil, key, a, b); !bytes.Equal(got, prk) {
 				t.Fatalf("extract: got %x, want %x", got, prk)
 			}
 			want, err := hkdf.Expand(func() hash.Hash { return k.newHash() }, key, string(joined), length)

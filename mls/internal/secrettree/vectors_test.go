@@ -2,6 +2,7 @@ package secrettree
 
 import (
 	"bytes"
+	"maps"
 	"testing"
 
 	"github.com/mendlink/mendlink/internal/testvectors"
@@ -28,18 +29,13 @@ func TestVectors(t *testing.T) {
 		} `json:"leaves"`
 	}
 	testvectors.Load(t, "secret-tree", &cases)
-	var checked, unsupported, keys int
+	checked, keys := map[ciphersuite.ID]int{}, 0
 	for _, c := range cases {
 		s, err := ciphersuite.Default().Lookup(c.Suite)
 		if err != nil {
-			// X448 and Ed448 are not implemented yet.
-			if c.Suite != 4 && c.Suite != 6 {
-				t.Fatal(err)
-			}
-			unsupported++
-			continue
+			t.Fatal(err)
 		}
-		checked++
+		checked[c.Suite]++
 		key, nonce := SenderDataKey(s, c.SenderData.Secret, c.SenderData.Ciphertext)
 		if !bytes.Equal(key, c.SenderData.Key) || !bytes.Equal(nonce, c.SenderData.Nonce) {
 			t.Errorf("%v: sender data key %x, nonce %x", s, key, nonce)
@@ -77,11 +73,11 @@ func TestVectors(t *testing.T) {
 			}
 		}
 	}
-	if checked != 15 || unsupported != 6 {
-		t.Errorf("%d cases checked and %d unsupported, want 15 and 6", checked, unsupported)
+	if want := map[ciphersuite.ID]int{1: 3, 2: 3, 3: 3, 4: 3, 5: 3, 6: 3, 7: 3}; !maps.Equal(checked, want) {
+		t.Errorf("cases checked by suite: %v, want %v", checked, want)
 	}
 	// Two generations of two ratchets at each of 1, 8 and 32 leaves, sent and received.
-	if want := 5 * (1 + 8 + 32) * 2 * 2 * 2; keys != want {
+	if want := 7 * (1 + 8 + 32) * 2 * 2 * 2; keys != want {
 		t.Errorf("%d keys checked, want %d", keys, want)
 	}
 }
