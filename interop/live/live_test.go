@@ -76,6 +76,17 @@ func (r run) String() string {
 // which the two take turns and change places: what a suite alone can break
 // shows there too.
 func runsOf(sc scenario, a, b implementation, all bool) []run {
+	return slices.DeleteFunc(allRunsOf(sc, a, b, all), func(r run) bool {
+		for role, c := range r.cast {
+			if slices.Contains(sc.not[c.Name()], role) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func allRunsOf(sc scenario, a, b implementation, all bool) []run {
 	if !all {
 		runs := []run{{public: false}, {public: true}}
 		for i := range sc.actors {

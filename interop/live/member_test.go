@@ -44,7 +44,7 @@ type proposal struct {
 	Remove            *uint32     `json:"remove,omitempty"`
 	PSK               []byte      `json:"psk,omitempty"` // an external one's identifier
 	Update            bool        `json:"update,omitempty"`
-	ContextExtensions []extension `json:"context_extensions,omitempty"`
+	ContextExtensions []extension `json:"context_extensions,omitzero"`
 }
 
 type extension struct {

@@ -193,11 +193,28 @@ func (o *ourMember) Process(message []byte) (*received, error) {
 }
 
 func (o *ourMember) GroupInfo(withoutTree bool) (*groupInfo, error) {
-	return nil, errors.New("not yet")
+	message, err := o.group.GroupInfo(mls.GroupInfoOptions{WithoutTree: withoutTree})
+	if err != nil {
+		return nil, err
+	}
+	info := &groupInfo{Message: message}
+	if withoutTree {
+		info.Tree = o.group.RatchetTree()
+	}
+	return info, nil
 }
 
 func (o *ourMember) ExternalJoin(info *groupInfo, resync bool) ([]byte, error) {
-	return nil, errors.New("not yet")
+	options := mls.ExternalJoinOptions{Identity: o.id(), RatchetTree: info.Tree}
+	if resync {
+		options.Resync = func(leaf *mls.LeafNode) bool { return string(leaf.Credential.Identity) == o.identity }
+	}
+	pending, err := mls.JoinExternal(o.cfg, info.Message, options)
+	if err != nil {
+		return nil, err
+	}
+	o.pending = pending
+	return pending.Message(), nil
 }
 
 func (o *ourMember) Status() (*status, error) {

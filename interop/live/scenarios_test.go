@@ -12,21 +12,29 @@ type scenario struct {
 	// implementations are played.
 	actors int
 	play   func(*stage)
+	// not are the roles that an implementation cannot play; peculiarities_test.go
+	// shows why.
+	not map[string][]int
 }
 
 var scenarios = []scenario{
-	{"welcome", 2, welcome},
-	{"welcome with the tree apart", 2, welcomeTreeApart},
-	{"commits in turn", 2, commitsInTurn},
-	{"messages out of order", 2, messagesOutOfOrder},
-	{"external PSK", 2, externalPSK},
-	{"external PSK in a Welcome", 2, externalPSKInWelcome},
-	{"update by reference", 2, updateByReference},
-	{"third member", 3, thirdMember},
-	{"two members at once", 3, twoMembersAtOnce},
-	{"add by reference", 3, addByReference},
-	{"remove", 3, remove},
-	{"remove by reference", 3, removeByReference},
+	{name: "welcome", actors: 2, play: welcome},
+	{name: "welcome with the tree apart", actors: 2, play: welcomeTreeApart},
+	{name: "commits in turn", actors: 2, play: commitsInTurn},
+	{name: "messages out of order", actors: 2, play: messagesOutOfOrder},
+	{name: "external PSK", actors: 2, play: externalPSK},
+	{name: "external PSK in a Welcome", actors: 2, play: externalPSKInWelcome},
+	{name: "update by reference", actors: 2, play: updateByReference},
+	{name: "third member", actors: 3, play: thirdMember},
+	{name: "two members at once", actors: 3, play: twoMembersAtOnce},
+	{name: "add by reference", actors: 3, play: addByReference},
+	{name: "remove", actors: 3, play: remove},
+	{name: "remove by reference", actors: 3, play: removeByReference},
+	{name: "context extensions", actors: 2, play: contextExtensions, not: map[string][]int{"ts-mls": {0}}},
+	{name: "external join", actors: 2, play: externalJoin},
+	{name: "external join with the tree apart", actors: 3, play: externalJoinTreeApart},
+	{name: "external join in place of an earlier self", actors: 2, play: externalJoinAgain},
+	{name: "life", actors: 3, play: func(s *stage) { life(s, 1, 40) }, not: map[string][]int{"ts-mls": {0, 1, 2}}},
 }
 
 func welcome(s *stage) {
@@ -175,6 +183,60 @@ func removeByReference(s *stage) {
 	s.areGone(carol)
 	s.talk()
 	s.commit(bob)
+}
+
+// Extensions required_capabilities that ask for nothing, and for basic credentials.
+var (
+	nothingRequired = extension{Type: 3, Data: []byte{0, 0, 0}}
+	basicRequired   = extension{Type: 3, Data: []byte{0, 0, 2, 0, 1}}
+)
+
+func contextExtensions(s *stage) {
+	alice := s.create()
+	bob := s.add(alice, 1)[0]
+	s.commitWith(alice, commit{Proposals: []proposal{{ContextExtensions: []extension{nothingRequired}}}})
+	s.agree()
+	s.propose(bob, proposal{ContextExtensions: []extension{basicRequired}})
+	s.commit(alice)
+	s.talk()
+	s.propose(bob, proposal{Update: true})
+	s.propose(alice, proposal{ContextExtensions: []extension{nothingRequired}})
+	s.commit(alice)
+	s.add(bob, 1)
+	s.talk()
+}
+
+func externalJoin(s *stage) {
+	alice := s.create()
+	bob := s.enterFrom(alice, s.actor(), false, false)
+	s.talk()
+	s.commit(alice)
+	s.commit(bob)
+	s.talk()
+}
+
+func externalJoinTreeApart(s *stage) {
+	alice := s.create()
+	bob := s.add(alice, 1)[0]
+	s.commit(bob)
+	carol := s.enterFrom(bob, s.actor(), true, false)
+	s.talk()
+	s.commit(carol)
+	s.remove(carol, alice)
+	s.talk()
+}
+
+func externalJoinAgain(s *stage) {
+	alice := s.create()
+	bob := s.add(alice, 1)[0]
+	s.commit(bob)
+	// Bob has lost its state.
+	s.group = s.group[:1]
+	s.enterFrom(alice, bob, false, true)
+	s.talk()
+	s.commit(bob)
+	s.commit(alice)
+	s.talk()
 }
 
 // life is a long random course of events in a group of changing size. The events

@@ -205,6 +205,23 @@ func (s *stage) hear(to *actor, message, data []byte) {
 	}
 }
 
+// enterFrom has an actor join by a commit of its own, by the GroupInfo of a member.
+func (s *stage) enterFrom(by, joiner *actor, treeApart, resync bool) *actor {
+	s.Helper()
+	info, err := by.GroupInfo(treeApart)
+	s.must(err, "%s makes a GroupInfo", by.name)
+	if !treeApart {
+		info.Tree = nil
+	}
+	message, err := joiner.ExternalJoin(info, resync)
+	s.must(err, "%s joins from outside", joiner.name)
+	s.deliver(joiner, message, "commit")
+	s.must(joiner.Merge(), "%s merges its commit", joiner.name)
+	s.group = append(s.group, joiner)
+	s.agree()
+	return joiner
+}
+
 // remove has a member remove others from the group.
 func (s *stage) remove(by *actor, gone ...*actor) {
 	s.Helper()

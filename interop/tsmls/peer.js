@@ -8,6 +8,7 @@ import { defaultClientConfig } from "ts-mls/clientConfig.js"
 import { decodeRatchetTree, encodeRatchetTree } from "ts-mls/ratchetTree.js"
 import { leafNodeTBSEncoder } from "ts-mls/leafNode.js"
 import { encode } from "ts-mls/codec/tlsEncoder.js"
+import { decodeVarLenData, varLenDataEncoder } from "ts-mls/codec/variableLength.js"
 import { signWithLabel } from "ts-mls/crypto/signature.js"
 import { leafToNodeIndex, toLeafIndex } from "ts-mls/treemath.js"
 import { updateLeafKey } from "ts-mls/privateKeyPath.js"
@@ -212,7 +213,9 @@ class Member {
 
   async group_info({ without_tree }) {
     const make = without_tree ? mls.createGroupInfoWithExternalPub : mls.createGroupInfoWithExternalPubAndRatchetTree
-    const groupInfo = await make(this.state, [], this.cs)
+    // ts-mls puts the bare key into external_pub, which holds an opaque<V>.
+    const exportPublicKey = async (key) => encode(varLenDataEncoder)(await this.cs.hpke.exportPublicKey(key))
+    const groupInfo = await make(this.state, [], { ...this.cs, hpke: { ...this.cs.hpke, exportPublicKey } })
     return {
       message: message({ wireformat: "mls_group_info", groupInfo }),
       tree: b64(encodeRatchetTree(this.state.ratchetTree)),
@@ -222,12 +225,16 @@ class Member {
   async external_join(request) {
     const { groupInfo } = decode(request.message)
     const { publicPackage, privatePackage } = await this.makeKeyPackage()
+    // And takes all of external_pub for the key.
+    const importPublicKey = (key) =>
+      this.cs.hpke.importPublicKey(key.length > publicPackage.initKey.length ? decodeVarLenData(key, 0)[0] : key)
+    const cs = { ...this.cs, hpke: { ...this.cs.hpke, importPublicKey } }
     const { publicMessage, newState } = await mls.joinGroupExternal(
       groupInfo,
       publicPackage,
       privatePackage,
       request.resync,
-      this.cs,
+      cs,
       tree(request.tree),
       this.config,
     )
