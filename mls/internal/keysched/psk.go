@@ -27,7 +27,6 @@ func PSKSecret(s *ciphersuite.Suite, psks []PSK) ([]byte, error) {
 	if len(psks) > MaxPSKs {
 		return nil, fmt.Errorf("%w: %d, at most %d", ErrTooManyPSKs, len(psks), MaxPSKs)
 	}
-	zero := make([]byte, s.HashSize())
 	secret := make([]byte, s.HashSize())
 	var label []byte
 	for i, psk := range psks {
@@ -37,7 +36,7 @@ func PSKSecret(s *ciphersuite.Suite, psks []PSK) ([]byte, error) {
 		w.Uint16(uint16(len(psks)))
 		label = w.Data()
 
-		extracted := s.Extract(zero, psk.Secret)
+		extracted := s.Extract(nil, psk.Secret) // no salt equals the all-zero one
 		input := s.ExpandWithLabel(extracted, "derived psk", label, s.HashSize())
 		next := s.Extract(input, secret)
 		clear(extracted)

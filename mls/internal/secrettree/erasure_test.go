@@ -77,19 +77,25 @@ func TestConsumedSecretsAreOverwritten(t *testing.T) {
 	zeroed("a leaf", leaf)
 
 	r := &tree.ratchets[0][Application]
-	secret := r.secret
+	secret := bytes.Clone(r.secret)
+	overwritten := r.secret
 	sent := mustNext(t, tree, 0, Application)
-	zeroed("a ratchet secret after sending", secret)
+	if bytes.Equal(overwritten, secret) {
+		t.Error("a ratchet secret is still in memory after sending")
+	}
 	key, nonce := sent.Key, sent.Nonce
 	sent.Discard()
 	zeroed("a discarded key", key, nonce)
 
-	secret = r.secret
 	received := mustPeek(t, tree, 0, Application, r.next+4)
 	key, nonce = received.Key, received.Nonce
+	following := received.following
+	secret = bytes.Clone(r.secret)
 	received.Consume()
-	zeroed("a ratchet secret after receiving", secret)
-	zeroed("a consumed key", key, nonce)
+	if bytes.Equal(overwritten, secret) {
+		t.Error("a ratchet secret is still in memory after receiving")
+	}
+	zeroed("a consumed key", key, nonce, following)
 
 	oldest, used := r.skipped[0], r.skipped[2]
 	mustPeek(t, tree, 0, Application, used.generation).Consume()
@@ -101,7 +107,7 @@ func TestConsumedSecretsAreOverwritten(t *testing.T) {
 // Whatever was derived on the way to a key is either part of the tree or
 // overwritten.
 func TestNothingThatWasDerivedLingers(t *testing.T) {
-	kdf := &recordingKDF{kdf: testSuite(t)}
+	kdf := &recordingKDF{kdf: suiteKDF{testSuite(t)}}
 	tree := newTree(kdf, testSecret, 8, Limits{MaxForward: 20, MaxSkipped: 5})
 	check := func(what string) {
 		t.Helper()
@@ -174,7 +180,7 @@ func TestEraseOverwritesEverythingButNotClones(t *testing.T) {
 		t.Errorf("receiving after erasure: %v", err)
 	}
 	held.Consume()
-	if want := state(newTree(s, nil, 0, Limits{})); !bytes.Equal(state(tree), want) {
+	if want := state(New(s, nil, 0, Limits{})); !bytes.Equal(state(tree), want) {
 		t.Error("an erased tree is not empty")
 	}
 	tree.Erase()

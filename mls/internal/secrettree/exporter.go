@@ -25,7 +25,7 @@ type ExporterTree struct {
 // NewExporterTree returns the exporter tree of an epoch with the given
 // application_export_secret. The secret is copied; the caller erases its own.
 func NewExporterTree(s *ciphersuite.Suite, applicationExportSecret []byte) *ExporterTree {
-	t := emptyExporterTree(s)
+	t := emptyExporterTree(suiteKDF{s})
 	t.frontier.plant(applicationExportSecret)
 	return t
 }
@@ -74,8 +74,8 @@ func (t *ExporterTree) MarshalTo(w *wire.Writer) {
 // matches [ErrState] or one of package wire.
 func UnmarshalExporterTree(s *ciphersuite.Suite, r *wire.Reader) (*ExporterTree, error) {
 	readVersion(r, exporterStateVersion)
-	t := emptyExporterTree(s)
-	t.frontier.unmarshal(s, r)
+	t := emptyExporterTree(suiteKDF{s})
+	t.frontier.unmarshal(t.kdf, r)
 	if _, ok := coverage(exporterLeaves, slices.Collect(maps.Keys(t.frontier.secrets))); !ok {
 		r.Fail(fmt.Errorf("%w: nodes overlap or are outside the tree", ErrState))
 	}

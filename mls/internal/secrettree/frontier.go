@@ -3,6 +3,7 @@ package secrettree
 import (
 	"bytes"
 
+	"github.com/mendlink/mendlink/mls/ciphersuite"
 	"github.com/mendlink/mendlink/mls/internal/treemath"
 )
 
@@ -12,9 +13,18 @@ type kdf interface {
 	HashSize() int
 	KeySize() int
 	NonceSize() int
-	ExpandWithLabel(secret []byte, label string, context []byte, length int) []byte
-	DeriveTreeSecret(secret []byte, label string, generation uint32, length int) []byte
+	// expander returns what derives from a secret, which it does not keep.
+	expander(secret []byte) expander
 }
+
+type expander interface {
+	ExpandWithLabel(label string, context []byte, length int) []byte
+	DeriveTreeSecret(label string, generation uint32, length int) []byte
+}
+
+type suiteKDF struct{ *ciphersuite.Suite }
+
+func (s suiteKDF) expander(secret []byte) expander { return s.NewExpander(secret) }
 
 var leftContext, rightContext = []byte("left"), []byte("right")
 
@@ -46,13 +56,13 @@ func (f *frontier) peek(kdf kdf, leaf treemath.NodeIndex) []byte {
 	for n != leaf {
 		left, _ := n.Left()
 		right, _ := n.Right()
-		parent := secret
+		e := kdf.expander(secret)
+		clear(secret)
 		if leaf.InSubtree(left) {
-			n, secret = left, kdf.ExpandWithLabel(parent, "tree", leftContext, kdf.HashSize())
+			n, secret = left, e.ExpandWithLabel("tree", leftContext, kdf.HashSize())
 		} else {
-			n, secret = right, kdf.ExpandWithLabel(parent, "tree", rightContext, kdf.HashSize())
+			n, secret = right, e.ExpandWithLabel("tree", rightContext, kdf.HashSize())
 		}
-		clear(parent)
 	}
 	return secret
 }
@@ -70,9 +80,10 @@ func (f *frontier) take(kdf kdf, leaf treemath.NodeIndex) []byte {
 	for n != leaf {
 		left, _ := n.Left()
 		right, _ := n.Right()
-		leftSecret := kdf.ExpandWithLabel(secret, "tree", leftContext, kdf.HashSize())
-		rightSecret := kdf.ExpandWithLabel(secret, "tree", rightContext, kdf.HashSize())
+		e := kdf.expander(secret)
 		clear(secret)
+		leftSecret := e.ExpandWithLabel("tree", leftContext, kdf.HashSize())
+		rightSecret := e.ExpandWithLabel("tree", rightContext, kdf.HashSize())
 		if leaf.InSubtree(left) {
 			n, secret = left, leftSecret
 			f.secrets[right] = rightSecret

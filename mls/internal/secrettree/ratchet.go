@@ -26,31 +26,26 @@ func (k *skippedKey) erase() {
 	clear(k.nonce)
 }
 
-// keys derives a generation's key and nonce from its secret.
-func keys(kdf kdf, secret []byte, generation uint32) (key, nonce []byte) {
-	return kdf.DeriveTreeSecret(secret, "key", generation, kdf.KeySize()),
-		kdf.DeriveTreeSecret(secret, "nonce", generation, kdf.NonceSize())
-}
-
 // following derives the secret of the generation after the given one.
 func following(kdf kdf, secret []byte, generation uint32) []byte {
-	return kdf.DeriveTreeSecret(secret, "secret", generation, kdf.HashSize())
+	return kdf.expander(secret).DeriveTreeSecret("secret", generation, kdf.HashSize())
 }
 
-// peek derives a generation that is not below next, without changing the
+// peek derives a key whose generation is not below next, without changing the
 // ratchet.
-func (r *ratchet) peek(kdf kdf, generation uint32) (key, nonce []byte) {
-	if generation == r.next {
-		return keys(kdf, r.secret, generation)
+func (r *ratchet) peek(kdf kdf, k *Key) {
+	if k.Generation == r.next {
+		k.derive(kdf, r.secret)
+		return
 	}
 	secret := following(kdf, r.secret, r.next)
-	for g := r.next + 1; g < generation; g++ {
+	for g := r.next + 1; g < k.Generation; g++ {
 		previous := secret
 		secret = following(kdf, previous, g)
 		clear(previous)
 	}
-	defer clear(secret)
-	return keys(kdf, secret, generation)
+	k.derive(kdf, secret)
+	clear(secret)
 }
 
 // peekSkipped returns copies of a skipped key and its nonce.
@@ -62,17 +57,16 @@ func (r *ratchet) peekSkipped(generation uint32, limits *Limits) (key, nonce []b
 	return bytes.Clone(r.skipped[i].key), bytes.Clone(r.skipped[i].nonce), true
 }
 
-// step erases the current secret and goes on to the next generation.
-func (r *ratchet) step(kdf kdf) {
-	secret := r.secret
-	r.secret = following(kdf, secret, r.next)
+// step overwrites the current secret with that of the next generation.
+func (r *ratchet) step(secret []byte) {
+	copy(r.secret, secret)
 	r.next++
-	clear(secret)
 }
 
 // consume forgets a generation: a skipped key is erased; a later generation is
-// stepped over, and keys on the way to it are kept, within the limits.
-func (r *ratchet) consume(kdf kdf, generation uint32, limits *Limits) {
+// stepped over, and keys on the way to it are kept, within the limits. following
+// is the secret after a later generation.
+func (r *ratchet) consume(kdf kdf, generation uint32, following []byte, limits *Limits) {
 	r.dropExpired(limits)
 	if generation < r.next {
 		if i, ok := r.find(generation); ok {
@@ -80,6 +74,14 @@ func (r *ratchet) consume(kdf kdf, generation uint32, limits *Limits) {
 		}
 		return
 	}
+	if r.next < generation {
+		r.skip(kdf, generation, limits)
+	}
+	r.step(following)
+}
+
+// skip steps to a later generation and keeps the keys on the way.
+func (r *ratchet) skip(kdf kdf, generation uint32, limits *Limits) {
 	keep := min(int64(generation-r.next), int64(limits.MaxSkipped))
 	r.keepNewest(limits.MaxSkipped - int(keep))
 	var now int64
@@ -87,13 +89,18 @@ func (r *ratchet) consume(kdf kdf, generation uint32, limits *Limits) {
 		now = limits.now()
 	}
 	for r.next < generation {
-		if int64(generation-r.next) <= keep {
-			key, nonce := keys(kdf, r.secret, r.next)
-			r.skipped = append(r.skipped, skippedKey{r.next, now, key, nonce})
+		if int64(generation-r.next) > keep {
+			secret := following(kdf, r.secret, r.next)
+			r.step(secret)
+			clear(secret)
+			continue
 		}
-		r.step(kdf)
+		k := Key{Generation: r.next}
+		k.derive(kdf, r.secret)
+		r.skipped = append(r.skipped, skippedKey{k.Generation, now, k.Key, k.Nonce})
+		r.step(k.following)
+		clear(k.following)
 	}
-	r.step(kdf)
 }
 
 // keepNewest erases the oldest skipped keys, until there are at most count.
@@ -110,11 +117,14 @@ func (r *ratchet) dropExpired(limits *Limits) {
 		return
 	}
 	oldest := limits.oldest()
-	for i := len(r.skipped) - 1; i >= 0; i-- {
-		if r.skipped[i].since < oldest {
-			r.drop(i, i+1)
+	r.skipped = slices.DeleteFunc(r.skipped, func(k skippedKey) bool {
+		expired := k.since < oldest
+		if expired {
+			k.erase()
 		}
-	}
+		return expired
+	})
+	r.giveBack()
 }
 
 // drop erases skipped keys i to j-1.
@@ -123,8 +133,13 @@ func (r *ratchet) drop(i, j int) {
 		r.skipped[i+k].erase()
 	}
 	r.skipped = slices.Delete(r.skipped, i, j)
+	r.giveBack()
+}
+
+// giveBack gives back the memory of a burst.
+func (r *ratchet) giveBack() {
 	if len(r.skipped) == 0 {
-		r.skipped = nil // give back the memory of a burst
+		r.skipped = nil
 	}
 }
 

@@ -97,7 +97,7 @@ type Tree struct {
 // large as a ratchet tree with that many leaves: rounded up to a full tree. The
 // secret is copied; the caller erases its own.
 func New(s *ciphersuite.Suite, encryptionSecret []byte, leaves uint32, limits Limits) *Tree {
-	return newTree(s, encryptionSecret, leaves, limits)
+	return newTree(suiteKDF{s}, encryptionSecret, leaves, limits)
 }
 
 func newTree(kdf kdf, encryptionSecret []byte, leaves uint32, limits Limits) *Tree {
@@ -127,8 +127,10 @@ func (t *Tree) Next(leaf uint32, kind Kind) (*Key, error) {
 		return nil, fmt.Errorf("%w: leaf %d", ErrExhausted, leaf)
 	}
 	k := &Key{Generation: r.next}
-	k.Key, k.Nonce = keys(t.kdf, r.secret, r.next)
-	r.step(t.kdf)
+	k.derive(t.kdf, r.secret)
+	r.step(k.following)
+	clear(k.following)
+	k.following = nil
 	return k, nil
 }
 
@@ -160,11 +162,11 @@ func (t *Tree) Peek(leaf uint32, kind Kind, generation uint32) (*Key, error) {
 	}
 	if r.secret == nil {
 		secret := t.frontier.peek(t.kdf, treemath.LeafIndex(leaf).Node())
-		r.secret = t.root(secret, kind)
+		r.secret = root(t.kdf, t.kdf.expander(secret), kind)
 		clear(secret)
 		defer clear(r.secret)
 	}
-	k.Key, k.Nonce = r.peek(t.kdf, generation)
+	r.peek(t.kdf, k)
 	return k, nil
 }
 
@@ -181,23 +183,24 @@ func (t *Tree) ratchet(leaf uint32, kind Kind) *ratchet {
 	pair := t.ratchets[leaf]
 	if pair == nil {
 		secret := t.frontier.take(t.kdf, treemath.LeafIndex(leaf).Node())
-		pair = &[2]ratchet{
-			Handshake:   {secret: t.root(secret, Handshake)},
-			Application: {secret: t.root(secret, Application)},
-		}
+		e := t.kdf.expander(secret)
 		clear(secret)
+		pair = &[2]ratchet{
+			Handshake:   {secret: root(t.kdf, e, Handshake)},
+			Application: {secret: root(t.kdf, e, Application)},
+		}
 		t.ratchets[leaf] = pair
 	}
 	return &pair[kind]
 }
 
 // root derives the first secret of a ratchet from its leaf's secret.
-func (t *Tree) root(leafSecret []byte, kind Kind) []byte {
+func root(kdf kdf, leafSecret expander, kind Kind) []byte {
 	label := "handshake"
 	if kind == Application {
 		label = "application"
 	}
-	return t.kdf.ExpandWithLabel(leafSecret, label, nil, t.kdf.HashSize())
+	return leafSecret.ExpandWithLabel(label, nil, kdf.HashSize())
 }
 
 // Clone returns a copy that shares no memory with t. Keys that t handed out
