@@ -137,7 +137,7 @@ func BenchmarkSignature(b *testing.B) {
 		s, _ := Default().Lookup(id)
 		signer, encoded := mustSigner(b, s)
 		content := make([]byte, 300)
-		message := signContent("l", content)
+		message := newSignContent("l", content).octets
 		signature, err := s.SignWithLabel(nil, signer, "l", content)
 		if err != nil {
 			b.Fatal(err)

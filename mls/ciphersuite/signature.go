@@ -4,6 +4,8 @@ import (
 	"crypto"
 	"fmt"
 	"io"
+	"slices"
+	"sync"
 
 	"github.com/mendlink/mendlink/internal/wire"
 )
@@ -85,7 +87,8 @@ func (s *Suite) MarshalSigner(signer crypto.Signer) ([]byte, error) { return s.s
 
 // SignWithLabel signs content (RFC 9420, Section 5.1.2). The label, which may
 // hold any octets, gets its "MLS 1.0 " here. If the signer is not of the
-// suite's type, the error matches [ErrPrivateKey].
+// suite's type, the error matches [ErrPrivateKey]. What the signer is given is
+// overwritten when it has returned.
 //
 // EdDSA takes nothing from rand, nor does circl's ML-DSA, which is the
 // deterministic variant (FIPS 204, Section 3.4). ECDSA keys of the standard
@@ -98,7 +101,9 @@ func (s *Suite) SignWithLabel(rand io.Reader, signer crypto.Signer, label string
 	if !s.sig.accepts(signer) {
 		return nil, fmt.Errorf("%w: its public key is a %T", ErrPrivateKey, signer.Public())
 	}
-	signature, err := s.sig.sign(rand, signer, signContent(label, content))
+	message := newSignContent(label, content)
+	defer message.release()
+	signature, err := s.sig.sign(rand, signer, message.octets)
 	if err != nil {
 		return nil, fmt.Errorf("ciphersuite: signing: %w", err)
 	}
@@ -108,22 +113,45 @@ func (s *Suite) SignWithLabel(rand io.Reader, signer crypto.Signer, label string
 // VerifyWithLabel checks a signature that [Suite.SignWithLabel] made. Errors
 // match [ErrSignature], or [ErrPublicKey] if no signature could verify.
 func (k *SignaturePublicKey) VerifyWithLabel(label string, content, signature []byte) error {
-	return k.key.verify(signContent(label, content), signature)
+	message := newSignContent(label, content)
+	defer message.release()
+	return k.key.verify(message.octets, signature)
 }
 
 // VerifyWithLabel is [SignaturePublicKey.VerifyWithLabel] with an encoded key.
 func (s *Suite) VerifyWithLabel(public []byte, label string, content, signature []byte) error {
-	key, err := s.sig.newPublicKey(public)
+	key, err := s.ParseSignaturePublicKey(public)
 	if err != nil {
 		return err
 	}
-	return key.verify(signContent(label, content), signature)
+	return key.VerifyWithLabel(label, content, signature)
 }
 
-// signContent is the SignContent of RFC 9420, Section 5.1.2.
-func signContent(label string, content []byte) []byte {
-	w := wire.NewWriter(make([]byte, 0, len(labelPrefix)+len(label)+len(content)+8))
+// A signContent is the SignContent of RFC 9420, Section 5.1.2, in memory that is
+// used again: messages are signed and verified whole, and may be large.
+type signContent struct {
+	octets []byte
+}
+
+var signContents = sync.Pool{New: func() any { return new(signContent) }}
+
+// maxKeptContent is the size up to which memory is kept for the next message.
+const maxKeptContent = 1 << 16
+
+func newSignContent(label string, content []byte) *signContent {
+	c := signContents.Get().(*signContent)
+	w := wire.NewWriter(slices.Grow(c.octets[:0], len(labelPrefix)+len(label)+len(content)+8))
 	writeLabel(w, label)
 	w.Opaque(content)
-	return w.Data()
+	c.octets = w.Data()
+	return c
+}
+
+// release erases c: what is signed may be secret.
+func (c *signContent) release() {
+	clear(c.octets)
+	if cap(c.octets) > maxKeptContent {
+		return
+	}
+	signContents.Put(c)
 }
