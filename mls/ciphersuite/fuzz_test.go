@@ -35,23 +35,68 @@ func FuzzParseHPKEPrivateKey(f *testing.F) {
 	})
 }
 
-func FuzzValidateHPKEPublicKey(f *testing.F) {
+// What parsing takes, encryption takes; what parsing refuses, nothing takes.
+func FuzzParseHPKEPublicKey(f *testing.F) {
 	for i := range builtin {
 		f.Add(uint8(i), mustHPKEKey(f, builtin[i]).PublicKey())
+		f.Add(uint8(i), mustHPKEKey(f, builtin[i]).PublicKey()[1:])
 	}
-	f.Add(uint8(0), make([]byte, 32))
+	for i := range lowOrderX25519 {
+		f.Add(uint8(0), lowOrderX25519[i])
+	}
+	for i := range lowOrderX448 {
+		f.Add(uint8(3), lowOrderX448[i])
+	}
 	f.Fuzz(func(t *testing.T, n uint8, b []byte) {
 		s := fuzzSuite(n)
-		err := s.ValidateHPKEPublicKey(b)
+		k, err := s.ParseHPKEPublicKey(b)
 		if err != nil && !errors.Is(err, ErrPublicKey) {
 			t.Fatal(err)
 		}
-		if _, _, sealErr := s.EncryptWithLabel(testRand(t), b, "l", nil, nil); sealErr != nil {
-			if !errors.Is(sealErr, ErrPublicKey) {
-				t.Fatal(sealErr)
+		if invalid := s.ValidateHPKEPublicKey(b); (invalid != nil) != (err != nil) {
+			t.Fatalf("parsing says %v, validation %v", err, invalid)
+		}
+		if _, _, sealErr := s.EncryptWithLabel(testRand(t), b, "l", nil, nil); (sealErr != nil) != (err != nil) {
+			t.Fatalf("parsing says %v, encryption %v", err, sealErr)
+		}
+		if err != nil {
+			return
+		}
+		if _, _, err := k.ExportSender(testRand(t), nil, nil, 32); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func FuzzParseSigner(f *testing.F) {
+	for i := range builtin {
+		signer, _ := mustSigner(f, builtin[i])
+		private, err := builtin[i].MarshalSigner(signer)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(uint8(i), private)
+		f.Add(uint8(i), private[1:])
+	}
+	f.Fuzz(func(t *testing.T, n uint8, b []byte) {
+		s := fuzzSuite(n)
+		signer, err := s.ParseSigner(b)
+		if err != nil {
+			if !errors.Is(err, ErrPrivateKey) {
+				t.Fatal(err)
 			}
-		} else if err != nil {
-			t.Fatalf("encryption took a key that validation refused: %v", err)
+			return
+		}
+		public, err := s.SignaturePublicKey(signer.Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		signature, err := s.SignWithLabel(nil, signer, "l", b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.VerifyWithLabel(public, "l", b, signature); err != nil {
+			t.Fatal(err)
 		}
 	})
 }
