@@ -25,6 +25,11 @@ func TestTSMLS(t *testing.T) {
 	playAll(t, tsMLS.start(t), []ciphersuite.ID{1, 2, 3, 5, 7, 0xF001, 0xF002}, ciphersuite.Default())
 }
 
+// TestOpenMLS plays all scenarios with OpenMLS, in all suites that both have.
+func TestOpenMLS(t *testing.T) {
+	playAll(t, openMLS.start(t), []ciphersuite.ID{1, 2, 3}, ciphersuite.Default())
+}
+
 // playAll plays all scenarios in each suite that both implementations have. These
 // have to be the wanted ones.
 func playAll(t *testing.T, theirs *process, want []ciphersuite.ID, registry *ciphersuite.Registry) {

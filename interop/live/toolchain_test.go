@@ -40,6 +40,23 @@ var tsMLS = &peer{
 	}),
 }
 
+var openMLS = &peer{
+	name:    "openmls",
+	tools:   []string{"cargo"},
+	command: sync.OnceValues(func() ([]string, error) { return buildRust("../openmls", "mendlink-interop-openmls") }),
+}
+
+// buildRust builds a crate, whose dependencies are those of its lock file, and
+// returns the command to run its program. Cargo knows what is up to date.
+func buildRust(dir, program string) ([]string, error) {
+	target, err := filepath.Abs(dir + "/target")
+	if err != nil {
+		return nil, err
+	}
+	err = build(dir, "cargo", "build", "--quiet", "--release", "--locked", "--target-dir", target)
+	return []string{filepath.Join(target, "release", program)}, err
+}
+
 // start starts the peer for a test. Without the tools, the test is skipped, or
 // fails where MENDLINK_INTEROP is "require".
 func (p *peer) start(t *testing.T) *process {

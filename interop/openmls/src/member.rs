@@ -45,7 +45,6 @@ impl Member {
             "protect" => self.protect(r),
             "process" => self.process(r),
             "group_info" => self.group_info(r),
-            "tree" => self.tree(),
             "external_join" => self.external_join(r),
             "status" => self.status(r),
             "safe_export" => self.safe_export(r),
@@ -109,7 +108,9 @@ impl Member {
     }
 
     fn join(&mut self, r: &Request) -> Result<Value> {
-        let welcome = parse(&r.message)?.into_welcome().ok_or("not a Welcome")?;
+        let MlsMessageBodyIn::Welcome(welcome) = parse(&r.message)?.extract() else {
+            return Err("not a Welcome".into());
+        };
         let staged = StagedWelcome::new_from_welcome(
             &self.provider,
             &self.config(false),
@@ -164,33 +165,39 @@ impl Member {
         self.frame(r.public)?;
         let mut adds = Vec::new();
         let mut removals = Vec::new();
-        let mut others = Vec::new();
+        let mut psks = Vec::new();
+        let mut extensions = None;
         for p in &r.proposals {
             match self.proposal(p)? {
                 Propose::Add(key_package) => adds.push(key_package),
                 Propose::Remove(index) => removals.push(LeafNodeIndex::new(index)),
-                Propose::PreSharedKey(id) => others.push(Proposal::psk(PreSharedKeyProposal::new(id))),
-                Propose::GroupContextExtensions(e) => others.push(Proposal::group_context_extensions(
-                    GroupContextExtensionProposal::new(e),
-                )),
+                Propose::PreSharedKey(id) => psks.push(PreSharedKeyProposal::new(id)),
+                Propose::GroupContextExtensions(e) => extensions = Some(e),
                 _ => return Err("proposal cannot be sent by value".into()),
             }
         }
         let group = self.group.as_mut().ok_or("not in a group")?;
         let provider = &self.provider;
-        let (commit, welcome, _) = group
+        let mut builder = group
             .commit_builder()
             .propose_adds(adds)
             .propose_removals(removals)
-            .add_proposals(others)
-            .force_self_update(true)
+            .add_proposals(psks.into_iter().map(|p| Proposal::PreSharedKey(Box::new(p))))
+            .force_self_update(true);
+        if let Some(extensions) = extensions {
+            builder = builder.propose_group_context_extensions(extensions)?;
+        }
+        let (commit, welcome, _) = builder
             .load_psks(provider.storage())?
             .use_ratchet_tree_extension(!r.without_tree)
             .build(provider.rand(), provider.crypto(), &self.signer, |_| true)?
             .stage_commit(provider)?
             .into_messages();
         let welcome = welcome.map(|w| w.to_bytes()).transpose()?.map(b64);
-        Ok(json!({ "message": b64(commit.to_bytes()?), "welcome": welcome }))
+        let staged = group.pending_commit().ok_or("no pending commit")?;
+        let tree = staged.export_ratchet_tree(provider.crypto(), group.export_ratchet_tree())?;
+        let tree = tree.map(|t| t.tls_serialize_detached()).transpose()?.map(b64);
+        Ok(json!({ "message": b64(commit.to_bytes()?), "welcome": welcome, "tree": tree }))
     }
 
     fn merge(&mut self) -> Result<Value> {
@@ -236,18 +243,14 @@ impl Member {
         let group = self.group.as_mut().ok_or("not in a group")?;
         let message =
             group.export_group_info(self.provider.crypto(), &self.signer, !r.without_tree)?;
-        Ok(json!({ "message": b64(message.to_bytes()?) }))
-    }
-
-    fn tree(&mut self) -> Result<Value> {
-        let tree = self.group()?.export_ratchet_tree();
-        Ok(json!({ "tree": b64(tree.tls_serialize_detached()?) }))
+        let tree = group.export_ratchet_tree().tls_serialize_detached()?;
+        Ok(json!({ "message": b64(message.to_bytes()?), "tree": b64(tree) }))
     }
 
     fn external_join(&mut self, r: &Request) -> Result<Value> {
-        let info = parse(&r.message)?
-            .into_verifiable_group_info()
-            .ok_or("not a GroupInfo")?;
+        let MlsMessageBodyIn::GroupInfo(info) = parse(&r.message)?.extract() else {
+            return Err("not a GroupInfo".into());
+        };
         let mut builder = MlsGroup::external_commit_builder().with_config(self.config(false));
         if let Some(tree) = parse_tree(&r.tree)? {
             builder = builder.with_ratchet_tree(tree);
@@ -317,9 +320,8 @@ fn context_extensions(list: &[crate::Extension]) -> Result<Extensions<GroupConte
 }
 
 fn wire_format_policy(public: bool) -> WireFormatPolicy {
-    let outgoing = match public {
-        true => OutgoingWireFormatPolicy::AlwaysPlaintext,
-        false => OutgoingWireFormatPolicy::AlwaysCiphertext,
-    };
-    WireFormatPolicy::new(outgoing, IncomingWireFormatPolicy::Mixed)
+    match public {
+        true => MIXED_PLAINTEXT_WIRE_FORMAT_POLICY,
+        false => MIXED_CIPHERTEXT_WIRE_FORMAT_POLICY,
+    }
 }
