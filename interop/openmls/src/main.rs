@@ -3,11 +3,12 @@
 //! ../../README.md for the requests.
 
 mod member;
+mod provider;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use member::Member;
 use openmls::prelude::{OpenMlsCrypto, OpenMlsProvider};
-use openmls_rust_crypto::OpenMlsRustCrypto;
+use provider::Provider;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -84,7 +85,7 @@ impl Peer {
     fn answer(&mut self, r: &Request) -> Result<Value> {
         match r.op.as_str() {
             "suites" => {
-                let suites = OpenMlsRustCrypto::default().crypto().supported_ciphersuites();
+                let suites = Provider::default().crypto().supported_ciphersuites();
                 let numbers: Vec<u16> = suites.into_iter().map(u16::from).collect();
                 Ok(json!({ "suites": numbers }))
             }

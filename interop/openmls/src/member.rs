@@ -3,12 +3,12 @@ use openmls::prelude::tls_codec::{Deserialize, Serialize};
 use openmls::prelude::*;
 use openmls::schedule::{ExternalPsk, PreSharedKeyId, Psk};
 use openmls_basic_credential::SignatureKeyPair;
-use openmls_rust_crypto::OpenMlsRustCrypto;
+use crate::provider::Provider;
 use serde_json::{Value, json};
 
 /// A Member is one client in at most one group.
 pub struct Member {
-    provider: OpenMlsRustCrypto,
+    provider: Provider,
     suite: Ciphersuite,
     signer: SignatureKeyPair,
     credential: CredentialWithKey,
@@ -21,7 +21,7 @@ impl Member {
         let suite = Ciphersuite::try_from(r.suite)?;
         let signer = SignatureKeyPair::new(suite.signature_algorithm())?;
         Ok(Member {
-            provider: OpenMlsRustCrypto::default(),
+            provider: Provider::default(),
             suite,
             credential: CredentialWithKey {
                 credential: BasicCredential::new(r.identity.0.clone()).into(),
@@ -50,10 +50,6 @@ impl Member {
             "safe_export" => self.safe_export(r),
             _ => Err(format!("no operation {}", r.op).into()),
         }
-    }
-
-    fn group(&mut self) -> Result<&mut MlsGroup> {
-        self.group.as_mut().ok_or("not in a group".into())
     }
 
     fn capabilities(&self) -> Capabilities {
