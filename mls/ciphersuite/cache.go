@@ -11,37 +11,41 @@ import (
 // encoding. It is safe for concurrent use. The zero cache is empty.
 type cache[T any] struct {
 	mu    sync.Mutex
-	value weak.Pointer[T]
+	value weak.Pointer[cached[T]]
+}
+
+// A cached is a value of its own, for a weak pointer to point to. The runtime
+// searches a list of all weak pointers to a span: were this small, many would
+// share one.
+type cached[T any] struct {
+	value T
+	_     [512]byte
 }
 
 // get returns the value, computing it if need be.
-func (c *cache[T]) get(compute func() (T, error)) (*T, error) {
+func (c *cache[T]) get(compute func() (T, error)) (T, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if v := c.value.Value(); v != nil {
-		return v, nil
+		return v.value, nil
 	}
-	v := new(T)
-	var err error
-	if *v, err = compute(); err != nil {
-		return nil, err
+	v, err := compute()
+	if err == nil {
+		c.value = weak.Make(&cached[T]{value: v})
 	}
-	c.value = weak.Make(v)
-	return v, nil
+	return v, err
 }
 
 // put replaces the value.
 func (c *cache[T]) put(v T) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	held := new(T)
-	*held = v
-	c.value = weak.Make(held)
+	c.value = weak.Make(&cached[T]{value: v})
 }
 
 // drop empties the cache.
 func (c *cache[T]) drop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.value = weak.Pointer[T]{}
+	c.value = weak.Pointer[cached[T]]{}
 }

@@ -20,15 +20,16 @@
 //
 // Functions that need randomness take an [io.Reader], which must not be nil.
 // Keys, encapsulations and ciphertexts depend on what it returns and on nothing
-// else, in every suite, so that tests can be repeated; only ECDSA signatures do
-// not (see [Suite.SignWithLabel]).
+// else, in every suite, so that tests can be repeated and vectors made. EdDSA and
+// ML-DSA signatures are deterministic; only ECDSA signatures draw on the system's
+// randomness regardless, unless they get no reader (see [Suite.SignWithLabel]).
 //
 // # Secrets
 //
 // Ephemeral keys, shared secrets and the secrets of HPKE's key schedule are
 // erased before a function returns, as far as they can be reached: the
-// libraries below keep scalars of NIST curves, expanded ML-KEM keys and the
-// states of HMAC and AES to themselves. Results belong to the caller, who
+// libraries below keep scalars of NIST curves, expanded ML-KEM and ML-DSA keys
+// and the states of HMAC and AES to themselves. Results belong to the caller, who
 // erases them. [HPKEPrivateKey.Erase] says what it erases.
 //
 // # Providers
@@ -37,32 +38,33 @@
 // libraries, since no HPKE at hand is at once fast, faithful to
 // draft-ietf-hpke-pq (circl/hpke derives X-Wing keys in another way) and
 // deterministic under a given reader (crypto/hpke is not). The primitives are
-// whichever measured faster:
+// those of the standard library, unless it lacks them or circl's are faster:
 //
-//   - X25519 and ML-KEM: circl, 1.5 and 2.5 to 5 times faster than crypto/ecdh and
-//     crypto/mlkem.
+//   - X25519 and ML-KEM: circl, 1.5 and 2 to 4 times faster than crypto/ecdh and
+//     crypto/mlkem; X448, Ed448 and ML-DSA: circl.
 //   - P-256, P-384, P-521: crypto/ecdh.
 //   - SHA-2, HMAC, SHA-3, AES-GCM, Ed25519, ECDSA: the standard library.
 //   - ChaCha20-Poly1305: x/crypto.
 //
-// Microseconds (allocations) on an AMD EPYC with Go 1.26, least of 8 runs of
+// Microseconds (allocations) with kept keys and 32 octets to seal, on two shared
+// cores of an AMD EPYC with Go 1.26, least of 8 runs of
 //
-//	GOMAXPROCS=1 go test -run - -bench HPKE -benchtime 40ms -count 8 ./mls/ciphersuite
+//	go test -run - -bench HPKE -benchtime 30ms -count 8 -cpu 1 ./mls/ciphersuite
 //
-// where sealing starts from encoded public keys and takes 32 octets:
+//	                  this package             crypto/hpke               circl/hpke
+//	                  derive seal      open    derive seal       open       seal       open
+//	X25519                29    74 (37)   45 (28)    54   118 (102)   64 (98)     81 (115)  50 (93)
+//	P-256                 17    85 (46)   68 (35)    18    88 (105)   71 (102)    91 (122)  72 (100)
+//	P-384                145   637 (52)  485 (41)   149   670 (112)  525 (108)   687 (128) 556 (106)
+//	P-521                674  3186 (54) 2463 (41)   676  3176 (112) 2499 (108)  3265 (131) 2498 (106)
+//	X448                 114   297 (37)  189 (28)                                310 (115) 198 (93)
+//	MLKEM768-X25519       69   100 (27)   68 (22)   120   172 (84)   138 (77)    169 (72)  150 (70)
+//	MLKEM768-P256         53   106 (36)   96 (29)    88   150 (87)   152 (81)
+//	MLKEM1024-P384       197   676 (42)  543 (35)   267   846 (93)   710 (87)
+//	ML-KEM-768            45    25 (22)   33 (20)    71    75 (76)    92 (73)
+//	ML-KEM-1024           51    31 (22)   41 (20)   111    99 (76)   136 (73)
 //
-//	                    this package            crypto/hpke             circl/hpke
-//	                    derive seal      open      derive seal      open       seal      open
-//	X25519                  30    81 (78)   51 (60)    56   157 (104)  103 (98)    109 (118)  51 (93)
-//	P-256                   18    90 (92)   72 (67)    18    93 (110)   75 (102)    98 (129)  76 (100)
-//	P-384                  155   672 (101) 504 (73)   153   674 (120)  505 (108)   667 (138) 512 (106)
-//	MLKEM768-X25519         66   117 (52)  113 (51)   127   200 (86)   144 (77)    211 (75)  153 (70)
-//	MLKEM768-P256           54   131 (66)  137 (58)    88   182 (92)   161 (81)
-//	MLKEM1024-P384         204   715 (75)  588 (64)   268  1150 (101)  856 (87)
-//
-// A kept hybrid key holds its seed, its public key and its scalar, and expands
-// the ML-KEM half whenever it opens something. The others' figures for opening
-// leave that out, as they keep expanded keys: 8 KB for MLKEM768-X25519, against
-// 1.5 KB here (BenchmarkKeptKey). Keys of MLS live as long as a connection and
-// are seldom used.
+// Signing and verifying cost what the libraries do (BenchmarkSignature). To seal
+// to an encoded key costs 17 (ML-KEM-768) or 27 (ML-KEM-1024) more, and to verify
+// with one as much again as the verification for ML-DSA.
 package ciphersuite

@@ -185,7 +185,7 @@ func (k *hybridKey) decap(enc []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	pq, err := k.kem.mlkem.decap(*dk, enc[:n])
+	pq, err := k.kem.mlkem.decap(dk, enc[:n])
 	if err != nil {
 		return nil, err
 	}

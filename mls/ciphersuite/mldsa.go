@@ -98,7 +98,7 @@ func (k *mldsaKey) verify(message, signature []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s", ErrPublicKey, k.scheme.Name())
 	}
-	if !k.scheme.Verify(*expanded, message, signature, nil) {
+	if !k.scheme.Verify(expanded, message, signature, nil) {
 		return ErrSignature
 	}
 	return nil

@@ -80,7 +80,7 @@ func (m mlkem) newEncapsulationKey(b []byte) (*encapsulationKey, error) {
 	return k, err
 }
 
-func (k *encapsulationKey) expand() (*circl.PublicKey, error) {
+func (k *encapsulationKey) expand() (circl.PublicKey, error) {
 	return k.expanded.get(func() (circl.PublicKey, error) { return k.mlkem.parse(k.encoded) })
 }
 
@@ -89,7 +89,7 @@ func (k *encapsulationKey) encap(rand io.Reader) (secret, ciphertext []byte, err
 	if err != nil {
 		return nil, nil, err
 	}
-	return k.mlkem.encap(rand, *expanded)
+	return k.mlkem.encap(rand, expanded)
 }
 
 // leaveAVX2 undoes a side effect of circl's AVX2 code: it returns without

@@ -69,5 +69,5 @@ func (k *pureKey) decap(enc []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return k.mlkem.decap(*dk, enc)
+	return k.mlkem.decap(dk, enc)
 }
