@@ -268,6 +268,28 @@ func TestSignersSurviveSerialisation(t *testing.T) {
 	})
 }
 
+func TestSignaturesWithoutAReaderAreDeterministic(t *testing.T) {
+	forEachSuite(t, func(t *testing.T, s *Suite) {
+		signer, _ := mustSigner(t, s)
+		sign := func(rand io.Reader) []byte {
+			t.Helper()
+			signature, err := s.SignWithLabel(rand, signer, "l", []byte("content"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return signature
+		}
+		if !bytes.Equal(sign(nil), sign(nil)) {
+			t.Error("two signatures differ")
+		}
+		// What the documentation says of readers.
+		_, random := s.sig.(ecdsaScheme)
+		if bytes.Equal(sign(testRand(t)), sign(testRand(t))) == random {
+			t.Errorf("signatures under equal readers differ: %v, want %v", !random, random)
+		}
+	})
+}
+
 type brokenSigner struct{ crypto.Signer }
 
 var errBroken = errors.New("broken")

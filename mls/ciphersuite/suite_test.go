@@ -43,6 +43,76 @@ func TestRegistryKnowsExactlyItsSuites(t *testing.T) {
 	}
 }
 
+// The tables of RFC 9420, Section 17.1, and of draft-ietf-mls-pq-ciphersuites-06,
+// with the sizes that the algorithms' specifications give.
+func TestSuitesAreComposedAsSpecified(t *testing.T) {
+	type sizes struct{ public, private, enc int }
+	kems := map[uint16]sizes{
+		0x0010: {65, 32, 65}, 0x0011: {97, 48, 97}, 0x0012: {133, 66, 133}, 0x0020: {32, 32, 32}, 0x0021: {56, 56, 56},
+		0x0041: {1184, 64, 1088}, 0x0042: {1568, 64, 1568},
+		0x0050: {1249, 32, 1153}, 0x0051: {1665, 32, 1665}, 0x647a: {1216, 32, 1120},
+	}
+	type signature struct{ public, signature int } // signature 0: DER
+	signatures := map[string]signature{
+		"ed25519": {32, 64}, "ed448": {57, 114}, "secp256r1": {65, 0}, "secp384r1": {97, 0}, "secp521r1": {133, 0},
+		"mldsa44": {1312, 2420}, "mldsa65": {1952, 3309}, "mldsa87": {2592, 4627},
+	}
+	suites := []struct {
+		id             ID
+		name           string
+		kem, kdf, aead uint16
+		hash           int
+		signature      string
+	}{
+		{0x0001, "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519", 0x0020, 0x0001, 0x0001, 32, "ed25519"},
+		{0x0002, "MLS_128_DHKEMP256_AES128GCM_SHA256_P256", 0x0010, 0x0001, 0x0001, 32, "secp256r1"},
+		{0x0003, "MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519", 0x0020, 0x0001, 0x0003, 32, "ed25519"},
+		{0x0004, "MLS_256_DHKEMX448_AES256GCM_SHA512_Ed448", 0x0021, 0x0003, 0x0002, 64, "ed448"},
+		{0x0005, "MLS_256_DHKEMP521_AES256GCM_SHA512_P521", 0x0012, 0x0003, 0x0002, 64, "secp521r1"},
+		{0x0006, "MLS_256_DHKEMX448_CHACHA20POLY1305_SHA512_Ed448", 0x0021, 0x0003, 0x0003, 64, "ed448"},
+		{0x0007, "MLS_256_DHKEMP384_AES256GCM_SHA384_P384", 0x0011, 0x0002, 0x0002, 48, "secp384r1"},
+		{0xF001, "MLS_128_MLKEM768X25519_AES128GCM_SHA256_Ed25519", 0x647a, 0x0001, 0x0001, 32, "ed25519"},
+		{0xF002, "MLS_128_MLKEM768X25519_AES256GCM_SHA384_Ed25519", 0x647a, 0x0002, 0x0002, 48, "ed25519"},
+		{0xF003, "MLS_128_MLKEM768P256_AES128GCM_SHA256_P256", 0x0050, 0x0001, 0x0001, 32, "secp256r1"},
+		{0xF004, "MLS_128_MLKEM768P256_AES256GCM_SHA384_P256", 0x0050, 0x0002, 0x0002, 48, "secp256r1"},
+		{0xF005, "MLS_192_MLKEM1024P384_AES256GCM_SHA384_P384", 0x0051, 0x0002, 0x0002, 48, "secp384r1"},
+		{0xF006, "MLS_128_MLKEM768_AES256GCM_SHA384_Ed25519", 0x0041, 0x0002, 0x0002, 48, "ed25519"},
+		{0xF007, "MLS_128_MLKEM768_AES256GCM_SHA384_P256", 0x0041, 0x0002, 0x0002, 48, "secp256r1"},
+		{0xF008, "MLS_192_MLKEM1024_AES256GCM_SHA384_P384", 0x0042, 0x0002, 0x0002, 48, "secp384r1"},
+		{0xF009, "MLS_128_MLKEM768X25519_CHACHA20POLY1305_SHA384_MLDSA44", 0x647a, 0x0002, 0x0003, 48, "mldsa44"},
+		{0xF00A, "MLS_192_MLKEM768_AES256GCM_SHA384_MLDSA65", 0x0041, 0x0002, 0x0002, 48, "mldsa65"},
+		{0xF00B, "MLS_256_MLKEM1024_AES256GCM_SHA384_MLDSA87", 0x0042, 0x0002, 0x0002, 48, "mldsa87"},
+	}
+	if n := len(Default().IDs()); n != len(suites) {
+		t.Errorf("%d suites, want %d", n, len(suites))
+	}
+	for _, want := range suites {
+		s, err := Default().Lookup(want.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.String() != want.name || s.kem.id() != want.kem || s.kdf.id != want.kdf || s.aead.id != want.aead || s.HashSize() != want.hash {
+			t.Errorf("%v: KEM 0x%04x, KDF 0x%04x, AEAD 0x%04x, hash of %d octets; want %+v", s, s.kem.id(), s.kdf.id, s.aead.id, s.HashSize(), want)
+		}
+		k := mustHPKEKey(t, s)
+		enc, _, err := s.EncryptWithLabel(testRand(t), k.PublicKey(), "l", nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := (sizes{len(k.PublicKey()), len(k.Bytes()), len(enc)}); got != kems[want.kem] {
+			t.Errorf("%v: KEM with public key, private key and output of %v octets, want %v", s, got, kems[want.kem])
+		}
+		signer, public := mustSigner(t, s)
+		signed, err := s.SignWithLabel(nil, signer, "l", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := signatures[want.signature]; len(public) != w.public || w.signature != 0 && len(signed) != w.signature {
+			t.Errorf("%v: signature key of %d octets, signature of %d; want %v", s, len(public), len(signed), w)
+		}
+	}
+}
+
 func TestASuiteCanBeRegisteredUnderAnotherNumber(t *testing.T) {
 	s, _ := Default().Lookup(MLS_128_MLKEM768X25519_AES128GCM_SHA256_Ed25519)
 	moved := s.WithID(0x1234)
