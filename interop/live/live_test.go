@@ -42,6 +42,11 @@ func TestOpenMLS(t *testing.T) {
 	}, registry)
 }
 
+// TestMLSRS plays all scenarios with mls-rs, in all suites that both have.
+func TestMLSRS(t *testing.T) {
+	playAll(t, mlsRS.start(t), []ciphersuite.ID{1, 2, 3, 4, 5, 6, 7}, ciphersuite.Default())
+}
+
 // playAll plays all scenarios in each suite that both implementations have. These
 // have to be the wanted ones.
 func playAll(t *testing.T, theirs *process, want []ciphersuite.ID, registry *ciphersuite.Registry) {

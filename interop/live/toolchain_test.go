@@ -46,6 +46,12 @@ var openMLS = &peer{
 	command: sync.OnceValues(func() ([]string, error) { return buildRust("../openmls", "mendlink-interop-openmls") }),
 }
 
+var mlsRS = &peer{
+	name:    "mls-rs",
+	tools:   []string{"cargo", "pkg-config"},
+	command: sync.OnceValues(func() ([]string, error) { return buildRust("../mlsrs", "mendlink-interop-mlsrs") }),
+}
+
 // buildRust builds a crate, whose dependencies are those of its lock file, and
 // returns the command to run its program. Cargo knows what is up to date.
 func buildRust(dir, program string) ([]string, error) {

@@ -1,9 +1,9 @@
-use crate::{Bytes, Proposal as ProposalRequest, Request, Result, b64};
+use crate::provider::Provider;
+use mendlink_interop_peer::{Bytes, Proposal as ProposalRequest, Request, Result, b64};
 use openmls::prelude::tls_codec::{Deserialize, Serialize};
 use openmls::prelude::*;
 use openmls::schedule::{ExternalPsk, PreSharedKeyId, Psk};
 use openmls_basic_credential::SignatureKeyPair;
-use crate::provider::Provider;
 use serde_json::{Value, json};
 
 /// A Member is one client in at most one group.
@@ -17,59 +17,8 @@ pub struct Member {
 }
 
 impl Member {
-    pub fn new(r: &Request) -> Result<Self> {
-        let suite = Ciphersuite::try_from(r.suite)?;
-        let signer = SignatureKeyPair::new(suite.signature_algorithm())?;
-        Ok(Member {
-            provider: Provider::default(),
-            suite,
-            credential: CredentialWithKey {
-                credential: BasicCredential::new(r.identity.0.clone()).into(),
-                signature_key: signer.to_public_vec().into(),
-            },
-            signer,
-            padding: r.padding,
-            group: None,
-        })
-    }
-
-    pub fn answer(&mut self, r: &Request) -> Result<Value> {
-        match r.op.as_str() {
-            "key_package" => self.key_package(),
-            "psk" => self.store_psk(&r.id, &r.secret),
-            "create" => self.create(r),
-            "join" => self.join(r),
-            "propose" => self.propose(r),
-            "commit" => self.commit(r),
-            "merge" => self.merge(),
-            "protect" => self.protect(r),
-            "process" => self.process(r),
-            "group_info" => self.group_info(r),
-            "external_join" => self.external_join(r),
-            "status" => self.status(r),
-            "safe_export" => self.safe_export(r),
-            _ => Err(format!("no operation {}", r.op).into()),
-        }
-    }
-
     fn capabilities(&self) -> Capabilities {
         Capabilities::for_provider(self.provider.crypto())
-    }
-
-    fn key_package(&mut self) -> Result<Value> {
-        let bundle = KeyPackage::builder().leaf_node_capabilities(self.capabilities()).build(
-            self.suite,
-            &self.provider,
-            &self.signer,
-            self.credential.clone(),
-        )?;
-        let message = MlsMessageOut::from(bundle.key_package().clone());
-        Ok(json!({ "message": b64(message.to_bytes()?) }))
-    }
-
-    fn store_psk(&mut self, id: &Bytes, secret: &Bytes) -> Result<Value> {
-        self.psk_id(id)?.store(&self.provider, &secret.0)?;
-        Ok(json!({}))
     }
 
     fn psk_id(&self, id: &Bytes) -> Result<PreSharedKeyId> {
@@ -83,38 +32,6 @@ impl Member {
             .padding_size(self.padding)
             .use_ratchet_tree_extension(true)
             .build()
-    }
-
-    fn create(&mut self, r: &Request) -> Result<Value> {
-        let config = MlsGroupCreateConfig::builder()
-            .ciphersuite(self.suite)
-            .capabilities(self.capabilities())
-            .wire_format_policy(wire_format_policy(false))
-            .padding_size(self.padding)
-            .use_ratchet_tree_extension(true)
-            .build();
-        self.group = Some(MlsGroup::new_with_group_id(
-            &self.provider,
-            &self.signer,
-            &config,
-            GroupId::from_slice(&r.group_id.0),
-            self.credential.clone(),
-        )?);
-        Ok(json!({}))
-    }
-
-    fn join(&mut self, r: &Request) -> Result<Value> {
-        let MlsMessageBodyIn::Welcome(welcome) = parse(&r.message)?.extract() else {
-            return Err("not a Welcome".into());
-        };
-        let staged = StagedWelcome::new_from_welcome(
-            &self.provider,
-            &self.config(false),
-            welcome,
-            parse_tree(&r.tree)?,
-        )?;
-        self.group = Some(staged.into_group(&self.provider)?);
-        Ok(json!({}))
     }
 
     fn proposal(&self, p: &ProposalRequest) -> Result<Propose> {
@@ -147,6 +64,77 @@ impl Member {
         let config = self.config(public);
         let group = self.group.as_mut().ok_or("not in a group")?;
         Ok(group.set_configuration(self.provider.storage(), &config)?)
+    }
+}
+
+impl mendlink_interop_peer::Member for Member {
+    fn suites() -> Vec<u16> {
+        let suites = Provider::default().crypto().supported_ciphersuites();
+        suites.into_iter().map(u16::from).collect()
+    }
+
+    fn new(r: &Request) -> Result<Self> {
+        let suite = Ciphersuite::try_from(r.suite)?;
+        let signer = SignatureKeyPair::new(suite.signature_algorithm())?;
+        Ok(Member {
+            provider: Provider::default(),
+            suite,
+            credential: CredentialWithKey {
+                credential: BasicCredential::new(r.identity.0.clone()).into(),
+                signature_key: signer.to_public_vec().into(),
+            },
+            signer,
+            padding: r.padding,
+            group: None,
+        })
+    }
+
+    fn key_package(&mut self, _: &Request) -> Result<Value> {
+        let bundle = KeyPackage::builder().leaf_node_capabilities(self.capabilities()).build(
+            self.suite,
+            &self.provider,
+            &self.signer,
+            self.credential.clone(),
+        )?;
+        let message = MlsMessageOut::from(bundle.key_package().clone());
+        Ok(json!({ "message": b64(message.to_bytes()?) }))
+    }
+
+    fn psk(&mut self, r: &Request) -> Result<Value> {
+        self.psk_id(&r.id)?.store(&self.provider, &r.secret.0)?;
+        Ok(json!({}))
+    }
+
+    fn create(&mut self, r: &Request) -> Result<Value> {
+        let config = MlsGroupCreateConfig::builder()
+            .ciphersuite(self.suite)
+            .capabilities(self.capabilities())
+            .wire_format_policy(wire_format_policy(false))
+            .padding_size(self.padding)
+            .use_ratchet_tree_extension(true)
+            .build();
+        self.group = Some(MlsGroup::new_with_group_id(
+            &self.provider,
+            &self.signer,
+            &config,
+            GroupId::from_slice(&r.group_id.0),
+            self.credential.clone(),
+        )?);
+        Ok(json!({}))
+    }
+
+    fn join(&mut self, r: &Request) -> Result<Value> {
+        let MlsMessageBodyIn::Welcome(welcome) = parse(&r.message)?.extract() else {
+            return Err("not a Welcome".into());
+        };
+        let staged = StagedWelcome::new_from_welcome(
+            &self.provider,
+            &self.config(false),
+            welcome,
+            parse_tree(&r.tree)?,
+        )?;
+        self.group = Some(staged.into_group(&self.provider)?);
+        Ok(json!({}))
     }
 
     fn propose(&mut self, r: &Request) -> Result<Value> {
@@ -196,7 +184,7 @@ impl Member {
         Ok(json!({ "message": b64(commit.to_bytes()?), "welcome": welcome, "tree": tree }))
     }
 
-    fn merge(&mut self) -> Result<Value> {
+    fn merge(&mut self, _: &Request) -> Result<Value> {
         let group = self.group.as_mut().ok_or("not in a group")?;
         // An external commit has taken effect when it was made.
         if group.pending_commit().is_some() {
@@ -207,9 +195,8 @@ impl Member {
 
     fn protect(&mut self, r: &Request) -> Result<Value> {
         let group = self.group.as_mut().ok_or("not in a group")?;
-        group.set_aad(r.authenticated_data.clone().unwrap_or_default().0);
-        let data = r.data.clone().unwrap_or_default().0;
-        let message = group.create_message(&self.provider, &self.signer, &data)?;
+        group.set_aad(r.authenticated_data.0.clone());
+        let message = group.create_message(&self.provider, &self.signer, &r.data.0)?;
         Ok(json!({ "message": b64(message.to_bytes()?) }))
     }
 
@@ -305,7 +292,7 @@ fn parse_tree(tree: &Option<Bytes>) -> Result<Option<RatchetTreeIn>> {
     Ok(tree.as_ref().map(parse).transpose()?)
 }
 
-fn context_extensions(list: &[crate::Extension]) -> Result<Extensions<GroupContext>> {
+fn context_extensions(list: &[mendlink_interop_peer::Extension]) -> Result<Extensions<GroupContext>> {
     let mut parsed = Vec::new();
     for x in list {
         let data: VLBytes = x.data.0.clone().into();
