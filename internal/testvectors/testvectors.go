@@ -6,7 +6,7 @@
 //   - the HPKE working group's vectors for draft-ietf-hpke-pq
 //     (hpkewg/hpke-pq, test-vectors.json), as "hpke-pq".
 //
-// Only tests import it.
+// Only tests import it. docs/vectors.md says where the files are from.
 package testvectors
 
 import (
@@ -14,6 +14,7 @@ import (
 	"embed"
 	"encoding/hex"
 	"encoding/json"
+	"io"
 	"testing"
 )
 
@@ -24,18 +25,25 @@ var files embed.FS
 // usually a pointer to a slice. It fails the test on any error.
 func Load(t testing.TB, name string, cases any) {
 	t.Helper()
+	if err := json.NewDecoder(Open(t, name)).Decode(cases); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+}
+
+// Open opens the vector file name (without ".json.gz"). It fails the test if
+// there is none.
+func Open(t testing.TB, name string) io.Reader {
+	t.Helper()
 	f, err := files.Open("testdata/" + name + ".json.gz")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	t.Cleanup(func() { f.Close() })
 	z, err := gzip.NewReader(f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := json.NewDecoder(z).Decode(cases); err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
+	return z
 }
 
 // Hex is binary data that the vectors write as a hexadecimal string. JSON null

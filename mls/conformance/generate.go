@@ -1,0 +1,4 @@
+package conformance
+
+// A generator makes vectors.
+type generator struct{}

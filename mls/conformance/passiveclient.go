@@ -1,0 +1,139 @@
+package conformance
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/mendlink/mendlink/mls"
+	"github.com/mendlink/mendlink/mls/internal/hooks"
+)
+
+// passiveClient is a client that joins a group and follows it.
+type passiveClient struct {
+	suited
+	ExternalPSKs   []passivePSK   `json:"external_psks"`
+	KeyPackage     hexBytes       `json:"key_package"`
+	SignaturePriv  hexBytes       `json:"signature_priv"`
+	EncryptionPriv hexBytes       `json:"encryption_priv"`
+	InitPriv       hexBytes       `json:"init_priv"`
+	Welcome        hexBytes       `json:"welcome"`
+	RatchetTree    *hexBytes      `json:"ratchet_tree"`
+	Authenticator  hexBytes       `json:"initial_epoch_authenticator"`
+	Epochs         []passiveEpoch `json:"epochs"`
+}
+
+type passivePSK struct {
+	ID  hexBytes `json:"psk_id"`
+	PSK hexBytes `json:"psk"`
+}
+
+type passiveEpoch struct {
+	Proposals     []hexBytes `json:"proposals"`
+	Commit        hexBytes   `json:"commit"`
+	Authenticator hexBytes   `json:"epoch_authenticator"`
+}
+
+// keptResumptionPSKs is how many epochs back a case can use resumption PSKs.
+const keptResumptionPSKs = 256
+
+func (v *passiveClient) check(c *checker) {
+	bundle := v.bundle(c)
+	if bundle == nil {
+		return
+	}
+	var tree []byte
+	if v.RatchetTree != nil {
+		tree = *v.RatchetTree
+	}
+	// Vectors stay and lifetimes end, so the time is one that they were made for.
+	var now time.Time
+	cfg := v.config(&now)
+	notBefore, notAfter, err := hooks.MLS.WelcomeLifetime(cfg, bundle, v.Welcome, tree)
+	if !c.ok("welcome", err) {
+		return
+	}
+	now = time.Unix(int64(notBefore/2+notAfter/2), 0)
+
+	g, err := mls.Join(cfg, v.Welcome, bundle, mls.JoinOptions{RatchetTree: tree})
+	if !c.ok("welcome", err) {
+		return
+	}
+	c.equal("initial_epoch_authenticator", g.EpochAuthenticator(), v.Authenticator)
+	for i := range v.Epochs {
+		if g = c.nextEpoch(i, g, &v.Epochs[i]); g == nil {
+			return
+		}
+	}
+}
+
+// nextEpoch processes the messages of an epoch and returns the one that they
+// lead to, nil if that fails.
+func (c *checker) nextEpoch(i int, g *mls.Group, e *passiveEpoch) *mls.Group {
+	for k, p := range e.Proposals {
+		received, err := g.Process(p)
+		if !c.ok(fmt.Sprintf("epochs[%d].proposals[%d]", i, k), err) {
+			return nil
+		}
+		_, ok := received.(*mls.ReceivedProposal)
+		c.that(ok, "epochs[%d].proposals[%d] is a %T", i, k, received)
+	}
+	received, err := g.Process(e.Commit)
+	if !c.ok(fmt.Sprintf("epochs[%d].commit", i), err) {
+		return nil
+	}
+	commit, ok := received.(*mls.ReceivedCommit)
+	if !c.that(ok, "epochs[%d].commit is a %T", i, received) || !c.that(commit.Group() != nil, "epochs[%d].commit removes the client", i) {
+		return nil
+	}
+	g.Erase()
+	c.equal(fmt.Sprintf("epochs[%d].epoch_authenticator", i), commit.Group().EpochAuthenticator(), e.Authenticator)
+	return commit.Group()
+}
+
+// bundle returns the client's key package with the private keys, which have to
+// belong to it.
+func (v *passiveClient) bundle(c *checker) *mls.KeyPackageBundle {
+	signer, err := c.suite.ParseSigner(v.SignaturePriv)
+	if !c.ok("signature_priv", err) {
+		return nil
+	}
+	initKey, err := c.suite.ParseHPKEPrivateKey(v.InitPriv)
+	if !c.ok("init_priv", err) {
+		return nil
+	}
+	encryptionKey, err := c.suite.ParseHPKEPrivateKey(v.EncryptionPriv)
+	if !c.ok("encryption_priv", err) {
+		return nil
+	}
+	bundle, err := hooks.MLS.Bundle(c.suite, v.KeyPackage, initKey, encryptionKey, signer)
+	if !c.ok("key_package", err) {
+		return nil
+	}
+	return bundle.(*mls.KeyPackageBundle)
+}
+
+// config returns a configuration that believes everybody, and what now will be.
+func (v *passiveClient) config(now *time.Time) *mls.Config {
+	return &mls.Config{
+		AuthenticationService: acceptAll{},
+		Now:                   func() time.Time { return *now },
+		MaxLifetime:           -1,
+		ResumptionPSKs:        keptResumptionPSKs,
+		PSK: func(id mls.PreSharedKeyID) ([]byte, error) {
+			for _, p := range v.ExternalPSKs {
+				if id.Type == mls.PSKExternal && bytes.Equal(p.ID, id.ID) {
+					return p.PSK, nil
+				}
+			}
+			return nil, mls.ErrUnknownPSK
+		},
+	}
+}
+
+// acceptAll is an Authentication Service that believes everybody.
+type acceptAll struct{}
+
+func (acceptAll) ValidateLeaf(leaf, previous *mls.LeafNode) error { return nil }
+
+func (acceptAll) ValidateExternalSender(*mls.ExternalSender) error { return nil }
