@@ -100,7 +100,7 @@ type prf struct {
 	hmac hash.Hash
 	used bool
 	// What a hash takes in must be on the heap, so it is put together here.
-	label   [128]byte
+	label   [64]byte
 	context [4]byte
 	block   [1]byte
 }

@@ -56,6 +56,53 @@ func TestConsumedKeysCannotBeDerivedAgain(t *testing.T) {
 	}
 }
 
+// The example of RFC 9420, Section 9.2: A, B or C gets generation 1 of D, in a
+// group of four, before generation 0.
+func TestTheDeletionScheduleOfTheSpecification(t *testing.T) {
+	s := testSuite(t)
+	const a, c, d = 0, 2, 3
+	application, handshake := derive(s, 2, d, Application, 2), derive(s, 2, d, Handshake, 1)
+	tree := New(s, testSecret, 4, Limits{})
+	mustPeek(t, tree, d, Application, 1).Consume()
+
+	consumed := map[string][]byte{
+		"K1": application.keys[1], "N1": application.nonces[1], "AR1": application.secrets[1], "AR0": application.secrets[0],
+		"D": application.path[2], "F": application.path[1], "G": application.path[0],
+	}
+	retained := map[string][]byte{
+		"K0": application.keys[0], "N0": application.nonces[0], "AR2": application.secrets[2], "HR0": handshake.secrets[0],
+		"E": application.copath[0], "C": application.copath[1],
+	}
+	b := state(tree)
+	for name, secret := range consumed {
+		if bytes.Contains(b, secret) {
+			t.Errorf("%s is still there", name)
+		}
+	}
+	for name, secret := range retained {
+		if !bytes.Contains(b, secret) {
+			t.Errorf("%s is gone", name)
+		}
+	}
+	// Nothing else is there, in plain sight.
+	const header = 1 + 4 + 4 + 2*4 + 4 + 4 + 2*(4+4) + 4 + 8 // version, counts, indices, generations, time
+	size := header
+	for _, secret := range retained {
+		size += len(secret)
+	}
+	if len(b) != size {
+		t.Errorf("a state of %d octets, want %d", len(b), size)
+	}
+	// What is retained is what the others' messages need.
+	for _, leaf := range []uint32{a, c} {
+		k := mustPeek(t, tree, leaf, Handshake, 0)
+		if !bytes.Equal(k.Key, derive(s, 2, leaf, Handshake, 1).keys[0]) {
+			t.Errorf("leaf %d has another key", leaf)
+		}
+		k.Consume()
+	}
+}
+
 func TestConsumedSecretsAreOverwritten(t *testing.T) {
 	tree := New(testSuite(t), testSecret, 4, Limits{MaxSkipped: 4})
 	zeroed := func(what string, secrets ...[]byte) {
