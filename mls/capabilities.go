@@ -71,6 +71,15 @@ func (c *Capabilities) supportsProposal(t ProposalType) bool {
 	return t.isDefault() || slices.Contains(c.Proposals, t)
 }
 
+// verifyTypes checks that a client does not list what everybody supports.
+// Others may, and are not refused for it. RFC 9420, Section 7.2.
+func (c *Capabilities) verifyTypes() error {
+	if slices.ContainsFunc(c.Extensions, ExtensionType.isDefault) || slices.ContainsFunc(c.Proposals, ProposalType.isDefault) {
+		return invalid(CheckLeafDefaultTypes, "the capabilities list types of extensions or proposals that RFC 9420 defines")
+	}
+	return nil
+}
+
 // satisfies returns an error that names the first requirement c falls short of.
 func (c *Capabilities) satisfies(required RequiredCapabilities) error {
 	for _, t := range required.Extensions {
@@ -94,9 +103,14 @@ func (c *Capabilities) satisfies(required RequiredCapabilities) error {
 // requiredCapabilities returns what a GroupContext's extensions require.
 func requiredCapabilities(context Extensions) (required RequiredCapabilities, err error) {
 	if data, ok := context.Find(ExtensionRequiredCapabilities); ok {
-		if err := unmarshal(data, &required); err != nil {
-			return required, fmt.Errorf("mls: parsing required_capabilities: %w", err)
-		}
+		return parseRequiredCapabilities(data)
+	}
+	return required, nil
+}
+
+func parseRequiredCapabilities(data []byte) (required RequiredCapabilities, err error) {
+	if err := unmarshal(data, &required); err != nil {
+		return required, invalid(CheckRequiredCapabilitiesFormat, "%w", err)
 	}
 	return required, nil
 }

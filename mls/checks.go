@@ -1,154 +1,342 @@
 package mls
 
-// The validation rules. The values of [Error.Check].
+// The validation rules: the values of [Error.Check]. Each is checked in one
+// function; docs/validation.md lists them with that function, and with the test
+// that breaks the rule.
 const (
+	// Application data is in a PrivateMessage.
 	CheckApplicationPrivate Check = "application-private"
-	CheckMembershipTag      Check = "membership-tag"
-	CheckMessageSignature   Check = "message-signature"
-	CheckConfirmationTag    Check = "confirmation-tag"
-	CheckPadding            Check = "padding"
-	CheckSender             Check = "sender"
-	CheckSenderBlank        Check = "sender-blank"
+	// A message's signature is valid under the key of its sender.
+	CheckMessageSignature Check = "message-signature"
+	// An external sender sends a proposal, of a type that is allowed to it.
+	CheckExternalSenderContent Check = "external-sender-content"
+	// An external sender is one of the group's external_senders.
+	CheckExternalSenderIndex Check = "external-sender-index"
+	// A proposal of a new member is an Add.
+	CheckNewMemberProposalContent Check = "new-member-proposal-content"
+	// An external commit is a commit.
+	CheckNewMemberCommitContent Check = "new-member-commit-content"
+	// A commit's confirmation tag is that of the epoch that it leads to.
+	CheckConfirmationTag Check = "confirmation-tag"
+	// The membership tag of a member's PublicMessage is valid.
+	CheckMembershipTag Check = "membership-tag"
+	// The padding of a PrivateMessage is zero.
+	CheckPadding Check = "padding"
+	// The leaf of a sender who is a member is not blank.
+	CheckSenderBlank Check = "sender-blank"
+	// authenticated_data is a SafeAAD where the GroupContext asks for that.
+	CheckSafeAAD Check = "safe-aad"
 
-	CheckLeafCredential           Check = "leaf-credential"
-	CheckLeafSignature            Check = "leaf-signature"
+	// The Authentication Service accepts a leaf, as a successor of the leaf
+	// that it replaces.
+	CheckLeafCredential Check = "leaf-credential"
+	// A leaf's signature is valid under its signature_key.
+	CheckLeafSignature Check = "leaf-signature"
+	// A leaf's encryption_key is a key of the cipher suite.
+	CheckLeafEncryptionKey Check = "leaf-encryption-key"
+	// A leaf's signature_key is a key of the cipher suite.
+	CheckLeafSignatureKey Check = "leaf-signature-key"
+	// A leaf supports what the extension required_capabilities lists.
 	CheckLeafRequiredCapabilities Check = "leaf-required-capabilities"
-	CheckLeafCredentialSupport    Check = "leaf-credential-support"
-	CheckLeafLifetime             Check = "leaf-lifetime"
-	CheckLeafExtensionSupport     Check = "leaf-extension-support"
-	CheckLeafSource               Check = "leaf-source"
-	CheckLeafEncryptionKeyNew     Check = "leaf-encryption-key-new"
-	CheckLeafKeys                 Check = "leaf-keys"
-	CheckLeafUnique               Check = "leaf-unique"
-	CheckLeafSuiteSupport         Check = "leaf-suite-support"
-	CheckContextExtensionSupport  Check = "context-extension-support"
+	// A leaf supports the type of its own credential.
+	CheckLeafCredentialOwn Check = "leaf-credential-own"
+	// A leaf supports the types of all other members' credentials.
+	CheckLeafCredentialSupport Check = "leaf-credential-support"
+	// The current time lies in a leaf's lifetime.
+	CheckLeafLifetime Check = "leaf-lifetime"
+	// A leaf's lifetime is not longer than Config.MaxLifetime.
+	CheckLeafLifetimeLength Check = "leaf-lifetime-length"
+	// A leaf supports its own extensions.
+	CheckLeafExtensionSupport Check = "leaf-extension-support"
+	// leaf_node_source fits where a leaf comes from.
+	CheckLeafSource Check = "leaf-source"
+	// A leaf's encryption_key differs from that of the leaf that it replaces.
+	CheckLeafEncryptionKeyNew Check = "leaf-encryption-key-new"
+	// No two members have the same signature_key.
+	CheckLeafSignatureKeyUnique Check = "leaf-signature-key-unique"
+	// No two members have the same encryption_key.
+	CheckLeafEncryptionKeyUnique Check = "leaf-encryption-key-unique"
+	// A leaf supports the group's protocol version.
+	CheckLeafVersionSupport Check = "leaf-version-support"
+	// A leaf supports the group's cipher suite.
+	CheckLeafSuiteSupport Check = "leaf-suite-support"
+	// A client's own capabilities do not list default types.
+	CheckLeafDefaultTypes Check = "leaf-default-types"
 
-	CheckTreeShape          Check = "tree-shape"
-	CheckTreeHash           Check = "tree-hash"
-	CheckParentHash         Check = "parent-hash"
-	CheckUnmergedLeaves     Check = "unmerged-leaves"
-	CheckTreeEncryptionKeys Check = "tree-encryption-keys"
-	CheckUpdatePath         Check = "update-path"
-	CheckUpdatePathKeys     Check = "update-path-keys"
-	CheckPathSecret         Check = "path-secret"
-
-	CheckKeyPackageSuite     Check = "key-package-suite"
-	CheckKeyPackageSignature Check = "key-package-signature"
-	CheckKeyPackageInitKey   Check = "key-package-init-key"
-
-	CheckProposalUpdateByCommitter Check = "proposal-update-by-committer"
-	CheckProposalRemovesCommitter  Check = "proposal-removes-committer"
-	CheckProposalSameLeaf          Check = "proposal-same-leaf"
-	CheckProposalAddTwice          Check = "proposal-add-twice"
-	CheckProposalAddMember         Check = "proposal-add-member"
-	CheckProposalRemoveBlank       Check = "proposal-remove-blank"
-	CheckProposalPSKTwice          Check = "proposal-psk-twice"
-	CheckProposalPSK               Check = "proposal-psk"
-	CheckProposalPSKNonce          Check = "proposal-psk-nonce"
-	CheckProposalContextTwice      Check = "proposal-context-twice"
-	CheckProposalReInitAlone       Check = "proposal-reinit-alone"
-	CheckProposalReInitVersion     Check = "proposal-reinit-version"
-	CheckProposalExternalInit      Check = "proposal-external-init"
-	CheckProposalUpdateSender      Check = "proposal-update-sender"
-	CheckProposalUnknownRef        Check = "proposal-unknown-reference"
-	CheckProposalFromOutside       Check = "proposal-from-outside"
-	CheckExternalCommit            Check = "external-commit"
-	CheckPathRequired              Check = "path-required"
-
-	CheckWelcome                  Check = "welcome"
-	CheckGroupInfoSigner          Check = "group-info-signer"
-	CheckGroupInfoSignature       Check = "group-info-signature"
-	CheckGroupInfoSuite           Check = "group-info-suite"
-	CheckExternalPub              Check = "external-pub"
-	CheckSuccessionPSK            Check = "succession-psk"
-	CheckSuccessionEpoch          Check = "succession-epoch"
-	CheckReInitCommit             Check = "reinit-commit"
-	CheckReInitParameters         Check = "reinit-parameters"
-	CheckReInitMembers            Check = "reinit-members"
-	CheckBranchSuite              Check = "branch-suite"
-	CheckBranchMembers            Check = "branch-members"
-	CheckExtensionData            Check = "extension-data"
+	// A list of extensions holds each type once.
+	CheckExtensionTwice Check = "extension-twice"
+	// The data of an extension is what its type asks for.
+	CheckExtensionData Check = "extension-data"
+	// A member supports each extension of the GroupContext.
+	CheckContextExtensionSupport Check = "context-extension-support"
+	// The extension required_capabilities is well-formed.
+	CheckRequiredCapabilitiesFormat Check = "required-capabilities-format"
+	// The extension external_senders is well-formed.
+	CheckExternalSendersFormat Check = "external-senders-format"
+	// The signature_key of an external sender is a key of the cipher suite.
+	CheckExternalSenderKey Check = "external-sender-key"
+	// The Authentication Service accepts an external sender.
 	CheckExternalSenderCredential Check = "external-sender-credential"
-	CheckProposalSupport          Check = "proposal-support"
-	CheckProposalCustom           Check = "proposal-custom"
-	CheckWelcomeOwnLeaf           Check = "welcome-own-leaf"
-	CheckSafeAAD                  Check = "safe-aad"
-	CheckAppDataDictionary        Check = "app-data-dictionary"
+	// The extension app_data_dictionary is well-formed and in order.
+	CheckAppDataDictionary Check = "app-data-dictionary"
+	// A ComponentsList is well-formed.
+	CheckComponentsList Check = "components-list"
+
+	// A key package is for the group's protocol version.
+	CheckKeyPackageVersion Check = "key-package-version"
+	// A key package is for the group's cipher suite.
+	CheckKeyPackageSuite Check = "key-package-suite"
+	// A key package's signature is valid under its leaf's signature_key.
+	CheckKeyPackageSignature Check = "key-package-signature"
+	// A key package's init_key is a key of the cipher suite.
+	CheckKeyPackageInitKey Check = "key-package-init-key"
+	// A key package's init_key differs from its leaf's encryption_key.
+	CheckKeyPackageInitKeyReuse Check = "key-package-init-key-reuse"
+	// The extensions of a key package of one's own are among its capabilities.
+	CheckKeyPackageExtensionSupport Check = "key-package-extension-support"
+
+	// The nonce of a PreSharedKey proposal has KDF.Nh octets.
+	CheckProposalPSKNonce Check = "proposal-psk-nonce"
+	// A PSK of usage reinit occurs where a group is re-initialized only.
+	CheckProposalPSKReInit Check = "proposal-psk-reinit"
+	// A PSK of usage branch occurs where a group branches off only.
+	CheckProposalPSKBranch Check = "proposal-psk-branch"
+	// The version of a ReInit is not lower than the group's.
+	CheckProposalReInitVersion Check = "proposal-reinit-version"
+	// A Remove removes a member.
+	CheckProposalRemoveBlank Check = "proposal-remove-blank"
+	// A commit does not cover an Update of the committer.
+	CheckProposalUpdateByCommitter Check = "proposal-update-by-committer"
+	// A commit does not remove the committer.
+	CheckProposalRemovesCommitter Check = "proposal-removes-committer"
+	// A commit updates or removes a leaf at most once.
+	CheckProposalSameLeaf Check = "proposal-same-leaf"
+	// A commit adds a client once.
+	CheckProposalAddTwice Check = "proposal-add-twice"
+	// A commit does not add a member of the group, unless it removes that.
+	CheckProposalAddMember Check = "proposal-add-member"
+	// A commit names a PSK once.
+	CheckProposalPSKTwice Check = "proposal-psk-twice"
+	// A commit covers at most one GroupContextExtensions.
+	CheckProposalContextTwice Check = "proposal-context-twice"
+	// A commit with a ReInit covers nothing else.
+	CheckProposalReInitAlone Check = "proposal-reinit-alone"
+	// ExternalInit is in external commits only.
+	CheckProposalExternalInit Check = "proposal-external-init"
+	// All who process a commit support the types of its proposals.
+	CheckProposalSupport Check = "proposal-support"
+	// A proposal of a custom type is what the application accepts.
+	CheckProposalCustom Check = "proposal-custom"
+	// A commit refers to proposals that were sent in its epoch.
+	CheckProposalUnknownRef Check = "proposal-unknown-reference"
+	// A commit has a path unless its proposals allow to leave it out.
+	CheckPathRequired Check = "path-required"
+
+	// An external commit has exactly one ExternalInit.
+	CheckExternalCommitInit Check = "external-commit-init"
+	// An external commit has at most one Remove.
+	CheckExternalCommitRemove Check = "external-commit-remove"
+	// An external commit has no proposals of other types than it may have.
+	CheckExternalCommitProposal Check = "external-commit-proposal"
+	// An external commit has no proposals by reference.
+	CheckExternalCommitReference Check = "external-commit-reference"
+	// An external commit has a path.
+	CheckExternalCommitPath Check = "external-commit-path"
+	// The KEM output of an ExternalInit is one of the cipher suite's KEM.
+	CheckExternalInitKEM Check = "external-init-kem"
+
+	// An update path has one node for each of the filtered direct path.
+	CheckUpdatePathLength Check = "update-path-length"
+	// A node of an update path has one ciphertext for each node of the
+	// resolution of its copath child, new members left out.
+	CheckUpdatePathCiphertexts Check = "update-path-ciphertexts"
+	// The keys of an update path are keys of the cipher suite.
+	CheckUpdatePathKey Check = "update-path-key"
+	// The keys of an update path are not in the tree yet, and differ.
+	CheckUpdatePathKeyUnique Check = "update-path-key-unique"
+	// The parent_hash of a committer's leaf is that of its path.
+	CheckCommitParentHash Check = "commit-parent-hash"
+	// The keys of a path are those that its path secrets give.
+	CheckPathSecret Check = "path-secret"
+
+	// There is a ratchet tree, in the GroupInfo or apart from it.
+	CheckTreeMissing Check = "tree-missing"
+	// Leaves and parents of an encoded tree are in their places.
+	CheckTreeNodeType Check = "tree-node-type"
+	// The last node of an encoded tree is not blank.
+	CheckTreeTrailingBlank Check = "tree-trailing-blank"
+	// The tree has the tree_hash of the GroupInfo.
+	CheckTreeHash Check = "tree-hash"
+	// A parent is vouched for by exactly one of its descendants.
+	CheckParentHash Check = "parent-hash"
+	// The entries of unmerged_leaves are in increasing order.
+	CheckUnmergedLeavesOrder Check = "unmerged-leaves-order"
+	// The entries of unmerged_leaves are members below the parent.
+	CheckUnmergedLeavesMembers Check = "unmerged-leaves-members"
+	// A leaf that is unmerged at a parent is so at all parents between them.
+	CheckUnmergedLeavesPath Check = "unmerged-leaves-path"
+	// A parent's encryption_key is a key of the cipher suite.
+	CheckTreeKey Check = "tree-key"
+	// A parent's encryption_key is in no other node of the tree.
+	CheckTreeKeyUnique Check = "tree-key-unique"
+
+	// A Welcome is for the key package with which it is used.
+	CheckWelcomeKeyPackage Check = "welcome-key-package"
+	// A Welcome has the cipher suite of the key package.
+	CheckWelcomeSuite Check = "welcome-suite"
+	// The nonces of a Welcome's PSKs have KDF.Nh octets.
+	CheckWelcomePSKNonce Check = "welcome-psk-nonce"
+	// A Welcome names at most one PSK of usage reinit or branch, and that is
+	// of the group which the client expects to continue.
+	CheckWelcomePSKUsage Check = "welcome-psk-usage"
+	// The leaf of the key package is in the tree.
+	CheckWelcomeOwnLeaf Check = "welcome-own-leaf"
+	// A Welcome with a path secret is to a group with a parent for it.
+	CheckWelcomePathSecret Check = "welcome-path-secret"
+	// The signer of a GroupInfo is a member.
+	CheckGroupInfoSigner Check = "group-info-signer"
+	// A GroupInfo's signature is valid under its signer's key.
+	CheckGroupInfoSignature Check = "group-info-signature"
+	// A GroupInfo has the cipher suite of the key package.
+	CheckGroupInfoSuite Check = "group-info-suite"
+	// A GroupInfo's confirmation tag is that of its epoch.
+	CheckGroupInfoConfirmationTag Check = "group-info-confirmation-tag"
+	// The GroupInfo for an external commit has a usable external_pub.
+	CheckExternalPub Check = "external-pub"
+
+	// A group that continues another is joined in epoch 1.
+	CheckSuccessionEpoch Check = "succession-epoch"
+	// The last commit of a group that is re-initialized has a ReInit.
+	CheckReInitCommit Check = "reinit-commit"
+	// A re-initialized group has the group_id of the ReInit.
+	CheckReInitGroupID Check = "reinit-group-id"
+	// A re-initialized group has the version of the ReInit.
+	CheckReInitVersion Check = "reinit-version"
+	// A re-initialized group has the cipher suite of the ReInit.
+	CheckReInitSuite Check = "reinit-suite"
+	// A re-initialized group has the extensions of the ReInit.
+	CheckReInitExtensions Check = "reinit-extensions"
+	// All members of a group are members after its re-initialization.
+	CheckReInitMembers Check = "reinit-members"
+	// A branch has the cipher suite of the group that it branches off from.
+	CheckBranchSuite Check = "branch-suite"
+	// All members of a branch are members of the group that it branches off from.
+	CheckBranchMembers Check = "branch-members"
 )
 
 // checkSections says where each rule is stated: a section of RFC 9420, or
 // of draft-ietf-mls-extensions where the rule is the Safe API's.
 var checkSections = map[Check]string{
-	CheckApplicationPrivate: "RFC 9420, Section 6",
-	CheckMembershipTag:      "RFC 9420, Section 6.2",
-	CheckMessageSignature:   "RFC 9420, Section 6.1",
-	CheckConfirmationTag:    "RFC 9420, Section 6.1",
-	CheckPadding:            "RFC 9420, Section 6.3.1",
-	CheckSender:             "RFC 9420, Section 6.1",
-	CheckSenderBlank:        "RFC 9420, Section 6.3.2",
+	CheckApplicationPrivate:       "RFC 9420, Section 6",
+	CheckMessageSignature:         "RFC 9420, Section 6.1",
+	CheckExternalSenderContent:    "RFC 9420, Section 12.1.8",
+	CheckExternalSenderIndex:      "RFC 9420, Section 12.1.8",
+	CheckNewMemberProposalContent: "RFC 9420, Section 6.1",
+	CheckNewMemberCommitContent:   "RFC 9420, Section 6.1",
+	CheckConfirmationTag:          "RFC 9420, Section 12.4.2",
+	CheckMembershipTag:            "RFC 9420, Section 6.2",
+	CheckPadding:                  "RFC 9420, Section 6.3.1",
+	CheckSenderBlank:              "RFC 9420, Section 6.3.2",
+	CheckSafeAAD:                  "draft-ietf-mls-extensions, Section 4.9",
 
 	CheckLeafCredential:           "RFC 9420, Section 7.3",
 	CheckLeafSignature:            "RFC 9420, Section 7.3",
+	CheckLeafEncryptionKey:        "RFC 9420, Section 5.1.1",
+	CheckLeafSignatureKey:         "RFC 9420, Section 5.1.1",
 	CheckLeafRequiredCapabilities: "RFC 9420, Section 7.3",
+	CheckLeafCredentialOwn:        "RFC 9420, Section 7.3",
 	CheckLeafCredentialSupport:    "RFC 9420, Section 7.3",
 	CheckLeafLifetime:             "RFC 9420, Section 7.3",
+	CheckLeafLifetimeLength:       "RFC 9420, Section 7.2",
 	CheckLeafExtensionSupport:     "RFC 9420, Section 7.3",
 	CheckLeafSource:               "RFC 9420, Section 7.3",
 	CheckLeafEncryptionKeyNew:     "RFC 9420, Section 7.3",
-	CheckLeafKeys:                 "RFC 9420, Section 5.1.1",
-	CheckLeafUnique:               "RFC 9420, Section 7.3",
+	CheckLeafSignatureKeyUnique:   "RFC 9420, Section 7.3",
+	CheckLeafEncryptionKeyUnique:  "RFC 9420, Section 7.3",
+	CheckLeafVersionSupport:       "RFC 9420, Section 11.1",
 	CheckLeafSuiteSupport:         "RFC 9420, Section 11.1",
-	CheckContextExtensionSupport:  "RFC 9420, Section 13.4",
+	CheckLeafDefaultTypes:         "RFC 9420, Section 7.2",
 
-	CheckTreeShape:          "RFC 9420, Section 12.4.3.3",
-	CheckTreeHash:           "RFC 9420, Section 12.4.3.1",
-	CheckParentHash:         "RFC 9420, Section 7.9.2",
-	CheckUnmergedLeaves:     "RFC 9420, Section 12.4.3.1",
-	CheckTreeEncryptionKeys: "RFC 9420, Section 12.4.3.1",
-	CheckUpdatePath:         "RFC 9420, Section 7.6",
-	CheckUpdatePathKeys:     "RFC 9420, Section 12.4.2",
-	CheckPathSecret:         "RFC 9420, Section 7.5",
+	CheckExtensionTwice:             "RFC 9420, Section 13.4",
+	CheckExtensionData:              "RFC 9420, Section 13.4",
+	CheckContextExtensionSupport:    "RFC 9420, Section 13.4",
+	CheckRequiredCapabilitiesFormat: "RFC 9420, Section 11.1",
+	CheckExternalSendersFormat:      "RFC 9420, Section 12.1.8.1",
+	CheckExternalSenderKey:          "RFC 9420, Section 12.1.8.1",
+	CheckExternalSenderCredential:   "RFC 9420, Section 5.3.1",
+	CheckAppDataDictionary:          "draft-ietf-mls-extensions, Section 4.6",
+	CheckComponentsList:             "draft-ietf-mls-extensions, Section 4.7",
 
-	CheckKeyPackageSuite:     "RFC 9420, Section 10.1",
-	CheckKeyPackageSignature: "RFC 9420, Section 10.1",
-	CheckKeyPackageInitKey:   "RFC 9420, Section 10.1",
+	CheckKeyPackageVersion:          "RFC 9420, Section 10.1",
+	CheckKeyPackageSuite:            "RFC 9420, Section 10.1",
+	CheckKeyPackageSignature:        "RFC 9420, Section 10.1",
+	CheckKeyPackageInitKey:          "RFC 9420, Section 10",
+	CheckKeyPackageInitKeyReuse:     "RFC 9420, Section 10.1",
+	CheckKeyPackageExtensionSupport: "RFC 9420, Section 10",
 
+	CheckProposalPSKNonce:          "RFC 9420, Section 12.1.4",
+	CheckProposalPSKReInit:         "RFC 9420, Section 11.2",
+	CheckProposalPSKBranch:         "RFC 9420, Section 11.3",
+	CheckProposalReInitVersion:     "RFC 9420, Section 12.1.5",
+	CheckProposalRemoveBlank:       "RFC 9420, Section 12.1.3",
 	CheckProposalUpdateByCommitter: "RFC 9420, Section 12.2",
 	CheckProposalRemovesCommitter:  "RFC 9420, Section 12.2",
 	CheckProposalSameLeaf:          "RFC 9420, Section 12.2",
 	CheckProposalAddTwice:          "RFC 9420, Section 12.2",
 	CheckProposalAddMember:         "RFC 9420, Section 12.2",
-	CheckProposalRemoveBlank:       "RFC 9420, Section 12.1.3",
 	CheckProposalPSKTwice:          "RFC 9420, Section 12.2",
-	CheckProposalPSK:               "RFC 9420, Section 12.1.4",
-	CheckProposalPSKNonce:          "RFC 9420, Section 12.1.4",
 	CheckProposalContextTwice:      "RFC 9420, Section 12.2",
 	CheckProposalReInitAlone:       "RFC 9420, Section 12.2",
-	CheckProposalReInitVersion:     "RFC 9420, Section 12.1.5",
 	CheckProposalExternalInit:      "RFC 9420, Section 12.2",
-	CheckProposalUpdateSender:      "RFC 9420, Section 12.1.2",
+	CheckProposalSupport:           "RFC 9420, Section 12.2",
+	CheckProposalCustom:            "RFC 9420, Section 12.2",
 	CheckProposalUnknownRef:        "RFC 9420, Section 12.4",
-	CheckProposalFromOutside:       "RFC 9420, Section 12.1.8",
-	CheckExternalCommit:            "RFC 9420, Section 12.2",
 	CheckPathRequired:              "RFC 9420, Section 12.4",
 
-	CheckWelcome:                  "RFC 9420, Section 12.4.3.1",
-	CheckGroupInfoSigner:          "RFC 9420, Section 12.4.3.1",
-	CheckGroupInfoSuite:           "RFC 9420, Section 12.4.3.1",
-	CheckGroupInfoSignature:       "RFC 9420, Section 12.4.3.1",
-	CheckExternalPub:              "RFC 9420, Section 12.4.3.2",
-	CheckSuccessionPSK:            "RFC 9420, Section 8.6",
-	CheckSuccessionEpoch:          "RFC 9420, Section 12.4.3.1",
-	CheckReInitCommit:             "RFC 9420, Section 11.2",
-	CheckReInitParameters:         "RFC 9420, Section 11.2",
-	CheckReInitMembers:            "RFC 9420, Section 12.4.3.1",
-	CheckBranchSuite:              "RFC 9420, Section 11.3",
-	CheckBranchMembers:            "RFC 9420, Section 11.3",
-	CheckExtensionData:            "RFC 9420, Section 13.4",
-	CheckExternalSenderCredential: "RFC 9420, Section 5.3.1",
-	CheckProposalSupport:          "RFC 9420, Section 12.2",
-	CheckProposalCustom:           "RFC 9420, Section 13.2",
+	CheckExternalCommitInit:      "RFC 9420, Section 12.2",
+	CheckExternalCommitRemove:    "RFC 9420, Section 12.2",
+	CheckExternalCommitProposal:  "RFC 9420, Section 12.2",
+	CheckExternalCommitReference: "RFC 9420, Section 12.4.3.2",
+	CheckExternalCommitPath:      "RFC 9420, Section 12.4.3.2",
+	CheckExternalInitKEM:         "RFC 9420, Section 8.3",
+
+	CheckUpdatePathLength:      "RFC 9420, Section 7.6",
+	CheckUpdatePathCiphertexts: "RFC 9420, Section 7.6",
+	CheckUpdatePathKey:         "RFC 9420, Section 5.1.1",
+	CheckUpdatePathKeyUnique:   "RFC 9420, Section 12.4.2",
+	CheckCommitParentHash:      "RFC 9420, Section 7.9.2",
+	CheckPathSecret:            "RFC 9420, Section 7.5",
+
+	CheckTreeMissing:           "RFC 9420, Section 12.4.3.1",
+	CheckTreeNodeType:          "RFC 9420, Section 12.4.3.3",
+	CheckTreeTrailingBlank:     "RFC 9420, Section 12.4.3.3",
+	CheckTreeHash:              "RFC 9420, Section 12.4.3.1",
+	CheckParentHash:            "RFC 9420, Section 7.9.2",
+	CheckUnmergedLeavesOrder:   "RFC 9420, Section 7.1",
+	CheckUnmergedLeavesMembers: "RFC 9420, Section 12.4.3.1",
+	CheckUnmergedLeavesPath:    "RFC 9420, Section 12.4.3.1",
+	CheckTreeKey:               "RFC 9420, Section 5.1.1",
+	CheckTreeKeyUnique:         "RFC 9420, Section 12.4.3.1",
+
+	CheckWelcomeKeyPackage:        "RFC 9420, Section 12.4.3.1",
+	CheckWelcomeSuite:             "RFC 9420, Section 12.4.3.1",
+	CheckWelcomePSKNonce:          "RFC 9420, Section 8.4",
+	CheckWelcomePSKUsage:          "RFC 9420, Section 12.4.3.1",
 	CheckWelcomeOwnLeaf:           "RFC 9420, Section 12.4.3.1",
-	CheckSafeAAD:                  "draft-ietf-mls-extensions, Section 4.9",
-	CheckAppDataDictionary:        "draft-ietf-mls-extensions, Section 4.6",
+	CheckWelcomePathSecret:        "RFC 9420, Section 12.4.3.1",
+	CheckGroupInfoSigner:          "RFC 9420, Section 12.4.3.1",
+	CheckGroupInfoSignature:       "RFC 9420, Section 12.4.3.1",
+	CheckGroupInfoSuite:           "RFC 9420, Section 12.4.3.1",
+	CheckGroupInfoConfirmationTag: "RFC 9420, Section 12.4.3.1",
+	CheckExternalPub:              "RFC 9420, Section 12.4.3.2",
+
+	CheckSuccessionEpoch:  "RFC 9420, Section 12.4.3.1",
+	CheckReInitCommit:     "RFC 9420, Section 12.4.3.1",
+	CheckReInitGroupID:    "RFC 9420, Section 11.2",
+	CheckReInitVersion:    "RFC 9420, Section 11.2",
+	CheckReInitSuite:      "RFC 9420, Section 11.2",
+	CheckReInitExtensions: "RFC 9420, Section 11.2",
+	CheckReInitMembers:    "RFC 9420, Section 12.4.3.1",
+	CheckBranchSuite:      "RFC 9420, Section 11.3",
+	CheckBranchMembers:    "RFC 9420, Section 11.3",
 }

@@ -230,7 +230,7 @@ func (g *Group) receiveExternalInit(p *ExternalInit) ([]byte, error) {
 	defer key.Erase()
 	initSecret, err := keysched.ReceiveExternalInit(g.suite, key, p.KEMOutput)
 	if err != nil {
-		return nil, invalid(CheckExternalCommit, "%w", err)
+		return nil, invalid(CheckExternalInitKEM, "%w", err)
 	}
 	return initSecret, nil
 }

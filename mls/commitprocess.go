@@ -35,8 +35,8 @@ func (g *Group) processCommit(a verifiedContent) (_ Received, err error) {
 	}
 	clear(joinerSecret)
 	clear(pskSecret)
-	if err = next.verifyConfirmation(a.auth.confirmationTag); err != nil {
-		return nil, err
+	if !next.isConfirmed(a.auth.confirmationTag) {
+		return nil, invalid(CheckConfirmationTag, "the members do not agree on the epoch")
 	}
 	next.setConfirmationTag(a.auth.confirmationTag)
 	received.next = next
@@ -59,12 +59,9 @@ func (g *Group) decryptPath(path *updatePath, t *transition, next *Group) (commi
 	return commitSecret, nil
 }
 
-// verifyConfirmation checks that whoever made tag has the epoch's secrets and
+// isConfirmed reports whether whoever made tag has the epoch's secrets and
 // transcript. RFC 9420, Section 6.1.
-func (g *Group) verifyConfirmation(tag []byte) error {
+func (g *Group) isConfirmed(tag []byte) bool {
 	want := keysched.ConfirmationTag(g.suite, g.epoch.ConfirmationKey, g.context.confirmedTranscriptHash)
-	if subtle.ConstantTimeCompare(tag, want) != 1 {
-		return invalid(CheckConfirmationTag, "the members do not agree on the epoch")
-	}
-	return nil
+	return subtle.ConstantTimeCompare(tag, want) == 1
 }

@@ -59,12 +59,10 @@ func (d AppDataDictionary) Find(id ComponentID) (data []byte, ok bool) {
 // Extension returns d as an extension. It returns an error if d is not in
 // order.
 func (d AppDataDictionary) Extension() (Extension, error) {
-	if err := checkComponentOrder(d, func(c ComponentData) ComponentID { return c.ID }); err != nil {
-		return Extension{}, invalid(CheckAppDataDictionary, "%w", err)
-	}
 	var w wire.Writer
 	writeVector(&w, d)
-	return Extension{Type: ExtensionAppDataDictionary, Data: w.Data()}, nil
+	_, err := ParseAppDataDictionary(w.Data())
+	return Extension{Type: ExtensionAppDataDictionary, Data: w.Data()}, err
 }
 
 // ParseAppDataDictionary decodes the data of an app_data_dictionary extension.
@@ -107,7 +105,7 @@ func ParseComponentsList(data []byte) (ComponentsList, error) {
 	r := wire.NewReader(data)
 	list := readUint16s[ComponentID](r)
 	if err := r.Finish(); err != nil {
-		return nil, invalid(CheckAppDataDictionary, "components list: %w", err)
+		return nil, invalid(CheckComponentsList, "%w", err)
 	}
 	return list, nil
 }
@@ -145,11 +143,11 @@ func (a SafeAAD) Find(id ComponentID) (data []byte, ok bool) {
 
 // Marshal returns the encoded SafeAAD. It returns an error if a is not in order.
 func (a SafeAAD) Marshal() ([]byte, error) {
-	if err := checkComponentOrder(a, func(i SafeAADItem) ComponentID { return i.ID }); err != nil {
-		return nil, invalid(CheckSafeAAD, "%w", err)
-	}
 	var w wire.Writer
 	writeVector(&w, a)
+	if _, err := ParseSafeAAD(w.Data()); err != nil {
+		return nil, err
+	}
 	return w.Data(), nil
 }
 

@@ -144,12 +144,15 @@ func (c *Config) validateLeaf(i LeafIndex, leaf, previous *LeafNode) error {
 
 // validateExternalSenders asks the Authentication Service about the external
 // senders of a GroupContext. RFC 9420, Section 5.3.1.
-func (c *Config) validateExternalSenders(context Extensions) error {
+func (c *Config) validateExternalSenders(s *ciphersuite.Suite, context Extensions) error {
 	senders, err := externalSenders(context)
 	if err != nil {
 		return err
 	}
 	for i := range senders {
+		if err := s.ValidateSignaturePublicKey(senders[i].SignatureKey); err != nil {
+			return invalid(CheckExternalSenderKey, "external sender %d: %w", i, err)
+		}
 		service, ok := c.AuthenticationService.(ExternalSenderAuthenticationService)
 		if !ok {
 			return invalid(CheckExternalSenderCredential, "the Authentication Service does not know of external senders")

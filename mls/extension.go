@@ -1,10 +1,6 @@
 package mls
 
-import (
-	"fmt"
-
-	"github.com/mendlink/mendlink/internal/wire"
-)
+import "github.com/mendlink/mendlink/internal/wire"
 
 // ExtensionType identifies an [Extension]. RFC 9420, Section 17.3.
 type ExtensionType uint16
@@ -76,13 +72,21 @@ func (e Extensions) encode(w *wire.Writer) { writeVector(w, e) }
 // readExtensions reads Extension extensions<V> and refuses a repeated type.
 func readExtensions(r *wire.Reader) Extensions {
 	list := Extensions(readVector[Extension](r))
-	seen := make(map[ExtensionType]bool, len(list))
-	for _, x := range list {
+	if err := list.verifyTypes(); err != nil {
+		r.Fail(err)
+		return nil
+	}
+	return list
+}
+
+// verifyTypes checks that each type occurs once. RFC 9420, Section 13.4.
+func (e Extensions) verifyTypes() error {
+	seen := make(map[ExtensionType]bool, len(e))
+	for _, x := range e {
 		if seen[x.Type] {
-			r.Fail(fmt.Errorf("mls: extension type %#04x occurs twice", uint16(x.Type)))
-			return nil
+			return invalid(CheckExtensionTwice, "extension type %#04x occurs twice", uint16(x.Type))
 		}
 		seen[x.Type] = true
 	}
-	return list
+	return nil
 }

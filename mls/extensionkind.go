@@ -14,7 +14,7 @@ var builtinExtensions = extensionKinds{
 	ExtensionApplicationID:        anyData,
 	ExtensionRatchetTree:          anyData, // parsed where it is used
 	ExtensionExternalPub:          anyData,
-	ExtensionRequiredCapabilities: inContext(func(data []byte) error { return unmarshal(data, new(RequiredCapabilities)) }),
+	ExtensionRequiredCapabilities: inContext(func(data []byte) error { _, err := parseRequiredCapabilities(data); return err }),
 	ExtensionExternalSenders:      inContext(func(data []byte) error { _, err := parseExternalSenders(data); return err }),
 	ExtensionAppDataDictionary: func(_ ExtensionPlace, data []byte) error {
 		_, err := ParseAppDataDictionary(data)
@@ -55,8 +55,11 @@ func (k extensionKinds) with(custom []CustomExtensionType) (extensionKinds, erro
 }
 
 // verifyExtensions checks the data of those extensions that the client
-// understands. RFC 9420, Section 13.4.
+// understands, and that each type occurs once. RFC 9420, Section 13.4.
 func (k extensionKinds) verify(place ExtensionPlace, extensions Extensions) error {
+	if err := extensions.verifyTypes(); err != nil {
+		return err
+	}
 	for i := range extensions {
 		x := &extensions[i]
 		if validate, ok := k[x.Type]; ok {

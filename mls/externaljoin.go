@@ -58,13 +58,13 @@ func JoinExternal(cfg *Config, groupInfo []byte, o ExternalJoinOptions) (_ *Pend
 	if err := state.validateMembers(nil); err != nil {
 		return nil, err
 	}
-	externalPub, err := info.externalPub()
+	externalPub, err := info.externalPub(s)
 	if err != nil {
 		return nil, err
 	}
 	kemOutput, initSecret, err := keysched.SendExternalInit(s, cfg.Rand, externalPub)
 	if err != nil {
-		return nil, invalid(CheckExternalPub, "%w", err)
+		return nil, fmt.Errorf("mls: joining: %w", err)
 	}
 	defer clear(initSecret)
 

@@ -95,7 +95,7 @@ func TestClientComesBackInPlaceOfItsEarlierSelf(t *testing.T) {
 	// Without Resync, a second leaf with the same key is refused.
 	again := c.newClient()
 	_, err = JoinExternal(again.cfg, info, ExternalJoinOptions{Identity: c.members[1].id})
-	wantCheck(t, err, CheckLeafUnique)
+	wantCheck(t, err, CheckLeafSignatureKeyUnique)
 }
 
 func TestExternalCommitMixesPSKsIn(t *testing.T) {
@@ -188,7 +188,7 @@ func (leafService) ValidateLeaf(_, _ *LeafNode) error { return nil }
 
 func TestExternalSendersNeedTheAuthenticationService(t *testing.T) {
 	bad := errors.New("not the boss")
-	senders := ExternalSenders(ExternalSender{Credential: BasicCredential([]byte("the boss"))})
+	senders := newCrowd(t, suite1, 1).boss()
 	for _, service := range []AuthenticationService{memberService{bad}, leafService{}} {
 		c := emptyCrowd(t, suite1)
 		founder := c.newClient()
@@ -232,7 +232,7 @@ func TestExternalJoinRefusesABadGroupInfo(t *testing.T) {
 	wantCheck(t, try(func(i *groupInfo) { i.extensions = i.extensions[1:] }), CheckExternalPub)
 	wantCheck(t, try(func(i *groupInfo) { i.extensions[0].Data = []byte{1} }), CheckExternalPub)
 	wantCheck(t, try(func(i *groupInfo) { i.extensions[0].Data = []byte{1, 1} }), CheckExternalPub)
-	wantCheck(t, try(func(i *groupInfo) { i.extensions = i.extensions[:1] }), CheckTreeShape)
+	wantCheck(t, try(func(i *groupInfo) { i.extensions = i.extensions[:1] }), CheckTreeMissing)
 	wantCheck(t, try(func(i *groupInfo) { i.signer = 1 }), CheckGroupInfoSignature)
 	wantCheck(t, try(func(i *groupInfo) { i.context.treeHash = nil }), CheckTreeHash)
 	if err := try(func(i *groupInfo) { i.context.cipherSuite = 0xFFFF }); !errors.As(err, new(*ciphersuite.UnsupportedError)) {

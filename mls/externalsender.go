@@ -2,7 +2,6 @@ package mls
 
 import (
 	"bytes"
-	"fmt"
 
 	"github.com/mendlink/mendlink/internal/wire"
 )
@@ -43,7 +42,7 @@ func parseExternalSenders(data []byte) ([]ExternalSender, error) {
 	r := wire.NewReader(bytes.Clone(data))
 	senders := readVector[ExternalSender](r)
 	if err := r.Finish(); err != nil {
-		return nil, fmt.Errorf("mls: parsing external_senders: %w", err)
+		return nil, invalid(CheckExternalSendersFormat, "%w", err)
 	}
 	return senders, nil
 }

@@ -70,6 +70,19 @@ func (c *crowd) refusedProposals(proposals ...Proposal) error {
 	return err
 }
 
+// refusedToSend has member 0 do what it should refuse to do itself. The group
+// must be as it was.
+func (c *crowd) refusedToSend(do func(*Group) error) error {
+	c.t.Helper()
+	g := c.members[0].g
+	before := mustMarshal(c.t, g)
+	err := do(g)
+	if !bytes.Equal(mustMarshal(c.t, g), before) {
+		c.t.Errorf("the group changed: %v", err)
+	}
+	return err
+}
+
 func (c *crowd) sameRule(own, other error) {
 	c.t.Helper()
 	var a, b *Error
@@ -173,6 +186,7 @@ type forgedWelcome struct {
 	tree    *ratchetTree
 	signer  *client // of the GroupInfo
 	joiner  *client
+	sign    func() // called before the GroupInfo is signed
 }
 
 // signLeaf signs a member's leaf again after it was changed.
@@ -191,15 +205,45 @@ func (f *forgedWelcome) changeLeaf(member int, change func(*LeafNode)) {
 	f.tree.set(leafPosition(own), node{leaf: &leaf})
 }
 
+// mergePath gives the path of a member's leaf the given keys.
+func (f *forgedWelcome) mergePath(member int, steps []pathStep, keys [][]byte) {
+	parentHash := f.tree.mergePath(f.c.suite, f.c.members[member].g.own, steps, keys)
+	f.changeLeaf(member, func(l *LeafNode) {
+		l.Source, l.Lifetime, l.ParentHash = LeafNodeSourceCommit, Lifetime{}, parentHash
+	})
+	f.signLeaf(member)
+}
+
+func (c *crowd) newHPKEKey() []byte {
+	c.t.Helper()
+	key, err := c.suite.GenerateHPKEKeyPair(c.rand)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return key.PublicKey()
+}
+
 // refusedWelcome has member 0 add a client, with a Welcome that is spoilt and
-// then made consistent again: the tree hash, the signature of the GroupInfo and
-// the encryption are right. With afterwards, the GroupInfo is spoilt once more,
-// without a signature for that.
+// then made consistent again: the tree hash, the confirmation tag, the signature
+// of the GroupInfo and the encryption are right. With afterwards, the GroupInfo
+// is spoilt once more, without a signature for that.
 func (c *crowd) refusedWelcome(o LeafOptions, commitOptions CommitOptions, spoil, afterwards func(*forgedWelcome)) error {
+	c.t.Helper()
+	g, pending, err := c.forgedWelcome(o, commitOptions, spoil, afterwards)
+	if err == nil {
+		c.t.Errorf("joined a group of %d", len(g.Members()))
+	}
+	// The key package is not used up.
+	c.deliver(0, pending)
+	return err
+}
+
+// forgedWelcome has a client join by a Welcome as in refusedWelcome. The client
+// stays among those who are invited.
+func (c *crowd) forgedWelcome(o LeafOptions, commitOptions CommitOptions, spoil, afterwards func(*forgedWelcome)) (*Group, *PendingCommit, error) {
 	c.t.Helper()
 	commitOptions.Proposals = append(commitOptions.Proposals, c.invite(o))
 	joiner := c.invited[0]
-	c.invited = nil
 	pending, err := c.members[0].g.Commit(commitOptions)
 	if err != nil {
 		c.t.Fatal(err)
@@ -207,14 +251,24 @@ func (c *crowd) refusedWelcome(o LeafOptions, commitOptions CommitOptions, spoil
 	var m mlsMessage
 	mustUnmarshal(c.t, pending.Welcome(), &m)
 	w := m.welcome
-	f := &forgedWelcome{c: c, signer: c.members[0], joiner: joiner}
+	f := &forgedWelcome{c: c, signer: c.members[0], joiner: joiner, sign: func() {}}
 	if f.secrets, err = w.openSecrets(c.suite, joiner.bundle); err != nil {
 		c.t.Fatal(err)
 	}
-	pskSecret, err := combinePSKs(joiner.cfg, c.suite, f.secrets.psks, func(*PreSharedKeyID) []byte { return nil })
-	if err != nil {
-		c.t.Fatal(err)
+	psks := func() []byte {
+		// Resumption PSKs are those of member 0.
+		secret, err := combinePSKs(joiner.cfg, c.suite, f.secrets.psks, func(id *PreSharedKeyID) []byte {
+			if id.Type == PSKExternal {
+				return nil
+			}
+			return c.members[0].g.epoch.ResumptionPSK
+		})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		return secret
 	}
+	pskSecret := psks()
 	if f.info, err = w.openGroupInfo(c.suite, f.secrets.joinerSecret, pskSecret); err != nil {
 		c.t.Fatal(err)
 	}
@@ -232,6 +286,10 @@ func (c *crowd) refusedWelcome(o LeafOptions, commitOptions CommitOptions, spoil
 			f.info.context.treeHash = mustParseTree(c.t, encodeTree(f.tree)).rootHash(c.suite)
 		}
 	}
+	pskSecret = psks()
+	epoch := keysched.NewEpoch(c.suite, f.secrets.joinerSecret, pskSecret, marshal(&f.info.context))
+	f.info.confirmationTag = keysched.ConfirmationTag(c.suite, epoch.ConfirmationKey, f.info.context.confirmedTranscriptHash)
+	f.sign()
 	if f.info.signature, err = c.suite.SignWithLabel(c.rand, f.signer.g.signer, "GroupInfoTBS", f.info.toBeSigned()); err != nil {
 		c.t.Fatal(err)
 	}
@@ -250,11 +308,5 @@ func (c *crowd) refusedWelcome(o LeafOptions, commitOptions CommitOptions, spoil
 	}
 	w.secrets[0].secrets = hpkeCiphertext{enc, ciphertext}
 	g, err := Join(joiner.cfg, marshal(&m), joiner.bundle, JoinOptions{})
-	if err == nil {
-		c.t.Errorf("joined a group of %d", len(g.Members()))
-	}
-	// The key package is not used up.
-	c.invited = []*client{joiner}
-	c.deliver(0, pending)
-	return err
+	return g, pending, err
 }

@@ -72,6 +72,8 @@ type LeafOptions struct {
 	Extensions Extensions
 	// Lifetime applies to leaves of key packages. Default: one week from now.
 	Lifetime Lifetime
+
+	around Extensions // those of the key package that the leaf is made for
 }
 
 // NewGroup creates a group with one member, in epoch 0. RFC 9420, Section 11.
@@ -102,7 +104,7 @@ func NewGroup(cfg *Config, o GroupOptions) (*Group, error) {
 	if err := cfg.extensions.verify(InGroupContext, o.Extensions); err != nil {
 		return nil, err
 	}
-	if err := cfg.validateExternalSenders(o.Extensions); err != nil {
+	if err := cfg.validateExternalSenders(s, o.Extensions); err != nil {
 		return nil, err
 	}
 	epochSecret := make([]byte, s.HashSize())

@@ -71,14 +71,18 @@ func externalPub(key []byte) Extension {
 }
 
 // externalPub returns the public key of the extension external_pub.
-func (g *groupInfo) externalPub() ([]byte, error) {
+func (g *groupInfo) externalPub(s *ciphersuite.Suite) ([]byte, error) {
 	data, ok := g.extensions.Find(ExtensionExternalPub)
 	if !ok {
 		return nil, invalid(CheckExternalPub, "there is no external_pub")
 	}
 	r := wire.NewReader(data)
 	key := r.Opaque()
-	if err := r.Finish(); err != nil {
+	err := r.Finish()
+	if err == nil {
+		err = s.ValidateHPKEPublicKey(key)
+	}
+	if err != nil {
 		return nil, invalid(CheckExternalPub, "%w", err)
 	}
 	return key, nil
@@ -103,7 +107,7 @@ func (g *groupInfo) tree(apart []byte) (*ratchetTree, error) {
 		data = apart
 	}
 	if data == nil {
-		return nil, invalid(CheckTreeShape, "there is no ratchet tree")
+		return nil, invalid(CheckTreeMissing, "there is no ratchet tree")
 	}
 	return parseTree(data)
 }
@@ -170,5 +174,5 @@ func (s *publicState) validateMembers(own *LeafNode) error {
 			return err
 		}
 	}
-	return s.cfg.validateExternalSenders(s.context.extensions)
+	return s.cfg.validateExternalSenders(s.suite, s.context.extensions)
 }

@@ -42,7 +42,7 @@ func Join(cfg *Config, message []byte, b *KeyPackageBundle, o JoinOptions) (*Gro
 	}
 	w := m.welcome
 	if w.cipherSuite != b.keyPackage.CipherSuite {
-		return nil, invalid(CheckWelcome, "suite is %v, that of the key package %v", w.cipherSuite, b.keyPackage.CipherSuite)
+		return nil, invalid(CheckWelcomeSuite, "suite is %v, that of the key package %v", w.cipherSuite, b.keyPackage.CipherSuite)
 	}
 	s, err := cfg.Suites.Lookup(w.cipherSuite)
 	if err != nil {
@@ -54,6 +54,9 @@ func Join(cfg *Config, message []byte, b *KeyPackageBundle, o JoinOptions) (*Gro
 		return nil, err
 	}
 	defer secrets.erase()
+	if err := secrets.verifyNonces(s); err != nil {
+		return nil, err
+	}
 	succession, err := successionOf(secrets.psks, o.Previous)
 	if err != nil {
 		return nil, err
@@ -89,14 +92,24 @@ func Join(cfg *Config, message []byte, b *KeyPackageBundle, o JoinOptions) (*Gro
 		}
 	}
 	g.startEpoch(keysched.NewEpoch(s, secrets.joinerSecret, pskSecret, g.encodedContext))
-	if err := g.verifyConfirmation(g.confirmationTag); err != nil {
+	if !g.isConfirmed(g.confirmationTag) {
 		g.Erase()
-		return nil, err
+		return nil, invalid(CheckGroupInfoConfirmationTag, "the members and the GroupInfo do not agree on the epoch")
 	}
 	g.keys[leafPosition(own)] = newSharedKey(b.encryptionKey)
 	b.encryptionKey = nil
 	b.Erase()
 	return g, nil
+}
+
+// verifyNonces checks that each PSK's nonce is as long as a proposal has to make it.
+func (s *groupSecrets) verifyNonces(suite *ciphersuite.Suite) error {
+	for i := range s.psks {
+		if n := len(s.psks[i].Nonce); n != suite.HashSize() {
+			return invalid(CheckWelcomePSKNonce, "nonce of %d octets, want %d", n, suite.HashSize())
+		}
+	}
+	return nil
 }
 
 func (s *groupSecrets) erase() {
@@ -109,7 +122,7 @@ func (w *welcome) openSecrets(s *ciphersuite.Suite, b *KeyPackageBundle) (*group
 	ref := b.keyPackage.Ref(s)
 	i := slices.IndexFunc(w.secrets, func(e encryptedGroupSecrets) bool { return bytes.Equal(e.newMember, ref) })
 	if i < 0 {
-		return nil, invalid(CheckWelcome, "it is not for this key package")
+		return nil, invalid(CheckWelcomeKeyPackage, "it is not for this key package")
 	}
 	c := w.secrets[i].secrets
 	plaintext, err := s.DecryptWithLabel(b.initKey, "Welcome", w.encryptedGroupInfo, c.kemOutput, c.ciphertext)
@@ -159,11 +172,11 @@ func (g *Group) derivePathKeys(committer LeafIndex, pathSecret []byte) error {
 	steps := g.tree.filteredDirectPath(committer)
 	i := slices.IndexFunc(steps, func(s pathStep) bool { return s.node == ancestor })
 	if i < 0 {
-		return invalid(CheckPathSecret, "no node above both leaf %d and leaf %d", g.own, committer)
+		return invalid(CheckWelcomePathSecret, "no node above both leaf %d and leaf %d", g.own, committer)
 	}
 	for _, step := range steps[i:] {
 		if g.tree.nodes[step.node].parent == nil {
-			return invalid(CheckPathSecret, "node %d is blank", step.node)
+			return invalid(CheckWelcomePathSecret, "node %d is blank", step.node)
 		}
 	}
 	derived, commitSecret, err := g.tree.derivePath(g.suite, steps[i:], pathSecret)

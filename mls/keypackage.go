@@ -100,8 +100,11 @@ func (k *KeyPackage) toBeSigned() []byte {
 // verify checks a key package that is about to be added to a group. The rules
 // between members are checked on the whole tree. RFC 9420, Section 10.1.
 func (k *KeyPackage) verify(s *ciphersuite.Suite, cfg *Config) error {
-	if k.Version != MLS10 || k.CipherSuite != s.ID() {
-		return invalid(CheckKeyPackageSuite, "key package is for version %d and suite %v, want %d and %v", k.Version, k.CipherSuite, MLS10, s.ID())
+	if k.Version != MLS10 {
+		return invalid(CheckKeyPackageVersion, "key package is for version %d, want %d", k.Version, MLS10)
+	}
+	if k.CipherSuite != s.ID() {
+		return invalid(CheckKeyPackageSuite, "key package is for suite %v, want %v", k.CipherSuite, s.ID())
 	}
 	leaf := &k.LeafNode
 	if err := verifyLifetime(leaf, cfg.Now(), cfg.MaxLifetime); err != nil {
@@ -118,10 +121,10 @@ func (k *KeyPackage) verify(s *ciphersuite.Suite, cfg *Config) error {
 		return invalid(CheckKeyPackageInitKey, "%w", err)
 	}
 	if string(k.InitKey) == string(leaf.EncryptionKey) {
-		return invalid(CheckKeyPackageInitKey, "init key and encryption key are the same")
+		return invalid(CheckKeyPackageInitKeyReuse, "init key and encryption key are the same")
 	}
 	if err := leaf.verifySignature(s, nil, 0); err != nil {
-		return invalid(CheckLeafSignature, "%w", err)
+		return err
 	}
 	if err := s.VerifyWithLabel(leaf.SignatureKey, "KeyPackageTBS", k.toBeSigned(), k.Signature); err != nil {
 		return invalid(CheckKeyPackageSignature, "%w", err)
@@ -131,4 +134,15 @@ func (k *KeyPackage) verify(s *ciphersuite.Suite, cfg *Config) error {
 	}
 	k.verified = hash
 	return nil
+}
+
+// verifyKeyPackageExtensions checks the extensions of a key package of the
+// client's own. Those that others do not list are ignored. RFC 9420, Section 10.
+func (c *Config) verifyKeyPackageExtensions(k *KeyPackage) error {
+	for _, x := range k.Extensions {
+		if !k.LeafNode.Capabilities.supportsExtension(x.Type) {
+			return invalid(CheckKeyPackageExtensionSupport, "extension %#04x is not among the capabilities", uint16(x.Type))
+		}
+	}
+	return c.extensions.verify(InKeyPackage, k.Extensions)
 }

@@ -129,5 +129,8 @@ func (l *LeafNode) sign(s *ciphersuite.Suite, rand io.Reader, id *Identity, grou
 }
 
 func (l *LeafNode) verifySignature(s *ciphersuite.Suite, groupID []byte, index LeafIndex) error {
-	return s.VerifyWithLabel(l.SignatureKey, "LeafNodeTBS", l.toBeSigned(groupID, index), l.Signature)
+	if err := s.VerifyWithLabel(l.SignatureKey, "LeafNodeTBS", l.toBeSigned(groupID, index), l.Signature); err != nil {
+		return invalid(CheckLeafSignature, "leaf %d: %w", index, err)
+	}
+	return nil
 }

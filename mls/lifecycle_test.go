@@ -650,12 +650,14 @@ func TestMembersOfManyKindsLiveTogether(t *testing.T) {
 	certified := c.newClient()
 	certified.id.Credential = Credential{Type: CredentialX509, Certificates: [][]byte{[]byte("a certificate"), []byte("its issuer's")}}
 	var err error
-	certified.bundle, err = NewKeyPackage(certified.cfg, KeyPackageOptions{
-		Suite: suite1, Identity: certified.id, Leaf: kinds, Extensions: Extensions{{Type: 0x5a5a, Data: []byte{1}}},
-	})
+	certified.bundle, err = NewKeyPackage(certified.cfg, KeyPackageOptions{Suite: suite1, Identity: certified.id, Leaf: kinds})
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Others may not list what they put into a key package.
+	k := certified.bundle.KeyPackage()
+	k.Extensions = Extensions{{Type: 0x5a5a, Data: []byte{1}}}
+	c.signKeyPackage(k, certified.id, false)
 	basic := c.invite(kinds)
 	c.invited = append(c.invited, certified)
 	c.commit(0, CommitOptions{Proposals: []Proposal{basic, &Add{certified.bundle.KeyPackage()}}})

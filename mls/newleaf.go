@@ -28,6 +28,9 @@ func newLeaf(cfg *Config, s *ciphersuite.Suite, id *Identity, o *LeafOptions) (*
 	if err := cfg.verifyLeafContents(s, leaf, LeafNodeSourceKeyPackage); err != nil {
 		return nil, nil, err
 	}
+	if err := verifyLifetime(leaf, cfg.Now(), cfg.MaxLifetime); err != nil {
+		return nil, nil, err
+	}
 	if err := leaf.sign(s, cfg.Rand, id, nil, 0); err != nil {
 		return nil, nil, err
 	}
@@ -47,7 +50,10 @@ func describeLeaf(cfg *Config, s *ciphersuite.Suite, id *Identity, o *LeafOption
 		Lifetime:     o.Lifetime,
 		Extensions:   slices.Clone(o.Extensions),
 	}
-	leaf.Capabilities = o.Capabilities.withDefaults(cfg, leaf)
+	leaf.Capabilities = o.Capabilities.withDefaults(cfg, leaf, o.around)
+	if err := leaf.Capabilities.verifyTypes(); err != nil {
+		return nil, err
+	}
 	if leaf.Lifetime == (Lifetime{}) {
 		leaf.Lifetime = LifetimeFrom(cfg.Now(), defaultLifetime)
 	}
@@ -63,7 +69,7 @@ func encodedSignatureKey(s *ciphersuite.Suite, signer crypto.Signer) ([]byte, er
 }
 
 // withDefaults fills in what is nil.
-func (c Capabilities) withDefaults(cfg *Config, leaf *LeafNode) Capabilities {
+func (c Capabilities) withDefaults(cfg *Config, leaf *LeafNode, around Extensions) Capabilities {
 	if c.Versions == nil {
 		c.Versions = []ProtocolVersion{MLS10}
 	}
@@ -74,8 +80,8 @@ func (c Capabilities) withDefaults(cfg *Config, leaf *LeafNode) Capabilities {
 		c.Credentials = []CredentialType{leaf.Credential.Type}
 	}
 	if c.Extensions == nil {
-		for _, x := range leaf.Extensions {
-			if !x.Type.isDefault() {
+		for _, x := range slices.Concat(leaf.Extensions, around) {
+			if !x.Type.isDefault() && !slices.Contains(c.Extensions, x.Type) {
 				c.Extensions = append(c.Extensions, x.Type)
 			}
 		}
@@ -123,6 +129,7 @@ func NewKeyPackage(cfg *Config, o KeyPackageOptions) (*KeyPackageBundle, error) 
 	if err != nil {
 		return nil, fmt.Errorf("mls: creating a key package: %w", err)
 	}
+	o.Leaf.around = o.Extensions
 	leaf, leafKey, err := newLeaf(cfg, s, &o.Identity, &o.Leaf)
 	if err != nil {
 		return nil, fmt.Errorf("mls: creating a key package: %w", err)
@@ -137,6 +144,9 @@ func NewKeyPackage(cfg *Config, o KeyPackageOptions) (*KeyPackageBundle, error) 
 		InitKey:     initKey.PublicKey(),
 		LeafNode:    *leaf,
 		Extensions:  slices.Clone(o.Extensions),
+	}
+	if err := cfg.verifyKeyPackageExtensions(k); err != nil {
+		return nil, err
 	}
 	if err := cfg.greaseExtensions(&k.Extensions); err != nil {
 		return nil, err

@@ -138,9 +138,12 @@ type listRule func(s *publicState, committer Sender, proposals []coveredProposal
 var (
 	memberCommitRules = []listRule{
 		verifyNoOwnUpdate, verifyCommitterStays, verifyOneChangeOfALeaf, verifyAddsDiffer, verifyPSKsDiffer,
-		verifyOneContext, verifyReInitAlone, verifyNoExternalInit, verifyProposalSupport,
+		verifyOneContext, verifyReInitAlone, verifyProposalSupport,
 	}
-	externalCommitRules = []listRule{verifyExternalList, verifyPSKsDiffer, verifyProposalSupport}
+	externalCommitRules = []listRule{
+		verifyNoReferences, verifyExternalTypes, verifyOneExternalInit, verifyOneRemove,
+		verifyPSKsDiffer, verifyProposalSupport,
+	}
 )
 
 // each calls check for each proposal of type T.
@@ -153,6 +156,16 @@ func each[T Proposal](proposals []coveredProposal, check func(p T, sender Sender
 		}
 	}
 	return nil
+}
+
+// count returns how many proposals are of type T.
+func count[T Proposal](proposals []coveredProposal) (n int) {
+	for i := range proposals {
+		if _, ok := proposals[i].Proposal.(T); ok {
+			n++
+		}
+	}
+	return n
 }
 
 func verifyNoOwnUpdate(_ *publicState, committer Sender, proposals []coveredProposal) error {
@@ -218,13 +231,10 @@ func verifyPSKsDiffer(_ *publicState, _ Sender, proposals []coveredProposal) err
 }
 
 func verifyOneContext(_ *publicState, _ Sender, proposals []coveredProposal) error {
-	contexts := 0
-	return each(proposals, func(*GroupContextExtensions, Sender) error {
-		if contexts++; contexts > 1 {
-			return invalid(CheckProposalContextTwice, "%d GroupContextExtensions proposals", contexts)
-		}
-		return nil
-	})
+	if n := count[*GroupContextExtensions](proposals); n > 1 {
+		return invalid(CheckProposalContextTwice, "%d GroupContextExtensions proposals, want 1 at the most", n)
+	}
+	return nil
 }
 
 func verifyReInitAlone(_ *publicState, _ Sender, proposals []coveredProposal) error {
@@ -233,12 +243,6 @@ func verifyReInitAlone(_ *publicState, _ Sender, proposals []coveredProposal) er
 			return invalid(CheckProposalReInitAlone, "ReInit together with other proposals")
 		}
 		return nil
-	})
-}
-
-func verifyNoExternalInit(_ *publicState, _ Sender, proposals []coveredProposal) error {
-	return each(proposals, func(*ExternalInit, Sender) error {
-		return invalid(CheckProposalExternalInit, "ExternalInit in a member's commit")
 	})
 }
 
@@ -269,24 +273,34 @@ func verifyProposalSupport(s *publicState, _ Sender, proposals []coveredProposal
 	return nil
 }
 
-func verifyExternalList(s *publicState, _ Sender, proposals []coveredProposal) error {
-	inits, removes := 0, 0
-	for _, p := range proposals {
-		if p.ByReference {
-			return invalid(CheckExternalCommit, "proposal by reference")
-		}
-		if t := p.Proposal.ProposalType(); !s.cfg.proposals.lookup(t).externalCommit {
-			return invalid(CheckExternalCommit, "proposal of type %v", t)
-		}
-		switch p.Proposal.(type) {
-		case *ExternalInit:
-			inits++
-		case *Remove:
-			removes++
+func verifyNoReferences(_ *publicState, _ Sender, proposals []coveredProposal) error {
+	for i := range proposals {
+		if proposals[i].ByReference {
+			return invalid(CheckExternalCommitReference, "proposal %d is by reference", i)
 		}
 	}
-	if inits != 1 || removes > 1 {
-		return invalid(CheckExternalCommit, "%d ExternalInit and %d Remove proposals, want 1 and at the most 1", inits, removes)
+	return nil
+}
+
+func verifyExternalTypes(s *publicState, _ Sender, proposals []coveredProposal) error {
+	for i := range proposals {
+		if t := proposals[i].Proposal.ProposalType(); !s.cfg.proposals.lookup(t).externalCommit {
+			return invalid(CheckExternalCommitProposal, "proposal of type %v", t)
+		}
+	}
+	return nil
+}
+
+func verifyOneExternalInit(_ *publicState, _ Sender, proposals []coveredProposal) error {
+	if n := count[*ExternalInit](proposals); n != 1 {
+		return invalid(CheckExternalCommitInit, "%d ExternalInit proposals, want 1", n)
+	}
+	return nil
+}
+
+func verifyOneRemove(_ *publicState, _ Sender, proposals []coveredProposal) error {
+	if n := count[*Remove](proposals); n > 1 {
+		return invalid(CheckExternalCommitRemove, "%d Remove proposals, want 1 at the most", n)
 	}
 	return nil
 }
@@ -315,14 +329,8 @@ func applyAdd(s *publicState, t *transition, p *coveredProposal) error {
 }
 
 func verifyUpdate(s *publicState, sender Sender, p Proposal) error {
-	if sender.Type != SenderMember {
-		return invalid(CheckProposalUpdateSender, "Update from a sender of type %d", sender.Type)
-	}
-	old := s.tree.leafNode(sender.Leaf)
-	if old == nil {
-		return invalid(CheckProposalUpdateSender, "leaf %d is blank", sender.Leaf)
-	}
-	return s.verifyReplacement(p.(*Update).LeafNode, old, sender.Leaf, LeafNodeSourceUpdate)
+	// Nobody but members can send an Update: see [proposalKind].
+	return s.verifyReplacement(p.(*Update).LeafNode, s.tree.leafNode(sender.Leaf), sender.Leaf, LeafNodeSourceUpdate)
 }
 
 func applyUpdate(s *publicState, t *transition, p *coveredProposal) error {
@@ -357,8 +365,11 @@ func truncateRemoved(t *transition) { t.tree.truncate() }
 
 func verifyPreSharedKey(s *publicState, _ Sender, p Proposal) error {
 	id := &p.(*PreSharedKey).PSK
-	if id.Type == PSKResumption && id.Usage != ResumptionApplication && id.Usage != s.succession {
-		return invalid(CheckProposalPSK, "resumption PSK for usage %d in an ordinary commit", id.Usage)
+	if id.Type == PSKResumption && id.Usage == ResumptionReInit && s.succession != ResumptionReInit {
+		return invalid(CheckProposalPSKReInit, "resumption PSK of usage reinit where no group is re-initialized")
+	}
+	if id.Type == PSKResumption && id.Usage == ResumptionBranch && s.succession != ResumptionBranch {
+		return invalid(CheckProposalPSKBranch, "resumption PSK of usage branch where no group branches off")
 	}
 	if len(id.Nonce) != s.suite.HashSize() {
 		return invalid(CheckProposalPSKNonce, "nonce of %d octets, want %d", len(id.Nonce), s.suite.HashSize())
@@ -371,11 +382,15 @@ func applyPreSharedKey(_ *publicState, t *transition, p *coveredProposal) error 
 	return nil
 }
 
-func verifyReInit(_ *publicState, _ Sender, p Proposal) error {
-	if v := p.(*ReInit).Version; v < MLS10 {
-		return invalid(CheckProposalReInitVersion, "version %d, want %d or higher", v, MLS10)
+func verifyReInit(s *publicState, _ Sender, p Proposal) error {
+	r := p.(*ReInit)
+	if r.Version < MLS10 {
+		return invalid(CheckProposalReInitVersion, "version %d, want %d or higher", r.Version, MLS10)
 	}
-	return nil
+	if r.Version > MLS10 {
+		return r.Extensions.verifyTypes()
+	}
+	return s.cfg.extensions.verify(InGroupContext, r.Extensions)
 }
 
 func applyReInit(_ *publicState, t *transition, p *coveredProposal) error {
@@ -412,7 +427,7 @@ func (s *publicState) setExtensions(t *transition, extensions Extensions) error 
 	if bytes.Equal(before, after) {
 		return nil
 	}
-	return s.cfg.validateExternalSenders(extensions)
+	return s.cfg.validateExternalSenders(s.suite, extensions)
 }
 
 // proposalRef returns the ProposalRef of a proposal's message. RFC 9420, Section 5.2.

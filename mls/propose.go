@@ -37,6 +37,9 @@ func (c *LeafChanges) apply(g *Group, old *LeafNode) (*LeafNode, *Identity, erro
 	}
 	if c.Capabilities != nil {
 		leaf.Capabilities = *c.Capabilities
+		if err := leaf.Capabilities.verifyTypes(); err != nil {
+			return nil, nil, err
+		}
 	}
 	if c.Extensions != nil {
 		leaf.Extensions = *c.Extensions

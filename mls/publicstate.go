@@ -154,29 +154,31 @@ func (s *publicState) signatureKeyOf(c *framedContent) ([]byte, error) {
 		return s.tree.leafNode(c.sender.Leaf).SignatureKey, nil
 	case SenderExternal:
 		if c.contentType != ContentProposal || !s.cfg.proposals.lookup(c.proposal.ProposalType()).external {
-			return nil, invalid(CheckProposalFromOutside, "an external sender sends what it may not")
+			return nil, invalid(CheckExternalSenderContent, "an external sender sends what it may not")
 		}
 		senders, err := externalSenders(s.context.extensions)
 		if err != nil {
 			return nil, err
 		}
 		if uint64(c.sender.Index) >= uint64(len(senders)) {
-			return nil, invalid(CheckSender, "external sender %d of %d", c.sender.Index, len(senders))
+			return nil, invalid(CheckExternalSenderIndex, "external sender %d of %d", c.sender.Index, len(senders))
 		}
 		return senders[c.sender.Index].SignatureKey, nil
 	case SenderNewMemberProposal:
 		add, ok := c.proposal.(*Add)
 		if !ok {
-			return nil, invalid(CheckProposalFromOutside, "a new member proposes something else than an Add")
+			return nil, invalid(CheckNewMemberProposalContent, "a new member proposes something else than an Add")
 		}
 		return add.KeyPackage.LeafNode.SignatureKey, nil
-	case SenderNewMemberCommit:
-		if c.commit == nil || c.commit.path == nil {
-			return nil, invalid(CheckExternalCommit, "content is %v, want a commit with a path", c.contentType)
+	default: // SenderNewMemberCommit; there are no others
+		if c.commit == nil {
+			return nil, invalid(CheckNewMemberCommitContent, "content is %v, want a commit", c.contentType)
+		}
+		if c.commit.path == nil {
+			return nil, invalid(CheckExternalCommitPath, "the external commit has no path")
 		}
 		return c.commit.path.leaf.SignatureKey, nil
 	}
-	return nil, invalid(CheckSender, "sender type %d", c.sender.Type)
 }
 
 // maxCachedProposals bounds what others can make a group remember in an epoch.
@@ -230,9 +232,6 @@ func (s *publicState) resolveProposals(a verifiedContent) ([]coveredProposal, er
 // epoch's state but for the confirmation tag. RFC 9420, Section 12.4.2.
 func (s *publicState) receiveCommit(a verifiedContent) (*ReceivedCommit, *transition, error) {
 	c := a.content.commit
-	if t := a.content.sender.Type; t != SenderMember && t != SenderNewMemberCommit {
-		return nil, nil, invalid(CheckSender, "commit from a sender of type %d", t)
-	}
 	covered, err := s.resolveProposals(a)
 	if err != nil {
 		return nil, nil, err
@@ -288,8 +287,5 @@ func (s *publicState) verifyReplacement(leaf, old *LeafNode, i LeafIndex, source
 	if old != nil && bytes.Equal(leaf.EncryptionKey, old.EncryptionKey) {
 		return invalid(CheckLeafEncryptionKeyNew, "leaf %d keeps its encryption key", i)
 	}
-	if err := leaf.verifySignature(s.suite, s.context.groupID, i); err != nil {
-		return invalid(CheckLeafSignature, "leaf %d: %w", i, err)
-	}
-	return nil
+	return leaf.verifySignature(s.suite, s.context.groupID, i)
 }

@@ -30,29 +30,29 @@ func pathRefusals() []refusal {
 		}}
 	}
 	return []refusal{
-		path(CheckUpdatePath, "no nodes", nil, func(f *forgedPath) { f.sent.nodes = nil }),
-		path(CheckUpdatePath, "one node too few", nil, func(f *forgedPath) { f.sent.nodes = f.sent.nodes[1:] }),
-		path(CheckUpdatePath, "one node too many", nil, func(f *forgedPath) { f.sent.nodes = append(f.sent.nodes, f.sent.nodes[0]) }),
-		path(CheckUpdatePath, "one ciphertext too few", nil, func(f *forgedPath) { f.sent.nodes[1].pathSecrets = f.sent.nodes[1].pathSecrets[1:] }),
-		path(CheckUpdatePath, "one ciphertext too many", nil, func(f *forgedPath) {
+		path(CheckUpdatePathLength, "no nodes", nil, func(f *forgedPath) { f.sent.nodes = nil }),
+		path(CheckUpdatePathLength, "one node too few", nil, func(f *forgedPath) { f.sent.nodes = f.sent.nodes[1:] }),
+		path(CheckUpdatePathLength, "one node too many", nil, func(f *forgedPath) { f.sent.nodes = append(f.sent.nodes, f.sent.nodes[0]) }),
+		path(CheckUpdatePathCiphertexts, "one ciphertext too few", nil, func(f *forgedPath) { f.sent.nodes[1].pathSecrets = f.sent.nodes[1].pathSecrets[1:] }),
+		path(CheckUpdatePathCiphertexts, "one ciphertext too many", nil, func(f *forgedPath) {
 			n := &f.sent.nodes[1]
 			n.pathSecrets = append(n.pathSecrets, n.pathSecrets[0])
 		}),
-		path(CheckUpdatePath, "public key too short", nil, func(f *forgedPath) { f.sent.nodes[2].encryptionKey = []byte{1} }),
-		path(CheckUpdatePathKeys, "node key in use", nil, func(f *forgedPath) {
+		path(CheckUpdatePathKey, "public key too short", nil, func(f *forgedPath) { f.sent.nodes[2].encryptionKey = []byte{1} }),
+		path(CheckUpdatePathKeyUnique, "node key in use", nil, func(f *forgedPath) {
 			f.sent.nodes[0].encryptionKey = f.c.members[4].g.tree.leafNode(4).EncryptionKey
 		}),
-		path(CheckUpdatePathKeys, "node key kept", nil, func(f *forgedPath) {
+		path(CheckUpdatePathKeyUnique, "node key kept", nil, func(f *forgedPath) {
 			f.sent.nodes[2].encryptionKey = f.c.members[0].g.tree.nodes[7].encryptionKey()
 		}),
-		path(CheckUpdatePathKeys, "same key twice", nil, func(f *forgedPath) { f.sent.nodes[1].encryptionKey = f.sent.nodes[0].encryptionKey }),
-		path(CheckUpdatePathKeys, "the leaf's key", nil, func(f *forgedPath) { f.sent.nodes[1].encryptionKey = f.sent.leaf.EncryptionKey }),
-		path(CheckParentHash, "changed", nil, func(f *forgedPath) {
+		path(CheckUpdatePathKeyUnique, "same key twice", nil, func(f *forgedPath) { f.sent.nodes[1].encryptionKey = f.sent.nodes[0].encryptionKey }),
+		path(CheckUpdatePathKeyUnique, "the leaf's key", nil, func(f *forgedPath) { f.sent.nodes[1].encryptionKey = f.sent.leaf.EncryptionKey }),
+		path(CheckCommitParentHash, "changed", nil, func(f *forgedPath) {
 			f.sent.leaf.ParentHash = bytes.Clone(f.sent.leaf.ParentHash)
 			f.sent.leaf.ParentHash[0] ^= 1
 			f.signLeaf(f.c.members[0].id)
 		}),
-		path(CheckParentHash, "none", nil, func(f *forgedPath) {
+		path(CheckCommitParentHash, "none", nil, func(f *forgedPath) {
 			f.sent.leaf.ParentHash = nil
 			f.signLeaf(f.c.members[0].id)
 		}),
@@ -85,8 +85,8 @@ func welcomeRefusals() []refusal {
 		return func(f *forgedWelcome) { parent(f, x, func(p *parentNode) { p.unmergedLeaves = leaves }) }
 	}
 	nothing := func(*forgedWelcome) {}
-	shape := func(name string, encode func(*wire.Writer)) refusal {
-		return refusal{CheckTreeShape, name, func(*testing.T) error {
+	shape := func(check Check, name string, encode func(*wire.Writer)) refusal {
+		return refusal{check, name, func(*testing.T) error {
 			var w wire.Writer
 			w.Vector(func() { encode(&w) })
 			_, err := parseTree(w.Data())
@@ -94,7 +94,7 @@ func welcomeRefusals() []refusal {
 		}}
 	}
 	return []refusal{
-		{CheckWelcome, "for another key package", func(t *testing.T) error {
+		{CheckWelcomeKeyPackage, "for another key package", func(t *testing.T) error {
 			c := newCrowd(t, suite1, 2)
 			pending, err := c.members[0].g.Commit(CommitOptions{Proposals: []Proposal{c.invite(LeafOptions{})}})
 			if err != nil {
@@ -104,7 +104,7 @@ func welcomeRefusals() []refusal {
 			_, err = Join(c.invited[1].cfg, pending.Welcome(), c.invited[1].bundle, JoinOptions{})
 			return err
 		}},
-		{CheckWelcome, "of another suite", func(t *testing.T) error {
+		{CheckWelcomeSuite, "of another suite", func(t *testing.T) error {
 			c := newCrowd(t, suite1, 2)
 			pending, err := c.members[0].g.Commit(CommitOptions{Proposals: []Proposal{c.invite(LeafOptions{})}})
 			if err != nil {
@@ -120,10 +120,10 @@ func welcomeRefusals() []refusal {
 		join(CheckGroupInfoSignature, "signed by another", func(f *forgedWelcome) { f.signer = f.c.members[1] }, nil),
 		join(CheckGroupInfoSignature, "changed", nothing, func(f *forgedWelcome) { f.info.context.epoch++ }),
 		join(CheckGroupInfoSuite, "other", func(f *forgedWelcome) { f.info.context.cipherSuite = 3 }, nil),
-		join(CheckTreeShape, "no tree", func(f *forgedWelcome) { f.tree = nil }, nil),
-		shape("empty", func(*wire.Writer) {}),
-		shape("one blank leaf", func(w *wire.Writer) { w.Optional(false) }),
-		shape("ends with a blank node", func(w *wire.Writer) {
+		join(CheckTreeMissing, "no tree", func(f *forgedWelcome) { f.tree = nil }, nil),
+		shape(CheckTreeTrailingBlank, "empty", func(*wire.Writer) {}),
+		shape(CheckTreeTrailingBlank, "one blank leaf", func(w *wire.Writer) { w.Optional(false) }),
+		shape(CheckTreeTrailingBlank, "ends with a blank node", func(w *wire.Writer) {
 			for i := range 3 {
 				w.Optional(i == 1)
 				if i == 1 {
@@ -132,18 +132,18 @@ func welcomeRefusals() []refusal {
 				}
 			}
 		}),
-		shape("parent in a leaf's place", func(w *wire.Writer) {
+		shape(CheckTreeNodeType, "parent in a leaf's place", func(w *wire.Writer) {
 			w.Optional(true)
 			w.Uint8(nodeTypeParent)
 			(&parentNode{}).encode(w)
 		}),
-		shape("leaf in a parent's place", func(w *wire.Writer) {
+		shape(CheckTreeNodeType, "leaf in a parent's place", func(w *wire.Writer) {
 			w.Optional(false)
 			w.Optional(true)
 			w.Uint8(nodeTypeLeaf)
 			(&LeafNode{Source: LeafNodeSourceUpdate, Credential: BasicCredential(nil)}).encode(w)
 		}),
-		shape("unknown node type", func(w *wire.Writer) {
+		shape(CheckTreeNodeType, "unknown node type", func(w *wire.Writer) {
 			w.Optional(true)
 			w.Uint8(3)
 		}),
@@ -182,18 +182,43 @@ func welcomeRefusals() []refusal {
 				f.signLeaf(0)
 			}, nil)
 		}},
-		join(CheckUnmergedLeaves, "blank", unmerged(7, 6), nil),
-		join(CheckUnmergedLeaves, "out of the tree", unmerged(7, 1<<31), nil),
-		join(CheckUnmergedLeaves, "not below", unmerged(3, 4), nil),
-		join(CheckUnmergedLeaves, "out of order", unmerged(7, 5, 1), nil),
-		join(CheckUnmergedLeaves, "twice", unmerged(7, 5, 5), nil),
-		join(CheckUnmergedLeaves, "merged below", unmerged(7, 1), nil),
-		join(CheckTreeEncryptionKeys, "parent's too short", func(f *forgedWelcome) {
+		join(CheckUnmergedLeavesMembers, "blank", unmerged(7, 6), nil),
+		join(CheckUnmergedLeavesMembers, "out of the tree", unmerged(7, 1<<31), nil),
+		join(CheckUnmergedLeavesMembers, "not below", unmerged(3, 4), nil),
+		join(CheckUnmergedLeavesOrder, "out of order", unmerged(7, 5, 1), nil),
+		join(CheckUnmergedLeavesOrder, "twice", unmerged(7, 5, 5), nil),
+		join(CheckUnmergedLeavesPath, "merged below", unmerged(7, 1), nil),
+		join(CheckTreeKey, "parent's too short", func(f *forgedWelcome) {
 			parent(f, 7, func(p *parentNode) { p.encryptionKey = []byte{1} })
 		}, nil),
-		join(CheckTreeEncryptionKeys, "leaf's at a parent", func(f *forgedWelcome) {
-			parent(f, 7, func(p *parentNode) { p.encryptionKey = f.tree.leafNode(2).EncryptionKey })
-		}, nil),
+		{CheckTreeKeyUnique, "leaf's at a parent", func(t *testing.T) error {
+			return strictCrowd(t).refusedWelcome(strictLeaf, CommitOptions{OmitPath: true}, func(f *forgedWelcome) {
+				steps := f.tree.filteredDirectPath(0)
+				keys := make([][]byte, len(steps))
+				for i := range keys {
+					keys[i] = f.c.newHPKEKey()
+				}
+				f.changeLeaf(2, func(l *LeafNode) { l.EncryptionKey = keys[0] })
+				leaf := f.tree.leafNode(2)
+				leaf.Source, leaf.Lifetime = LeafNodeSourceUpdate, Lifetime{}
+				f.signLeaf(2)
+				f.mergePath(0, steps, keys)
+			}, nil)
+		}},
+		{CheckTreeKeyUnique, "parents' twice", func(t *testing.T) error {
+			return strictCrowd(t).refusedWelcome(strictLeaf, CommitOptions{OmitPath: true}, func(f *forgedWelcome) {
+				key := f.c.newHPKEKey()
+				f.mergePath(0, f.tree.filteredDirectPath(0), [][]byte{key, key})
+			}, nil)
+		}},
+		{CheckTreeKeyUnique, "by an Add", func(t *testing.T) error {
+			// Those who join later would refuse the tree.
+			c := newCrowd(t, suite1, 5)
+			c.commit(4, CommitOptions{})
+			return c.refusedProposals(c.spoiltAdd(LeafOptions{}, func(k *KeyPackage) {
+				k.LeafNode.EncryptionKey = c.members[0].g.tree.nodes[7].encryptionKey()
+			}))
+		}},
 		{CheckWelcomeOwnLeaf, "not in the tree", func(t *testing.T) error {
 			return strictCrowd(t).refusedWelcome(strictLeaf, CommitOptions{OmitPath: true}, func(f *forgedWelcome) {
 				f.tree.remove(3)
@@ -210,32 +235,35 @@ func welcomeRefusals() []refusal {
 				f.tree.set(leafPosition(3), node{leaf: &leaf})
 			}, nil)
 		}},
-		join(CheckSuccessionPSK, "for a branch", func(f *forgedWelcome) {
-			f.secrets.psks = []PreSharedKeyID{{Type: PSKResumption, Usage: ResumptionBranch}}
+		join(CheckWelcomePSKUsage, "for a branch", func(f *forgedWelcome) {
+			f.secrets.psks = []PreSharedKeyID{{Type: PSKResumption, Usage: ResumptionBranch, Nonce: make([]byte, 32)}}
 		}, nil),
-		join(CheckSuccessionPSK, "for a re-initialization", func(f *forgedWelcome) {
-			f.secrets.psks = []PreSharedKeyID{{Type: PSKResumption, Usage: ResumptionReInit}}
+		join(CheckWelcomePSKUsage, "for a re-initialization", func(f *forgedWelcome) {
+			f.secrets.psks = []PreSharedKeyID{{Type: PSKResumption, Usage: ResumptionReInit, Nonce: make([]byte, 32)}}
 		}, nil),
 		join(CheckPathSecret, "changed", func(f *forgedWelcome) { f.secrets.pathSecret[0] ^= 1 }, nil),
 		join(CheckPathSecret, "too short", func(f *forgedWelcome) { f.secrets.pathSecret = nil }, nil),
-		{CheckPathSecret, "without a path", func(t *testing.T) error {
+		{CheckWelcomePathSecret, "without a path", func(t *testing.T) error {
 			return strictCrowd(t).refusedWelcome(strictLeaf, CommitOptions{OmitPath: true}, func(f *forgedWelcome) {
 				f.secrets.hasPathSecret, f.secrets.pathSecret = true, make([]byte, 32)
 			}, nil)
 		}},
-		{CheckPathSecret, "signed by the new member itself", func(t *testing.T) error {
+		{CheckWelcomePathSecret, "signed by the new member itself", func(t *testing.T) error {
 			return strictCrowd(t).refusedWelcome(strictLeaf, CommitOptions{OmitPath: true}, func(f *forgedWelcome) {
 				f.secrets.hasPathSecret, f.secrets.pathSecret = true, make([]byte, 32)
 				f.info.signer = 3
 				f.signer = &client{g: &Group{signer: f.joiner.id.Signer}}
 			}, nil)
 		}},
-		join(CheckConfirmationTag, "changed", func(f *forgedWelcome) {
-			f.info.confirmationTag = bytes.Clone(f.info.confirmationTag)
-			f.info.confirmationTag[0] ^= 1
+		join(CheckGroupInfoConfirmationTag, "changed", func(f *forgedWelcome) {
+			f.sign = func() { f.info.confirmationTag[0] ^= 1 }
 		}, nil),
-		join(CheckConfirmationTag, "other transcript", func(f *forgedWelcome) {
-			f.info.context.confirmedTranscriptHash = make([]byte, 32)
+		join(CheckGroupInfoConfirmationTag, "other transcript", func(f *forgedWelcome) {
+			f.sign = func() { f.info.context.confirmedTranscriptHash = make([]byte, 32) }
+		}, nil),
+		join(CheckWelcomePSKNonce, "too short", func(f *forgedWelcome) {
+			f.c.psks["key"] = []byte("a pre-shared key")
+			f.secrets.psks = []PreSharedKeyID{{Type: PSKExternal, ID: []byte("key"), Nonce: make([]byte, 31)}}
 		}, nil),
 	}
 }
@@ -312,7 +340,7 @@ func safeRefusals() []refusal {
 			_, err := AppDataDictionary{{ID: 2}, {ID: 1}}.Extension()
 			return err
 		}},
-		{CheckAppDataDictionary, "components list cut short", func(*testing.T) error {
+		{CheckComponentsList, "components list cut short", func(*testing.T) error {
 			_, err := ParseComponentsList([]byte{2, 0})
 			return err
 		}},
@@ -484,3 +512,13 @@ func TestConfigAndOptionsAreChecked(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// What refusedWelcome does besides what it is told to spoil is no reason to
+// refuse the Welcome.
+func TestForgedWelcomeThatIsNotSpoiltIsAccepted(t *testing.T) {
+	c := newCrowd(t, suite1, 5)
+	c.commit(4, CommitOptions{})
+	if _, _, err := c.forgedWelcome(LeafOptions{}, CommitOptions{}, func(*forgedWelcome) {}, nil); err != nil {
+		t.Error(err)
+	}
+}

@@ -142,7 +142,7 @@ func leafRefusals() []refusal {
 	at(all, CheckLeafCredential, "impostor", func(c *crowd, l *LeafNode, id *Identity) {
 		l.Credential = BasicCredential([]byte("impostor"))
 	}, nil)
-	at(all, CheckLeafCredentialSupport, "own", func(c *crowd, l *LeafNode, id *Identity) {
+	at(all, CheckLeafCredentialOwn, "own", func(c *crowd, l *LeafNode, id *Identity) {
 		l.Capabilities.Credentials = []CredentialType{CredentialX509}
 	}, nil)
 	at(all, CheckLeafCredentialSupport, "another's", func(c *crowd, l *LeafNode, id *Identity) {
@@ -161,28 +161,28 @@ func leafRefusals() []refusal {
 	at(all, CheckLeafSuiteSupport, "other suite", func(c *crowd, l *LeafNode, id *Identity) {
 		l.Capabilities.CipherSuites = []ciphersuite.ID{2}
 	}, nil)
-	at(all, CheckLeafSuiteSupport, "other version", func(c *crowd, l *LeafNode, id *Identity) {
+	at(all, CheckLeafVersionSupport, "other version", func(c *crowd, l *LeafNode, id *Identity) {
 		l.Capabilities.Versions = []ProtocolVersion{2}
 	}, nil)
 	at("add update commit", CheckLeafSource, "other", func(c *crowd, l *LeafNode, id *Identity) {
 		l.Source = l.Source%3 + 1
 	}, nil)
-	at("add update commit", CheckLeafKeys, "encryption key too short", func(c *crowd, l *LeafNode, id *Identity) {
+	at("add update commit", CheckLeafEncryptionKey, "encryption key too short", func(c *crowd, l *LeafNode, id *Identity) {
 		l.EncryptionKey = []byte{1}
 	}, nil)
-	at("join", CheckTreeEncryptionKeys, "too short", func(c *crowd, l *LeafNode, id *Identity) {
+	at("join", CheckLeafEncryptionKey, "too short", func(c *crowd, l *LeafNode, id *Identity) {
 		l.EncryptionKey = []byte{1}
 	}, nil)
-	at("add update commit", CheckLeafKeys, "signature key too short", func(c *crowd, l *LeafNode, id *Identity) {
+	at("add update commit", CheckLeafSignatureKey, "signature key too short", func(c *crowd, l *LeafNode, id *Identity) {
 		l.SignatureKey = []byte{1}
 	}, nil)
-	at("add update", CheckLeafUnique, "encryption key", func(c *crowd, l *LeafNode, id *Identity) {
+	at("add update", CheckLeafEncryptionKeyUnique, "encryption key", func(c *crowd, l *LeafNode, id *Identity) {
 		l.EncryptionKey = c.members[0].g.tree.leafNode(1).EncryptionKey
 	}, nil)
-	at("join", CheckTreeEncryptionKeys, "twice", func(c *crowd, l *LeafNode, id *Identity) {
+	at("join", CheckLeafEncryptionKeyUnique, "twice", func(c *crowd, l *LeafNode, id *Identity) {
 		l.EncryptionKey = c.members[0].g.tree.leafNode(0).EncryptionKey
 	}, nil)
-	at("commit", CheckUpdatePathKeys, "leaf key in use", func(c *crowd, l *LeafNode, id *Identity) {
+	at("commit", CheckUpdatePathKeyUnique, "leaf key in use", func(c *crowd, l *LeafNode, id *Identity) {
 		l.EncryptionKey = c.members[1].g.tree.leafNode(1).EncryptionKey
 	}, nil)
 	at("update", CheckLeafEncryptionKeyNew, "kept", func(c *crowd, l *LeafNode, id *Identity) {
@@ -191,20 +191,19 @@ func leafRefusals() []refusal {
 	at("commit", CheckLeafEncryptionKeyNew, "kept", func(c *crowd, l *LeafNode, id *Identity) {
 		l.EncryptionKey = c.members[0].g.tree.leafNode(0).EncryptionKey
 	}, nil)
-	at("update join", CheckLeafUnique, "signature key", func(c *crowd, l *LeafNode, id *Identity) {
+	at("update join", CheckLeafSignatureKeyUnique, "signature key", func(c *crowd, l *LeafNode, id *Identity) {
 		l.SignatureKey, *id = c.members[0].g.tree.leafNode(0).SignatureKey, c.members[0].id
 	}, nil)
-	at("commit", CheckLeafUnique, "signature key", func(c *crowd, l *LeafNode, id *Identity) {
+	at("commit", CheckLeafSignatureKeyUnique, "signature key", func(c *crowd, l *LeafNode, id *Identity) {
 		l.SignatureKey, *id = c.members[2].g.tree.leafNode(2).SignatureKey, c.members[2].id
 	}, nil)
-	for name, lifetime := range map[string]Lifetime{
-		"to come":  LifetimeFrom(testTime.Add(2*time.Hour), time.Hour),
-		"over":     LifetimeFrom(testTime.Add(-2*time.Hour), time.Hour),
-		"too long": LifetimeFrom(testTime, DefaultMaxLifetime),
-		"absurd":   {0, 1<<64 - 1},
-	} {
-		at("add join", CheckLeafLifetime, name, func(c *crowd, l *LeafNode, id *Identity) { l.Lifetime = lifetime }, nil)
+	lifetime := func(check Check, name string, lifetime Lifetime) {
+		at("add join", check, name, func(c *crowd, l *LeafNode, id *Identity) { l.Lifetime = lifetime }, nil)
 	}
+	lifetime(CheckLeafLifetime, "to come", LifetimeFrom(testTime.Add(2*time.Hour), time.Hour))
+	lifetime(CheckLeafLifetime, "over", LifetimeFrom(testTime.Add(-2*time.Hour), time.Hour))
+	lifetime(CheckLeafLifetimeLength, "too long", LifetimeFrom(testTime, DefaultMaxLifetime))
+	lifetime(CheckLeafLifetimeLength, "absurd", Lifetime{0, 1<<64 - 1})
 	return list
 }
 
@@ -215,10 +214,37 @@ func keyPackageRefusals() []refusal {
 			return c.refusedProposals(c.spoiltAdd(LeafOptions{}, func(k *KeyPackage) { spoil(c, k) }))
 		}}
 	}
+	// own is what a client must not make itself.
+	own := func(check Check, name string, o KeyPackageOptions) refusal {
+		return refusal{check, name, func(t *testing.T) error {
+			c := emptyCrowd(t, suite1)
+			m := c.newClient()
+			o.Suite, o.Identity = suite1, m.id
+			return second(NewKeyPackage(m.cfg, o))
+		}}
+	}
 	return []refusal{
+		own(CheckLeafDefaultTypes, "an extension", KeyPackageOptions{Leaf: LeafOptions{Capabilities: Capabilities{Extensions: []ExtensionType{ExtensionExternalPub}}}}),
+		own(CheckLeafDefaultTypes, "a proposal", KeyPackageOptions{Leaf: LeafOptions{Capabilities: Capabilities{Proposals: []ProposalType{ProposalAdd}}}}),
+		{CheckLeafDefaultTypes, "in an update", func(t *testing.T) error {
+			c := newCrowd(t, suite1, 2)
+			capabilities := c.members[0].g.tree.leafNode(0).Capabilities
+			capabilities.Proposals = []ProposalType{ProposalAdd}
+			return c.refusedToSend(func(g *Group) error {
+				return second(g.ProposeUpdate(LeafChanges{Capabilities: &capabilities}, ProposeOptions{}))
+			})
+		}},
+		own(CheckLeafLifetime, "of one's own, over", KeyPackageOptions{Leaf: LeafOptions{Lifetime: LifetimeFrom(testTime.Add(-2*time.Hour), time.Hour)}}),
+		own(CheckLeafLifetimeLength, "of one's own", KeyPackageOptions{Leaf: LeafOptions{Lifetime: LifetimeFrom(testTime, DefaultMaxLifetime)}}),
+		own(CheckKeyPackageExtensionSupport, "not listed", KeyPackageOptions{
+			Extensions: Extensions{{Type: 0x8001}}, Leaf: LeafOptions{Capabilities: Capabilities{Extensions: []ExtensionType{0x8002}}},
+		}),
+		own(CheckExtensionTwice, "in a key package", KeyPackageOptions{Extensions: Extensions{{Type: 0x8001}, {Type: 0x8001}}}),
+		own(CheckExtensionTwice, "in a leaf", KeyPackageOptions{Leaf: LeafOptions{Extensions: Extensions{{Type: 0x8001}, {Type: 0x8001}}}}),
+		add(CheckExtensionTwice, "in an added key package", func(c *crowd, k *KeyPackage) { k.Extensions = Extensions{{Type: 0x8001}, {Type: 0x8001}} }),
 		add(CheckKeyPackageSuite, "other suite", func(c *crowd, k *KeyPackage) { k.CipherSuite = 3 }),
-		add(CheckKeyPackageSuite, "other version", func(c *crowd, k *KeyPackage) { k.Version = 2 }),
-		add(CheckKeyPackageInitKey, "the leaf's", func(c *crowd, k *KeyPackage) { k.InitKey = k.LeafNode.EncryptionKey }),
+		add(CheckKeyPackageVersion, "other version", func(c *crowd, k *KeyPackage) { k.Version = 2 }),
+		add(CheckKeyPackageInitKeyReuse, "the leaf's", func(c *crowd, k *KeyPackage) { k.InitKey = k.LeafNode.EncryptionKey }),
 		add(CheckKeyPackageInitKey, "too short", func(c *crowd, k *KeyPackage) { k.InitKey = []byte{1} }),
 		{CheckKeyPackageSignature, "changed", func(t *testing.T) error {
 			c := newCrowd(t, suite1, 2)

@@ -99,15 +99,15 @@ func successionOf(psks []PreSharedKeyID, previous *Group) (*succession, error) {
 			continue
 		}
 		if s.usage != 0 {
-			return nil, invalid(CheckSuccessionPSK, "more than one resumption PSK for re-initialization or branching")
+			return nil, invalid(CheckWelcomePSKUsage, "more than one resumption PSK for re-initialization or branching")
 		}
 		if previous == nil || !bytes.Equal(id.Group, previous.context.groupID) {
-			return nil, invalid(CheckSuccessionPSK, "the group continues %x, which is not JoinOptions.Previous", id.Group)
+			return nil, invalid(CheckWelcomePSKUsage, "the group continues %x, which is not JoinOptions.Previous", id.Group)
 		}
 		s.usage, s.epoch = id.Usage, id.Epoch
 	}
 	if s.usage == 0 && previous != nil {
-		return nil, invalid(CheckSuccessionPSK, "the group does not continue JoinOptions.Previous")
+		return nil, invalid(CheckWelcomePSKUsage, "the group does not continue JoinOptions.Previous")
 	}
 	s.previous = previous
 	return s, nil
@@ -148,9 +148,17 @@ func (s *succession) verifyReInit(next *publicState) error {
 	if r == nil || s.epoch != s.previous.context.epoch {
 		return invalid(CheckReInitCommit, "the last commit of the previous group, to epoch %d, has no ReInit", s.epoch)
 	}
-	if !bytes.Equal(next.context.groupID, r.GroupID) || r.Version != MLS10 || next.suite.ID() != r.CipherSuite ||
-		!bytes.Equal(marshal(next.context.extensions), marshal(r.Extensions)) {
-		return invalid(CheckReInitParameters, "group ID, version, suite or extensions are not those of the ReInit")
+	if !bytes.Equal(next.context.groupID, r.GroupID) {
+		return invalid(CheckReInitGroupID, "group ID is %x, want %x", next.context.groupID, r.GroupID)
+	}
+	if r.Version != MLS10 {
+		return invalid(CheckReInitVersion, "version is %d, want %d", MLS10, r.Version)
+	}
+	if next.suite.ID() != r.CipherSuite {
+		return invalid(CheckReInitSuite, "suite is %v, want %v", next.suite.ID(), r.CipherSuite)
+	}
+	if !bytes.Equal(marshal(next.context.extensions), marshal(r.Extensions)) {
+		return invalid(CheckReInitExtensions, "the extensions are not those of the ReInit")
 	}
 	return nil
 }

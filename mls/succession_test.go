@@ -182,8 +182,8 @@ func successionRefusals() []refusal {
 	next := GroupOptions{GroupID: []byte("next")}
 	late := GroupOptions{GroupID: []byte("next"), Leaf: LeafOptions{Lifetime: Lifetime{lateMark - 10, lateMark}}}
 	return []refusal{
-		{CheckSuccessionPSK, "of no previous group", join(ResumptionBranch, 2, next, same, func(*crowd) *Group { return nil })},
-		{CheckSuccessionPSK, "of another group", join(ResumptionBranch, 2, next, same, func(c *crowd) *Group {
+		{CheckWelcomePSKUsage, "of no previous group", join(ResumptionBranch, 2, next, same, func(*crowd) *Group { return nil })},
+		{CheckWelcomePSKUsage, "of another group", join(ResumptionBranch, 2, next, same, func(c *crowd) *Group {
 			other := newCrowd(c.t, suite1, 2).members[1].g
 			other.context.groupID = []byte("another")
 			return other
@@ -194,9 +194,12 @@ func successionRefusals() []refusal {
 			c.members[1].g.reInit = nil
 		}, own)},
 		{CheckReInitCommit, "an earlier epoch", join(ResumptionReInit, 3, next, func(_ *crowd, id *PreSharedKeyID) { id.Epoch-- }, own)},
-		{CheckReInitParameters, "group ID", join(ResumptionReInit, 3, GroupOptions{GroupID: []byte("other")}, same, own)},
-		{CheckReInitParameters, "suite", join(ResumptionReInit, 3, GroupOptions{GroupID: []byte("next"), Suite: ciphersuite.MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519}, same, own)},
-		{CheckReInitParameters, "extensions", join(ResumptionReInit, 3, GroupOptions{GroupID: []byte("next"), Extensions: Extensions{(&RequiredCapabilities{}).Extension()}}, same, own)},
+		{CheckReInitGroupID, "group ID", join(ResumptionReInit, 3, GroupOptions{GroupID: []byte("other")}, same, own)},
+		{CheckReInitSuite, "suite", join(ResumptionReInit, 3, GroupOptions{GroupID: []byte("next"), Suite: ciphersuite.MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519}, same, own)},
+		{CheckReInitExtensions, "extensions", join(ResumptionReInit, 3, GroupOptions{GroupID: []byte("next"), Extensions: Extensions{(&RequiredCapabilities{}).Extension()}}, same, own)},
+		{CheckReInitVersion, "a later one", join(ResumptionReInit, 3, next, func(c *crowd, _ *PreSharedKeyID) {
+			c.members[1].g.reInit.Version = 2
+		}, own)},
 		{CheckReInitMembers, "one is missing", join(ResumptionReInit, 2, next, same, own)},
 		{CheckBranchSuite, "another", join(ResumptionBranch, 2, GroupOptions{GroupID: []byte("next"), Suite: ciphersuite.MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519}, same, own)},
 		{CheckBranchMembers, "a stranger", join(ResumptionBranch, 3, next, same, own)},
@@ -210,7 +213,7 @@ func successionRefusals() []refusal {
 			c := emptyCrowd(t, suite1)
 			founder := c.newClient()
 			founder.cfg.AuthenticationService = leafService{}
-			_, err := NewGroup(founder.cfg, GroupOptions{Suite: suite1, Identity: founder.id, Extensions: Extensions{ExternalSenders(ExternalSender{})}})
+			_, err := NewGroup(founder.cfg, GroupOptions{Suite: suite1, Identity: founder.id, Extensions: Extensions{c.boss()}})
 			return err
 		}},
 	}

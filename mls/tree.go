@@ -258,7 +258,7 @@ func (t *ratchetTree) decode(r *wire.Reader) {
 				n.parent = new(parentNode)
 				n.parent.decode(r)
 			default:
-				r.Fail(invalid(CheckTreeShape, "node %d has type %d", len(nodes), kind))
+				r.Fail(invalid(CheckTreeNodeType, "node %d has type %d", len(nodes), kind))
 			}
 		}
 		nodes = append(nodes, n)
@@ -267,7 +267,7 @@ func (t *ratchetTree) decode(r *wire.Reader) {
 		return
 	}
 	if len(nodes) == 0 || nodes[len(nodes)-1].blank() {
-		r.Fail(invalid(CheckTreeShape, "the last of %d nodes is blank", len(nodes)))
+		r.Fail(invalid(CheckTreeTrailingBlank, "the last of %d nodes is blank", len(nodes)))
 		return
 	}
 	// The nodes came one octet each at least, so the size is bounded by twice

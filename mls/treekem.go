@@ -188,7 +188,7 @@ func (t *ratchetTree) encryptPath(s *ciphersuite.Suite, rand io.Reader, p *newPa
 func (t *ratchetTree) applyPath(s *ciphersuite.Suite, i LeafIndex, u *updatePath, added map[LeafIndex]bool) ([]pathStep, error) {
 	steps := t.filteredDirectPath(i)
 	if len(steps) != len(u.nodes) {
-		return nil, invalid(CheckUpdatePath, "path has %d nodes, want %d", len(u.nodes), len(steps))
+		return nil, invalid(CheckUpdatePathLength, "path has %d nodes, want %d", len(u.nodes), len(steps))
 	}
 	inTree := make(map[string]bool, len(t.nodes))
 	for _, n := range t.nodes {
@@ -198,7 +198,7 @@ func (t *ratchetTree) applyPath(s *ciphersuite.Suite, i LeafIndex, u *updatePath
 	}
 	fresh := func(key []byte) error {
 		if inTree[string(key)] {
-			return invalid(CheckUpdatePathKeys, "a public key of the path is in the tree already")
+			return invalid(CheckUpdatePathKeyUnique, "a public key of the path is in the tree already")
 		}
 		inTree[string(key)] = true
 		return nil
@@ -209,18 +209,18 @@ func (t *ratchetTree) applyPath(s *ciphersuite.Suite, i LeafIndex, u *updatePath
 	publicKeys := make([][]byte, len(steps))
 	for k, n := range u.nodes {
 		if want := len(t.resolution(steps[k].copath, added)); len(n.pathSecrets) != want {
-			return nil, invalid(CheckUpdatePath, "node %d has %d ciphertexts, want %d", steps[k].node, len(n.pathSecrets), want)
+			return nil, invalid(CheckUpdatePathCiphertexts, "node %d has %d ciphertexts, want %d", steps[k].node, len(n.pathSecrets), want)
 		}
 		if err := fresh(n.encryptionKey); err != nil {
 			return nil, err
 		}
 		if err := s.ValidateHPKEPublicKey(n.encryptionKey); err != nil {
-			return nil, invalid(CheckUpdatePath, "node %d: %w", steps[k].node, err)
+			return nil, invalid(CheckUpdatePathKey, "node %d: %w", steps[k].node, err)
 		}
 		publicKeys[k] = n.encryptionKey
 	}
 	if want := t.mergePath(s, i, steps, publicKeys); !bytes.Equal(u.leaf.ParentHash, want) {
-		return nil, invalid(CheckParentHash, "the committer's leaf has another parent hash than its path")
+		return nil, invalid(CheckCommitParentHash, "the committer's leaf has another parent hash than its path")
 	}
 	leaf := u.leaf
 	t.set(leafPosition(i), node{leaf: &leaf})
@@ -237,7 +237,7 @@ func (t *ratchetTree) decryptPath(s *ciphersuite.Suite, own LeafIndex, keys priv
 		k++
 	}
 	if k == len(steps) {
-		return nil, nil, invalid(CheckUpdatePath, "path does not meet the path of leaf %d", own)
+		return nil, nil, fmt.Errorf("%w: the path does not meet that of leaf %d", ErrDecrypt, own)
 	}
 	for j, x := range t.resolution(steps[k].copath, added) {
 		key, ok := keys[x]
@@ -251,7 +251,7 @@ func (t *ratchetTree) decryptPath(s *ciphersuite.Suite, own LeafIndex, keys priv
 		}
 		return t.derivePath(s, steps[k:], secret)
 	}
-	return nil, nil, invalid(CheckUpdatePath, "no path secret is encrypted to leaf %d", own)
+	return nil, nil, fmt.Errorf("%w: no path secret is for leaf %d", ErrDecrypt, own)
 }
 
 // derivePath derives the keys of steps from the path secret of the first and

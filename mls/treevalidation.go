@@ -14,7 +14,7 @@ func (t *ratchetTree) verifyIntegrity(s *ciphersuite.Suite, groupID []byte) erro
 	if err := t.verifyUnmergedLeaves(); err != nil {
 		return err
 	}
-	if err := t.verifyEncryptionKeys(s); err != nil {
+	if err := t.verifyParentKeys(s); err != nil {
 		return err
 	}
 	if err := t.verifyParentHashes(s); err != nil {
@@ -22,7 +22,7 @@ func (t *ratchetTree) verifyIntegrity(s *ciphersuite.Suite, groupID []byte) erro
 	}
 	for i, leaf := range t.leaves {
 		if err := leaf.verifySignature(s, groupID, i); err != nil {
-			return invalid(CheckLeafSignature, "leaf %d: %w", i, err)
+			return err
 		}
 	}
 	return nil
@@ -36,17 +36,17 @@ func (t *ratchetTree) verifyUnmergedLeaves() error {
 		x := treemath.NodeIndex(x)
 		for k, l := range n.parent.unmergedLeaves {
 			if k > 0 && n.parent.unmergedLeaves[k-1] >= l {
-				return invalid(CheckUnmergedLeaves, "node %d: not in increasing order", x)
+				return invalid(CheckUnmergedLeavesOrder, "node %d: not in increasing order", x)
 			}
 			if t.leafNode(l) == nil || !leafPosition(l).InSubtree(x) {
-				return invalid(CheckUnmergedLeaves, "node %d: leaf %d is blank or not below", x, l)
+				return invalid(CheckUnmergedLeavesMembers, "node %d: leaf %d is blank or not below", x, l)
 			}
 			for _, between := range t.size.DirectPath(leafPosition(l)) {
 				if between == x {
 					break
 				}
 				if p := t.nodes[between].parent; p != nil && !slices.Contains(p.unmergedLeaves, l) {
-					return invalid(CheckUnmergedLeaves, "node %d: leaf %d is merged at node %d below", x, l, between)
+					return invalid(CheckUnmergedLeavesPath, "node %d: leaf %d is merged at node %d below", x, l, between)
 				}
 			}
 		}
@@ -54,21 +54,42 @@ func (t *ratchetTree) verifyUnmergedLeaves() error {
 	return nil
 }
 
-// verifyEncryptionKeys checks that all keys in the tree are usable and differ.
-func (t *ratchetTree) verifyEncryptionKeys(s *ciphersuite.Suite) error {
-	seen := make(map[string]bool, len(t.nodes))
+// verifyParentKeys checks that the keys of all parents are usable. Those of the
+// leaves are checked with the rest of the leaf.
+func (t *ratchetTree) verifyParentKeys(s *ciphersuite.Suite) error {
 	for x, n := range t.nodes {
-		if n.blank() {
+		if n.parent == nil {
 			continue
 		}
-		key := n.encryptionKey()
-		if seen[string(key)] {
-			return invalid(CheckTreeEncryptionKeys, "the encryption key of node %d occurs twice", x)
+		if err := s.ValidateHPKEPublicKey(n.parent.encryptionKey); err != nil {
+			return invalid(CheckTreeKey, "node %d: %w", x, err)
 		}
-		seen[string(key)] = true
-		if err := s.ValidateHPKEPublicKey(key); err != nil {
-			return invalid(CheckTreeEncryptionKeys, "node %d: %w", x, err)
+	}
+	return nil
+}
+
+// verifyKeysDiffer checks that no key is in the tree twice.
+func (t *ratchetTree) verifyKeysDiffer() error {
+	signatureKeys := make(map[string]bool)
+	encryptionKeys := make(map[string]bool, len(t.nodes))
+	for i, leaf := range t.leaves {
+		if signatureKeys[string(leaf.SignatureKey)] {
+			return invalid(CheckLeafSignatureKeyUnique, "leaf %d: signature key is another member's", i)
 		}
+		if encryptionKeys[string(leaf.EncryptionKey)] {
+			return invalid(CheckLeafEncryptionKeyUnique, "leaf %d: encryption key is another member's", i)
+		}
+		signatureKeys[string(leaf.SignatureKey)] = true
+		encryptionKeys[string(leaf.EncryptionKey)] = true
+	}
+	for x, n := range t.nodes {
+		if n.parent == nil {
+			continue
+		}
+		if encryptionKeys[string(n.parent.encryptionKey)] {
+			return invalid(CheckTreeKeyUnique, "node %d: encryption key is another node's", x)
+		}
+		encryptionKeys[string(n.parent.encryptionKey)] = true
 	}
 	return nil
 }
@@ -84,24 +105,20 @@ func (t *ratchetTree) verifyMembers(s *ciphersuite.Suite, context Extensions) er
 	if _, err := context.AppDataDictionary(); err != nil {
 		return err
 	}
+	if err := t.verifyKeysDiffer(); err != nil {
+		return err
+	}
 	inUse := make(map[CredentialType]bool)
-	signatureKeys := make(map[string]bool)
-	encryptionKeys := make(map[string]bool)
-	for i, leaf := range t.leaves {
+	for _, leaf := range t.leaves {
 		inUse[leaf.Credential.Type] = true
-		if signatureKeys[string(leaf.SignatureKey)] {
-			return invalid(CheckLeafUnique, "leaf %d: signature key is another member's", i)
-		}
-		if encryptionKeys[string(leaf.EncryptionKey)] {
-			return invalid(CheckLeafUnique, "leaf %d: encryption key is another member's", i)
-		}
-		signatureKeys[string(leaf.SignatureKey)] = true
-		encryptionKeys[string(leaf.EncryptionKey)] = true
 	}
 	for i, leaf := range t.leaves {
 		c := &leaf.Capabilities
-		if !slices.Contains(c.Versions, MLS10) || !slices.Contains(c.CipherSuites, s.ID()) {
-			return invalid(CheckLeafSuiteSupport, "leaf %d does not support version %d and suite %v", i, MLS10, s.ID())
+		if !slices.Contains(c.Versions, MLS10) {
+			return invalid(CheckLeafVersionSupport, "leaf %d does not support version %d", i, MLS10)
+		}
+		if !slices.Contains(c.CipherSuites, s.ID()) {
+			return invalid(CheckLeafSuiteSupport, "leaf %d does not support suite %v", i, s.ID())
 		}
 		for t := range inUse {
 			if !slices.Contains(c.Credentials, t) {
@@ -127,13 +144,13 @@ func (c *Config) verifyLeafContents(s *ciphersuite.Suite, leaf *LeafNode, source
 		return invalid(CheckLeafSource, "leaf_node_source is %v, want %v", leaf.Source, source)
 	}
 	if err := s.ValidateHPKEPublicKey(leaf.EncryptionKey); err != nil {
-		return invalid(CheckLeafKeys, "encryption key: %w", err)
+		return invalid(CheckLeafEncryptionKey, "%w", err)
 	}
 	if err := s.ValidateSignaturePublicKey(leaf.SignatureKey); err != nil {
-		return invalid(CheckLeafKeys, "signature key: %w", err)
+		return invalid(CheckLeafSignatureKey, "%w", err)
 	}
 	if !slices.Contains(leaf.Capabilities.Credentials, leaf.Credential.Type) {
-		return invalid(CheckLeafCredentialSupport, "its own credential type %d is not among its capabilities", leaf.Credential.Type)
+		return invalid(CheckLeafCredentialOwn, "its own credential type %d is not among its capabilities", leaf.Credential.Type)
 	}
 	for _, x := range leaf.Extensions {
 		if !leaf.Capabilities.supportsExtension(x.Type) {
@@ -153,7 +170,7 @@ func verifyLifetime(leaf *LeafNode, now time.Time, maxLifetime time.Duration) er
 		return invalid(CheckLeafLifetime, "valid from %d to %d, now it is %d", l.NotBefore, l.NotAfter, now.Unix())
 	}
 	if maxLifetime >= 0 && l.NotAfter-l.NotBefore > uint64(maxLifetime/time.Second) {
-		return invalid(CheckLeafLifetime, "lasts for %d s, want %d at the most", l.NotAfter-l.NotBefore, maxLifetime/time.Second)
+		return invalid(CheckLeafLifetimeLength, "lasts for %d s, want %d at the most", l.NotAfter-l.NotBefore, maxLifetime/time.Second)
 	}
 	return nil
 }

@@ -15,6 +15,6 @@ const MLS10 ProtocolVersion = 1
 // readVersion reads a ProtocolVersion field that must be mls10.
 func readVersion(r *wire.Reader) {
 	if v := ProtocolVersion(r.Uint16()); r.Err() == nil && v != MLS10 {
-		r.Fail(fmt.Errorf("mls: protocol version %d, want %d (mls10)", v, MLS10))
+		r.Fail(fmt.Errorf("mls: protocol version %d, want %d (mls10): %w", v, MLS10, ErrUnsupported))
 	}
 }

@@ -36,8 +36,8 @@ func TestTSMLSCompressedSignatureKeysAreRefused(t *testing.T) {
 		}
 		_, err = alice.Commit(commit{Proposals: []proposal{{Add: keyPackage}}})
 		var broken *mls.Error
-		if !errors.As(err, &broken) || broken.Check != mls.CheckLeafKeys {
-			t.Errorf("%v: adding ts-mls: %v, want the rule %s broken", suite, err, mls.CheckLeafKeys)
+		if !errors.As(err, &broken) || broken.Check != mls.CheckLeafEncryptionKey {
+			t.Errorf("%v: adding ts-mls: %v, want the rule %s broken", suite, err, mls.CheckLeafEncryptionKey)
 		}
 	}
 }
