@@ -39,7 +39,7 @@ func (s *Suite) GenerateSigner(rand io.Reader) (crypto.Signer, error) { return s
 
 // SignaturePublicKey returns the SignaturePublicKey of a public key: an EdDSA or
 // ML-DSA key as it is, an ECDSA key as an uncompressed point
-// (RFC 9420, Section 5.1.1). EdDSA and ECDSA keys are those of the standard
+// (RFC 9420, Section 5.1.1). Ed25519 and ECDSA keys are those of the standard
 // library, Ed448 and ML-DSA keys those of circl. If public is not of the suite's
 // type, the error matches [ErrPublicKey].
 func (s *Suite) SignaturePublicKey(public crypto.PublicKey) ([]byte, error) {

@@ -32,7 +32,7 @@
 // A secret is overwritten as soon as something derived from it is consumed
 // (RFC 9420, Section 9.2): a node's when its children are derived, a leaf's when
 // its ratchets are, a ratchet's when it steps. Keys of messages that were
-// skipped are kept, up to a limit, until they are used. A state that is
+// skipped are kept, up to a limit and for a time, until they are used. A state that is
 // marshalled holds no more than that.
 //
 // # Work and memory
@@ -42,5 +42,10 @@
 // generations, and is refused before any derivation if it asks for more. To look
 // at a key costs one derivation for each generation on the way; only an authentic
 // message makes the receiver derive the keys that it skipped. A ratchet keeps at
-// most [Limits.MaxSkipped] keys.
+// most [Limits.MaxSkipped] keys, for [Limits.MaxAge].
+//
+// A key encrypts one message, so that the bounds of an AEAD on what one key may
+// encrypt (RFC 9420, Section 15.2) are never near: messages are below 2^30 octets,
+// and AES-GCM and ChaCha20-Poly1305 take about 2^36. A ratchet ends before its
+// generation counter does.
 package secrettree
