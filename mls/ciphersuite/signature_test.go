@@ -16,6 +16,9 @@ import (
 	"testing"
 
 	"github.com/cloudflare/circl/sign/ed448"
+	"github.com/cloudflare/circl/sign/mldsa/mldsa44"
+	"github.com/cloudflare/circl/sign/mldsa/mldsa65"
+	"github.com/cloudflare/circl/sign/mldsa/mldsa87"
 )
 
 func mustSigner(t testing.TB, s *Suite) (crypto.Signer, []byte) {
@@ -266,6 +269,47 @@ func TestSignersSurviveSerialisation(t *testing.T) {
 			}
 		}
 	})
+}
+
+// No official vector covers ML-DSA: what is signed is SignContent as RFC 9420,
+// Section 5.1.2, spells it, by pure ML-DSA with an empty context.
+func TestMLDSASignsTheContentWithAnEmptyContext(t *testing.T) {
+	message := append([]byte{13}, "MLS 1.0 Label\x07content"...)
+	seed := [32]byte{1, 2, 3}
+	for id, verify := range map[ID]func(public, signature []byte) bool{
+		MLS_128_MLKEM768X25519_CHACHA20POLY1305_SHA384_MLDSA44: func(public, signature []byte) bool {
+			derived, _ := mldsa44.NewKeyFromSeed(&seed)
+			return bytes.Equal(derived.Bytes(), public) && mldsa44.Verify(derived, message, nil, signature)
+		},
+		MLS_192_MLKEM768_AES256GCM_SHA384_MLDSA65: func(public, signature []byte) bool {
+			derived, _ := mldsa65.NewKeyFromSeed(&seed)
+			return bytes.Equal(derived.Bytes(), public) && mldsa65.Verify(derived, message, nil, signature)
+		},
+		MLS_256_MLKEM1024_AES256GCM_SHA384_MLDSA87: func(public, signature []byte) bool {
+			derived, _ := mldsa87.NewKeyFromSeed(&seed)
+			return bytes.Equal(derived.Bytes(), public) && mldsa87.Verify(derived, message, nil, signature)
+		},
+	} {
+		s, err := Default().Lookup(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signer, err := s.ParseSigner(seed[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, err := s.SignaturePublicKey(signer.Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		signature, err := s.SignWithLabel(nil, signer, "Label", []byte("content"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !verify(public, signature) {
+			t.Errorf("%v: the signature is over something else", s)
+		}
+	}
 }
 
 func TestSignaturesWithoutAReaderAreDeterministic(t *testing.T) {
