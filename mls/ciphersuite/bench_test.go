@@ -45,6 +45,9 @@ func BenchmarkHPKE(b *testing.B) {
 		name := s.String()
 		loop(b, name+"/ours/derive", func() { s.DeriveHPKEKeyPair(ikm) })
 		loop(b, name+"/ours/parse", func() { s.ParseHPKEPublicKey(k.PublicKey()) })
+		scalar := k.Bytes()
+		loop(b, name+"/ours/parse private", func() { s.ParseHPKEPrivateKey(scalar) })
+		loop(b, name+"/ours/parse pair", func() { s.ParseHPKEKeyPair(scalar, k.PublicKey()) })
 		loop(b, name+"/ours/seal", func() { public.Seal(rand, info, nil, message) })
 		loop(b, name+"/ours/open", func() { s.Open(k, enc, info, nil, ciphertext) })
 

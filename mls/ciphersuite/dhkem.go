@@ -48,12 +48,12 @@ func (d *dhkem) deriveGroupKey(ikm []byte) (groupKey, error) {
 	if d.mask == 0 {
 		scalar := prk.labeledExpand(d.suiteID, "sk", nil, d.group.scalarSize())
 		defer clear(scalar)
-		return d.group.newKey(scalar)
+		return d.group.newKey(scalar, nil)
 	}
 	for counter := range 256 {
 		scalar := prk.labeledExpand(d.suiteID, "candidate", []byte{byte(counter)}, d.group.scalarSize())
 		scalar[0] &= d.mask
-		key, err := d.group.newKey(scalar)
+		key, err := d.group.newKey(scalar, nil)
 		clear(scalar)
 		if err == nil {
 			return key, nil
@@ -62,7 +62,7 @@ func (d *dhkem) deriveGroupKey(ikm []byte) (groupKey, error) {
 	return nil, fmt.Errorf("%w: no scalar can be derived", ErrPrivateKey)
 }
 
-func (d *dhkem) newKey(b []byte) (kemKey, error) {
+func (d *dhkem) newKey(b, public []byte) (kemKey, error) {
 	// Some write the scalar as an integer, without its leading zeros: P-521
 	// keys of 65 octets are in the official vectors.
 	if size := d.group.scalarSize(); d.mask != 0 && 0 < len(b) && len(b) < size {
@@ -71,7 +71,7 @@ func (d *dhkem) newKey(b []byte) (kemKey, error) {
 		copy(padded[size-len(b):], b)
 		b = padded
 	}
-	key, err := d.group.newKey(b)
+	key, err := d.group.newKey(b, public)
 	if err != nil {
 		return nil, err
 	}

@@ -10,8 +10,9 @@ type group interface {
 	scalarSize() int
 	pointSize() int
 	// newKey returns the key with a scalar of scalarSize octets. It fails if
-	// the scalar is out of range. It does not keep scalar.
-	newKey(scalar []byte) (groupKey, error)
+	// the scalar is out of range. If point is nil, the point is computed;
+	// otherwise it may be taken as given. It keeps neither.
+	newKey(scalar, point []byte) (groupKey, error)
 	// newPoint reads a point. It fails if b is not a valid one, or if any
 	// value agreed on with it would be zero. It keeps b.
 	newPoint(b []byte) (point, error)
@@ -46,7 +47,8 @@ var (
 func (c ecdhCurve) scalarSize() int { return c.scalarOctets }
 func (c ecdhCurve) pointSize() int  { return c.pointOctets }
 
-func (c ecdhCurve) newKey(scalar []byte) (groupKey, error) {
+// newKey computes the point in any case: crypto/ecdh does.
+func (c ecdhCurve) newKey(scalar, _ []byte) (groupKey, error) {
 	k, err := c.curve.NewPrivateKey(scalar)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v scalar is out of range or not of %d octets", ErrPrivateKey, c.curve, c.scalarOctets)

@@ -230,6 +230,60 @@ func TestHPKEKeysSurviveSerialisation(t *testing.T) {
 	})
 }
 
+func TestKeyPairsAreReadWithoutComputingThePublicKey(t *testing.T) {
+	forEachSuite(t, func(t *testing.T, s *Suite) {
+		k := mustHPKEKey(t, s)
+		public := bytes.Clone(k.PublicKey())
+		pair, err := s.ParseHPKEKeyPair(k.Bytes(), public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clear(public) // not kept
+		if !bytes.Equal(pair.PublicKey(), k.PublicKey()) || !bytes.Equal(pair.Bytes(), k.Bytes()) {
+			t.Error("the parsed key differs")
+		}
+		enc, ciphertext, err := s.EncryptWithLabel(testRand(t), k.PublicKey(), "l", nil, []byte("m"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // with and without the expanded key
+			if plaintext, err := s.DecryptWithLabel(pair, "l", nil, enc, ciphertext); err != nil || string(plaintext) != "m" {
+				t.Errorf("decrypted %q, %v", plaintext, err)
+			}
+		}
+
+		for name, public := range map[string][]byte{
+			"absent": nil, "empty": {}, "truncated": k.PublicKey()[1:], "overlong": append(bytes.Clone(k.PublicKey()), 0),
+		} {
+			if _, err := s.ParseHPKEKeyPair(k.Bytes(), public); !errors.Is(err, ErrPrivateKey) {
+				t.Errorf("%s public key: got %v, want ErrPrivateKey", name, err)
+			}
+		}
+		if _, err := s.ParseHPKEKeyPair(nil, k.PublicKey()); !errors.Is(err, ErrPrivateKey) {
+			t.Errorf("absent private key: got %v, want ErrPrivateKey", err)
+		}
+		// Another's public key is found out at once, or when something is to be decrypted.
+		other, err := s.DeriveHPKEKeyPair(make([]byte, s.kem.privateKeySize()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch pair, err := s.ParseHPKEKeyPair(k.Bytes(), other.PublicKey()); {
+		case err != nil:
+			if !errors.Is(err, ErrPrivateKey) {
+				t.Errorf("another's public key: got %v, want ErrPrivateKey", err)
+			}
+		default:
+			enc, ciphertext, err := s.EncryptWithLabel(testRand(t), other.PublicKey(), "l", nil, []byte("m"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.DecryptWithLabel(pair, "l", nil, enc, ciphertext); !errors.Is(err, ErrDecrypt) {
+				t.Errorf("another's public key: got %v, want ErrDecrypt", err)
+			}
+		}
+	})
+}
+
 func TestScalarsOfNISTCurvesMayLackLeadingZeros(t *testing.T) {
 	for _, id := range []ID{2, 5, 7} {
 		s, _ := Default().Lookup(id)

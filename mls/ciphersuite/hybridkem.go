@@ -41,16 +41,30 @@ func (h *hybridKEM) privateKeySize() int { return hybridSeedSize }
 func (h *hybridKEM) deriveKeyPair(ikm []byte) (kemKey, error) {
 	seed := labeledDerive(kemSuiteID(h.number), ikm, "DeriveKeyPair", hybridSeedSize)
 	defer clear(seed)
-	return h.newKey(seed)
+	return h.newKey(seed, nil)
 }
 
-func (h *hybridKEM) newKey(seed []byte) (kemKey, error) {
+func (h *hybridKEM) newKey(seed, public []byte) (kemKey, error) {
 	if len(seed) != hybridSeedSize {
 		return nil, fmt.Errorf("%w: hybrid KEM seed of %d octets, want %d", ErrPrivateKey, len(seed), hybridSeedSize)
 	}
 	mlkemSeed, rest := expandSeed(seed)
 	defer clear(mlkemSeed)
-	scalar, err := h.randomScalar(rest)
+	k := &hybridKey{kem: h}
+	copy(k.seed[:], seed)
+	if public != nil {
+		n := h.mlkem.encapsulationKeySize()
+		if want := n + h.group.pointSize(); len(public) != want {
+			return nil, fmt.Errorf("%w: public key of %d octets, want %d", ErrPrivateKey, len(public), want)
+		}
+		var err error
+		if k.scalar, err = h.randomScalar(rest, public[n:]); err != nil {
+			return nil, err
+		}
+		k.encoded = slices.Concat(public[:n], k.scalar.public())
+		return k, nil
+	}
+	scalar, err := h.randomScalar(rest, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -58,8 +72,7 @@ func (h *hybridKEM) newKey(seed []byte) (kemKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &hybridKey{kem: h, scalar: scalar, encoded: slices.Concat(ek, scalar.public())}
-	copy(k.seed[:], seed)
+	k.scalar, k.encoded = scalar, slices.Concat(ek, scalar.public())
 	k.expanded.put(dk)
 	return k, nil
 }
@@ -74,14 +87,15 @@ func expandSeed(seed []byte) (mlkemSeed []byte, scalars io.Reader) {
 	return mlkemSeed, shake
 }
 
-// randomScalar is RandomScalar: the first string of rand that is a scalar.
-func (h *hybridKEM) randomScalar(rand io.Reader) (groupKey, error) {
+// randomScalar is RandomScalar: the first string of rand that is a scalar. See
+// newKey for point.
+func (h *hybridKEM) randomScalar(rand io.Reader, point []byte) (groupKey, error) {
 	for range scalarCandidates {
 		scalar, err := readRandom(rand, h.group.scalarSize())
 		if err != nil {
 			return nil, err
 		}
-		key, err := h.group.newKey(scalar)
+		key, err := h.group.newKey(scalar, point)
 		clear(scalar)
 		if err == nil {
 			return key, nil
@@ -119,7 +133,7 @@ func (k hybridPublicKey) encap(rand io.Reader) (secret, enc []byte, err error) {
 		return nil, nil, err
 	}
 	defer clear(pq)
-	ephemeral, err := k.kem.randomScalar(rand)
+	ephemeral, err := k.kem.randomScalar(rand, nil)
 	if err != nil {
 		return nil, nil, err
 	}

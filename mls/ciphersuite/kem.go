@@ -13,8 +13,10 @@ type kem interface {
 	privateKeySize() int // Nsk
 	// deriveKeyPair is DeriveKeyPair.
 	deriveKeyPair(ikm []byte) (kemKey, error)
-	// newKey is DeserializePrivateKey. It does not keep b.
-	newKey(b []byte) (kemKey, error)
+	// newKey is DeserializePrivateKey. If public is nil, the public key is
+	// computed; otherwise it is taken as given where that is dear. It keeps
+	// neither.
+	newKey(b, public []byte) (kemKey, error)
 	// newPublicKey is DeserializePublicKey. It keeps b.
 	newPublicKey(b []byte) (kemPublicKey, error)
 }

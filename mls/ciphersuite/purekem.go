@@ -1,6 +1,7 @@
 package ciphersuite
 
 import (
+	"bytes"
 	"fmt"
 
 	circl "github.com/cloudflare/circl/kem"
@@ -24,19 +25,27 @@ func (p *pureKEM) privateKeySize() int { return mlkemSeedSize }
 func (p *pureKEM) deriveKeyPair(ikm []byte) (kemKey, error) {
 	seed := labeledDerive(kemSuiteID(p.number), ikm, "DeriveKeyPair", mlkemSeedSize)
 	defer clear(seed)
-	return p.newKey(seed)
+	return p.newKey(seed, nil)
 }
 
-func (p *pureKEM) newKey(seed []byte) (kemKey, error) {
+func (p *pureKEM) newKey(seed, public []byte) (kemKey, error) {
 	if len(seed) != mlkemSeedSize {
 		return nil, fmt.Errorf("%w: ML-KEM seed of %d octets, want %d", ErrPrivateKey, len(seed), mlkemSeedSize)
+	}
+	k := &pureKey{mlkem: p.mlkem}
+	copy(k.seed[:], seed)
+	if public != nil {
+		if want := p.mlkem.encapsulationKeySize(); len(public) != want {
+			return nil, fmt.Errorf("%w: public key of %d octets, want %d", ErrPrivateKey, len(public), want)
+		}
+		k.encoded = bytes.Clone(public)
+		return k, nil
 	}
 	ek, dk, err := p.mlkem.expand(seed)
 	if err != nil {
 		return nil, err
 	}
-	k := &pureKey{mlkem: p.mlkem, encoded: ek}
-	copy(k.seed[:], seed)
+	k.encoded = ek
 	k.expanded.put(dk)
 	return k, nil
 }

@@ -13,16 +13,23 @@ type curve25519 struct{}
 func (curve25519) scalarSize() int { return x25519.Size }
 func (curve25519) pointSize() int  { return x25519.Size }
 
-func (curve25519) newKey(scalar []byte) (groupKey, error) {
+func (curve25519) newKey(scalar, point []byte) (groupKey, error) {
 	if len(scalar) != x25519.Size {
 		return nil, fmt.Errorf("%w: X25519 scalar of %d octets, want %d", ErrPrivateKey, len(scalar), x25519.Size)
+	}
+	if point != nil && len(point) != x25519.Size {
+		return nil, fmt.Errorf("%w: X25519 point of %d octets, want %d", ErrPrivateKey, len(point), x25519.Size)
 	}
 	k := new(x25519Key)
 	copy(k.scalar[:], scalar)
 	// RFC 9180, Section 7.1.2 wants private keys clamped.
 	k.scalar[0] &= 248
 	k.scalar[31] = k.scalar[31]&127 | 64
-	x25519.KeyGen(&k.point, &k.scalar)
+	if point == nil {
+		x25519.KeyGen(&k.point, &k.scalar)
+	} else {
+		copy(k.point[:], point)
+	}
 	return k, nil
 }
 

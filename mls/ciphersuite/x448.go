@@ -13,16 +13,23 @@ type curve448 struct{}
 func (curve448) scalarSize() int { return x448.Size }
 func (curve448) pointSize() int  { return x448.Size }
 
-func (curve448) newKey(scalar []byte) (groupKey, error) {
+func (curve448) newKey(scalar, point []byte) (groupKey, error) {
 	if len(scalar) != x448.Size {
 		return nil, fmt.Errorf("%w: X448 scalar of %d octets, want %d", ErrPrivateKey, len(scalar), x448.Size)
+	}
+	if point != nil && len(point) != x448.Size {
+		return nil, fmt.Errorf("%w: X448 point of %d octets, want %d", ErrPrivateKey, len(point), x448.Size)
 	}
 	k := new(x448Key)
 	copy(k.scalar[:], scalar)
 	// RFC 9180, Section 7.1.2 wants private keys clamped.
 	k.scalar[0] &= 252
 	k.scalar[55] |= 128
-	x448.KeyGen(&k.point, &k.scalar)
+	if point == nil {
+		x448.KeyGen(&k.point, &k.scalar)
+	} else {
+		copy(k.point[:], point)
+	}
 	return k, nil
 }
 
