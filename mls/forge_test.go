@@ -27,12 +27,90 @@ func (c *crowd) forge(by int, t ContentType, f WireFormat, fill func(*authentica
 	return message
 }
 
-// forgeCommit has member 0 commit without a path, and without any check.
+// forgeCommit has member 0 commit without any check. As far as its effect can
+// be told, the commit has a path and the confirmation tag of the epoch that it
+// would lead to.
 func (c *crowd) forgeCommit(proposals ...proposalOrRef) []byte {
+	c.t.Helper()
+	if t := c.force(proposals); t != nil {
+		if f := c.makePath(t, LeafChanges{}); f.encrypt() == nil {
+			return f.commit(proposals, nil)
+		}
+	}
+	return c.forgeCommitWithoutPath(proposals...)
+}
+
+// forgeCommitWithoutPath has member 0 commit without a path.
+func (c *crowd) forgeCommitWithoutPath(proposals ...proposalOrRef) []byte {
 	c.t.Helper()
 	return c.forge(0, ContentCommit, WireFormatPublicMessage, func(a *authenticatedContent) {
 		a.content.commit = &commit{proposals: proposals}
+		t := c.force(proposals)
+		if t == nil {
+			return
+		}
+		g := c.members[0].g
+		next := g.nextGroup(t)
+		next.context.treeHash = t.tree.rootHash(c.suite)
+		c.confirm(a, t, next, make([]byte, c.suite.HashSize()))
 	})
+}
+
+// force returns the effect of member 0's proposals, allowed or not, as far as
+// they have one; nil if that cannot be told.
+func (c *crowd) force(proposals []proposalOrRef) *transition {
+	g := c.members[0].g
+	t := &transition{committer: Sender{Type: SenderMember, Leaf: g.own}, tree: g.tree.clone(), extensions: g.context.extensions}
+	var adds []*KeyPackage
+	for _, p := range proposals {
+		proposal, sender := p.proposal, t.committer
+		if proposal == nil {
+			cached := g.findProposal(p.reference)
+			if cached == nil {
+				continue
+			}
+			proposal, sender = cached.proposal, cached.sender
+		}
+		switch p := proposal.(type) {
+		case *Add:
+			adds = append(adds, p.KeyPackage)
+		case *Update:
+			t.tree.update(sender.Leaf, p.LeafNode)
+		case *Remove:
+			if p.Removed >= LeafIndex(t.tree.size) {
+				return nil
+			}
+			t.tree.remove(p.Removed)
+		case *PreSharedKey:
+			t.psks = append(t.psks, p.PSK)
+		case *GroupContextExtensions:
+			t.extensions = p.Extensions
+		case *ReInit:
+			t.reInit = p
+		}
+	}
+	t.tree.truncate()
+	for _, k := range adds {
+		leaf := k.LeafNode
+		t.added = append(t.added, addedMember{leaf: t.tree.add(&leaf), keyPackage: k})
+	}
+	if t.tree.leafNode(g.own) == nil {
+		return nil
+	}
+	return t
+}
+
+// confirm gives the commit a of member 0 the confirmation tag of next.
+func (c *crowd) confirm(a *authenticatedContent, t *transition, next *Group, commitSecret []byte) {
+	g := c.members[0].g
+	var err error
+	if a.auth.signature, err = c.suite.SignWithLabel(c.rand, g.signer, "FramedContentTBS", a.toBeSigned(g.encodedContext)); err != nil {
+		c.t.Fatal(err)
+	}
+	if _, _, err := g.advance(next, t, a, commitSecret); err == nil {
+		next.confirm(a)
+	}
+	next.discard()
 }
 
 func byValue(proposals ...Proposal) []proposalOrRef {
@@ -95,20 +173,64 @@ func (c *crowd) sameRule(own, other error) {
 // forgedPath is a commit's path in the making, by member 0.
 type forgedPath struct {
 	c    *crowd
+	t    *transition
+	next *Group
 	made *newPath
-	sent *updatePath
+	sent *updatePath // nil before its path secrets are encrypted
+}
+
+// makePath makes the path of a commit to t.
+func (c *crowd) makePath(t *transition, changes LeafChanges) *forgedPath {
+	c.t.Helper()
+	g := c.members[0].g
+	leaf, id, err := changes.apply(g, t.tree.leafNode(g.own))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	f := &forgedPath{c: c, t: t, next: g.nextGroup(t)}
+	if f.made, err = t.tree.createPath(g.suite, c.rand, g.own, leaf, id, g.context.groupID); err != nil {
+		c.t.Fatal(err)
+	}
+	return f
 }
 
 // signLeaf signs the leaf again after it was changed.
 func (f *forgedPath) signLeaf(signer Identity) {
 	g := f.c.members[0].g
-	if err := f.sent.leaf.sign(g.suite, f.c.rand, &signer, g.context.groupID, g.own); err != nil {
+	if err := f.made.leaf.sign(g.suite, f.c.rand, &signer, g.context.groupID, g.own); err != nil {
 		f.c.t.Fatal(err)
 	}
 }
 
+// setKey puts another public key into the path.
+func (f *forgedPath) setKey(step int, key []byte) {
+	g := f.c.members[0].g
+	f.made.publicKeys[step] = key
+	f.made.leaf.ParentHash = f.t.tree.mergePath(g.suite, g.own, f.made.steps, f.made.publicKeys)
+	f.signLeaf(f.c.members[0].id)
+}
+
+// encrypt encrypts the path secrets.
+func (f *forgedPath) encrypt() (err error) {
+	g := f.c.members[0].g
+	f.t.tree.set(leafPosition(g.own), node{leaf: f.made.leaf}) // which may have changed
+	f.next.context.treeHash = f.t.tree.rootHash(g.suite)
+	f.sent, err = f.t.tree.encryptPath(g.suite, f.c.rand, f.made, f.t.addedLeaves(), marshal(&f.next.context))
+	return err
+}
+
+// commit returns the commit with the path.
+func (f *forgedPath) commit(proposals []proposalOrRef, authenticatedData []byte) []byte {
+	f.c.t.Helper()
+	return f.c.forge(0, ContentCommit, WireFormatPublicMessage, func(a *authenticatedContent) {
+		a.content.authenticatedData = authenticatedData
+		a.content.commit = &commit{proposals: proposals, path: f.sent}
+		f.c.confirm(a, f.t, f.next, f.made.commitSecret)
+	})
+}
+
 // forgePath has member 0 commit with a path that is spoilt before its path
-// secrets are encrypted, after that, or both.
+// secrets are encrypted, after that, or both. Apart from that, it is valid.
 func (c *crowd) forgePath(o CommitOptions, early, late func(*forgedPath)) []byte {
 	c.t.Helper()
 	g := c.members[0].g
@@ -126,30 +248,17 @@ func (c *crowd) forgePath(o CommitOptions, early, late func(*forgedPath)) []byte
 // forgePathOn is forgePath for proposals that lead to t.
 func (c *crowd) forgePathOn(t *transition, proposals []proposalOrRef, o CommitOptions, early, late func(*forgedPath)) []byte {
 	c.t.Helper()
-	g := c.members[0].g
-	leaf, id, err := o.Leaf.apply(g, t.tree.leafNode(g.own))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	f := &forgedPath{c: c}
-	if f.made, err = t.tree.createPath(g.suite, c.rand, g.own, leaf, id, g.context.groupID); err != nil {
-		c.t.Fatal(err)
-	}
+	f := c.makePath(t, o.Leaf)
 	if early != nil {
 		early(f)
 	}
-	next := g.nextGroup(t)
-	next.context.treeHash = t.tree.rootHash(g.suite)
-	if f.sent, err = t.tree.encryptPath(g.suite, c.rand, f.made, t.addedLeaves(), marshal(&next.context)); err != nil {
+	if err := f.encrypt(); err != nil {
 		c.t.Fatal(err)
 	}
 	if late != nil {
 		late(f)
 	}
-	return c.forge(0, ContentCommit, WireFormatPublicMessage, func(a *authenticatedContent) {
-		a.content.authenticatedData = o.AuthenticatedData
-		a.content.commit = &commit{proposals: proposals, path: f.sent}
-	})
+	return f.commit(proposals, o.AuthenticatedData)
 }
 
 // spoiltAdd returns a proposal to add a new client whose key package is spoilt
@@ -207,11 +316,23 @@ func (f *forgedWelcome) changeLeaf(member int, change func(*LeafNode)) {
 
 // mergePath gives the path of a member's leaf the given keys.
 func (f *forgedWelcome) mergePath(member int, steps []pathStep, keys [][]byte) {
-	parentHash := f.tree.mergePath(f.c.suite, f.c.members[member].g.own, steps, keys)
+	f.commitLeaf(member, f.tree.mergePath(f.c.suite, f.c.members[member].g.own, steps, keys))
+}
+
+// commitLeaf makes a member's leaf one of a commit.
+func (f *forgedWelcome) commitLeaf(member int, parentHash []byte) {
 	f.changeLeaf(member, func(l *LeafNode) {
 		l.Source, l.Lifetime, l.ParentHash = LeafNodeSourceCommit, Lifetime{}, parentHash
 	})
 	f.signLeaf(member)
+}
+
+// vouch has leaf 0 of a tree of four set the parents above it, with unmerged
+// leaves at the root.
+func (f *forgedWelcome) vouch(unmerged ...LeafIndex) {
+	f.tree.set(3, node{parent: &parentNode{encryptionKey: f.c.newHPKEKey(), unmergedLeaves: unmerged}})
+	f.tree.set(1, node{parent: &parentNode{encryptionKey: f.c.newHPKEKey(), parentHash: f.tree.parentHash(f.c.suite, 3, 5)}})
+	f.commitLeaf(0, f.tree.parentHash(f.c.suite, 1, 2))
 }
 
 func (c *crowd) newHPKEKey() []byte {

@@ -38,24 +38,23 @@ func pathRefusals() []refusal {
 			n := &f.sent.nodes[1]
 			n.pathSecrets = append(n.pathSecrets, n.pathSecrets[0])
 		}),
-		path(CheckUpdatePathKey, "public key too short", nil, func(f *forgedPath) { f.sent.nodes[2].encryptionKey = []byte{1} }),
-		path(CheckUpdatePathKeyUnique, "node key in use", nil, func(f *forgedPath) {
-			f.sent.nodes[0].encryptionKey = f.c.members[4].g.tree.leafNode(4).EncryptionKey
-		}),
-		path(CheckUpdatePathKeyUnique, "node key kept", nil, func(f *forgedPath) {
-			f.sent.nodes[2].encryptionKey = f.c.members[0].g.tree.nodes[7].encryptionKey()
-		}),
-		path(CheckUpdatePathKeyUnique, "same key twice", nil, func(f *forgedPath) { f.sent.nodes[1].encryptionKey = f.sent.nodes[0].encryptionKey }),
-		path(CheckUpdatePathKeyUnique, "the leaf's key", nil, func(f *forgedPath) { f.sent.nodes[1].encryptionKey = f.sent.leaf.EncryptionKey }),
-		path(CheckCommitParentHash, "changed", nil, func(f *forgedPath) {
-			f.sent.leaf.ParentHash = bytes.Clone(f.sent.leaf.ParentHash)
-			f.sent.leaf.ParentHash[0] ^= 1
+		path(CheckUpdatePathKey, "public key too short", func(f *forgedPath) { f.setKey(2, []byte{1}) }, nil),
+		path(CheckUpdatePathKeyUnique, "the leaf's key", func(f *forgedPath) {
+			f.made.leaf.EncryptionKey = f.made.publicKeys[1]
 			f.signLeaf(f.c.members[0].id)
-		}),
-		path(CheckCommitParentHash, "none", nil, func(f *forgedPath) {
-			f.sent.leaf.ParentHash = nil
+		}, nil),
+		path(CheckUpdatePathKeyUnique, "node key in use", func(f *forgedPath) { f.setKey(0, f.c.members[4].g.tree.leafNode(4).EncryptionKey) }, nil),
+		path(CheckUpdatePathKeyUnique, "node key kept", func(f *forgedPath) { f.setKey(2, f.c.members[0].g.tree.nodes[7].encryptionKey()) }, nil),
+		path(CheckUpdatePathKeyUnique, "same key twice", func(f *forgedPath) { f.setKey(1, f.made.publicKeys[0]) }, nil),
+		path(CheckCommitParentHash, "changed", func(f *forgedPath) {
+			f.made.leaf.ParentHash = bytes.Clone(f.made.leaf.ParentHash)
+			f.made.leaf.ParentHash[0] ^= 1
 			f.signLeaf(f.c.members[0].id)
-		}),
+		}, nil),
+		path(CheckCommitParentHash, "none", func(f *forgedPath) {
+			f.made.leaf.ParentHash = nil
+			f.signLeaf(f.c.members[0].id)
+		}, nil),
 		path(CheckPathSecret, "of another node", func(f *forgedPath) { f.made.secrets[0] = f.made.secrets[1] }, nil),
 		path(CheckPathSecret, "too short", func(f *forgedPath) { f.made.secrets[0] = []byte{1} }, nil),
 		context(CheckLeafRequiredCapabilities, "new proposal type", (&RequiredCapabilities{Proposals: []ProposalType{0x8001}}).Extension()),
@@ -83,6 +82,12 @@ func welcomeRefusals() []refusal {
 	}
 	unmerged := func(x treemath.NodeIndex, leaves ...LeafIndex) func(*forgedWelcome) {
 		return func(f *forgedWelcome) { parent(f, x, func(p *parentNode) { p.unmergedLeaves = leaves }) }
+	}
+	// vouched spoils a Welcome to a group in which no parent is set so far.
+	vouched := func(check Check, name string, spoil func(*forgedWelcome)) refusal {
+		return refusal{check, name, func(t *testing.T) error {
+			return strictCrowd(t).refusedWelcome(strictLeaf, CommitOptions{OmitPath: true}, spoil, nil)
+		}}
 	}
 	nothing := func(*forgedWelcome) {}
 	shape := func(check Check, name string, encode func(*wire.Writer)) refusal {
@@ -182,15 +187,21 @@ func welcomeRefusals() []refusal {
 				f.signLeaf(0)
 			}, nil)
 		}},
+		vouched(CheckUnmergedLeavesMembers, "out of the tree", func(f *forgedWelcome) { f.vouch(5) }),
+		vouched(CheckUnmergedLeavesMembers, "far out of the tree", func(f *forgedWelcome) { f.vouch(1 << 31) }),
 		join(CheckUnmergedLeavesMembers, "blank", unmerged(7, 6), nil),
-		join(CheckUnmergedLeavesMembers, "out of the tree", unmerged(7, 1<<31), nil),
 		join(CheckUnmergedLeavesMembers, "not below", unmerged(3, 4), nil),
-		join(CheckUnmergedLeavesOrder, "out of order", unmerged(7, 5, 1), nil),
-		join(CheckUnmergedLeavesOrder, "twice", unmerged(7, 5, 5), nil),
-		join(CheckUnmergedLeavesPath, "merged below", unmerged(7, 1), nil),
-		join(CheckTreeKey, "parent's too short", func(f *forgedWelcome) {
-			parent(f, 7, func(p *parentNode) { p.encryptionKey = []byte{1} })
-		}, nil),
+		vouched(CheckUnmergedLeavesOrder, "out of order", func(f *forgedWelcome) { f.vouch(3, 2) }),
+		vouched(CheckUnmergedLeavesOrder, "twice", func(f *forgedWelcome) { f.vouch(3, 3) }),
+		vouched(CheckUnmergedLeavesPath, "merged below", func(f *forgedWelcome) {
+			// Leaf 2 has set node 5, so whoever sets the root knows of it.
+			f.tree.set(5, node{parent: &parentNode{encryptionKey: f.c.newHPKEKey()}})
+			f.commitLeaf(2, f.tree.parentHash(f.c.suite, 5, 6))
+			f.vouch(2)
+		}),
+		vouched(CheckTreeKey, "parent's too short", func(f *forgedWelcome) {
+			f.mergePath(0, f.tree.filteredDirectPath(0), [][]byte{f.c.newHPKEKey(), {1}})
+		}),
 		{CheckTreeKeyUnique, "leaf's at a parent", func(t *testing.T) error {
 			return strictCrowd(t).refusedWelcome(strictLeaf, CommitOptions{OmitPath: true}, func(f *forgedWelcome) {
 				steps := f.tree.filteredDirectPath(0)
@@ -213,10 +224,10 @@ func welcomeRefusals() []refusal {
 		}},
 		{CheckTreeKeyUnique, "by an Add", func(t *testing.T) error {
 			// Those who join later would refuse the tree.
-			c := newCrowd(t, suite1, 5)
-			c.commit(4, CommitOptions{})
+			c := newCrowd(t, suite1, 4)
+			c.commit(2, CommitOptions{})
 			return c.refusedProposals(c.spoiltAdd(LeafOptions{}, func(k *KeyPackage) {
-				k.LeafNode.EncryptionKey = c.members[0].g.tree.nodes[7].encryptionKey()
+				k.LeafNode.EncryptionKey = c.members[0].g.tree.nodes[5].encryptionKey()
 			}))
 		}},
 		{CheckWelcomeOwnLeaf, "not in the tree", func(t *testing.T) error {
@@ -318,10 +329,11 @@ func safeRefusals() []refusal {
 			// Nobody could read the messages of such a group.
 			p := &GroupContextExtensions{Extensions{{Type: ExtensionAppDataDictionary, Data: data}}}
 			_, own := c.members[0].g.Commit(CommitOptions{Proposals: []Proposal{p}, AuthenticatedData: []byte{0}})
-			err := c.refused(c.forge(0, ContentCommit, WireFormatPublicMessage, func(a *authenticatedContent) {
-				a.content.authenticatedData = []byte{0}
-				a.content.commit = &commit{proposals: byValue(p)}
-			}))
+			f := c.makePath(c.force(byValue(p)), LeafChanges{})
+			if err := f.encrypt(); err != nil {
+				t.Fatal(err)
+			}
+			err := c.refused(f.commit(byValue(p), []byte{0}))
 			c.sameRule(own, err)
 			return err
 		}}

@@ -97,12 +97,12 @@ var leafVenues = map[string]func(c *crowd, spoil func(*LeafNode, *Identity), aft
 		return err
 	},
 	"commit": func(c *crowd, spoil func(*LeafNode, *Identity), afterwards func(*LeafNode)) error {
-		return c.refused(c.forgePath(CommitOptions{}, nil, func(f *forgedPath) {
+		return c.refused(c.forgePath(CommitOptions{}, func(f *forgedPath) {
 			id := c.members[0].id
-			spoil(&f.sent.leaf, &id)
+			spoil(f.made.leaf, &id)
 			f.signLeaf(id)
-			afterwards(&f.sent.leaf)
-		}))
+			afterwards(f.made.leaf)
+		}, nil))
 	},
 	"join": func(c *crowd, spoil func(*LeafNode, *Identity), afterwards func(*LeafNode)) error {
 		return c.refusedWelcome(strictLeaf, CommitOptions{OmitPath: true}, func(f *forgedWelcome) {

@@ -73,15 +73,11 @@ func messageRefusals() []refusal {
 		}},
 		{CheckConfirmationTag, "changed", func(t *testing.T) error {
 			c := newCrowd(t, suite1, 3)
-			return c.refused(c.forgePath(CommitOptions{}, nil, nil))
+			return c.refused(c.changeCommit(func(a *authenticatedContent) { a.auth.confirmationTag[0] ^= 1 }))
 		}},
 		{CheckConfirmationTag, "missing", func(t *testing.T) error {
 			c := newCrowd(t, suite1, 3)
-			add := c.invite(LeafOptions{})
-			return c.refused(c.forge(0, ContentCommit, WireFormatPrivateMessage, func(a *authenticatedContent) {
-				a.content.commit = &commit{proposals: byValue(add)}
-				a.auth.confirmationTag = nil
-			}))
+			return c.refused(c.changeCommit(func(a *authenticatedContent) { a.auth.confirmationTag = nil }))
 		}},
 		{CheckPadding, "not zero", func(t *testing.T) error {
 			c := newCrowd(t, suite1, 3)
@@ -111,6 +107,21 @@ func messageRefusals() []refusal {
 			}))
 		}},
 	}
+}
+
+// changeCommit has member 0 commit and changes that before it is protected.
+func (c *crowd) changeCommit(change func(*authenticatedContent)) []byte {
+	c.t.Helper()
+	g := c.members[0].g
+	pending, err := g.Commit(CommitOptions{WireFormat: WireFormatPublicMessage})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var m mlsMessage
+	mustUnmarshal(c.t, pending.Message(), &m)
+	a := m.publicMessage.authenticatedContent()
+	change(a)
+	return must(g.protect(a))
 }
 
 // forgePadding returns application data with padding of one octet.
@@ -226,10 +237,10 @@ func proposalRefusals() []refusal {
 			return []Proposal{p, p}
 		})},
 		{CheckProposalPSKReInit, "for a re-initialization", proposals(2, func(c *crowd) []Proposal {
-			return []Proposal{psk(func(p *PreSharedKeyID) { p.Type, p.Usage = PSKResumption, ResumptionReInit })}
+			return []Proposal{c.resumption(ResumptionReInit)}
 		})},
 		{CheckProposalPSKBranch, "for a branch", proposals(2, func(c *crowd) []Proposal {
-			return []Proposal{psk(func(p *PreSharedKeyID) { p.Type, p.Usage = PSKResumption, ResumptionBranch })}
+			return []Proposal{c.resumption(ResumptionBranch)}
 		})},
 		{CheckProposalPSKNonce, "too short", proposals(2, func(c *crowd) []Proposal {
 			return []Proposal{psk(func(p *PreSharedKeyID) { p.Nonce = p.Nonce[1:] })}
@@ -255,15 +266,15 @@ func proposalRefusals() []refusal {
 		}},
 		{CheckPathRequired, "no proposals", func(t *testing.T) error {
 			c := newCrowd(t, suite1, 2)
-			return c.refused(c.forgeCommit())
+			return c.refused(c.forgeCommitWithoutPath())
 		}},
 		{CheckPathRequired, "remove", func(t *testing.T) error {
 			c := newCrowd(t, suite1, 3)
-			return c.refused(c.forgeCommit(byValue(&Remove{Removed: 2})...))
+			return c.refused(c.forgeCommitWithoutPath(byValue(&Remove{Removed: 2})...))
 		}},
 		{CheckPathRequired, "context extensions", func(t *testing.T) error {
 			c := newCrowd(t, suite1, 3)
-			return c.refused(c.forgeCommit(byValue(&GroupContextExtensions{})...))
+			return c.refused(c.forgeCommitWithoutPath(byValue(&GroupContextExtensions{})...))
 		}},
 		{CheckRequiredCapabilitiesFormat, "cut short", proposals(2, func(c *crowd) []Proposal {
 			return []Proposal{&GroupContextExtensions{Extensions{{ExtensionRequiredCapabilities, []byte{1}}}}}
@@ -285,6 +296,12 @@ func proposalRefusals() []refusal {
 			return []Proposal{&ReInit{Version: 2, CipherSuite: suite1, Extensions: Extensions{{Type: 1}, {Type: 1}}}}
 		})},
 	}
+}
+
+// resumption returns a proposal to use the resumption PSK of the epoch.
+func (c *crowd) resumption(usage ResumptionPSKUsage) *PreSharedKey {
+	g := c.members[0].g
+	return &PreSharedKey{PreSharedKeyID{Type: PSKResumption, Usage: usage, Group: g.GroupID(), Epoch: g.Epoch(), Nonce: make([]byte, 32)}}
 }
 
 func externalRefusals() []refusal {
@@ -332,9 +349,11 @@ func externalRefusals() []refusal {
 		{CheckExternalCommitPath, "no path", from(Sender{Type: SenderNewMemberCommit}, ContentCommit, empty)},
 		{CheckExternalCommitInit, "no ExternalInit", externalCommit(func(c *commit) { c.proposals = nil })},
 		{CheckExternalCommitInit, "two ExternalInit", externalCommit(func(c *commit) { c.proposals = append(c.proposals, c.proposals[0]) })},
-		{CheckExternalCommitRemove, "two removes", externalCommit(func(c *commit) {
-			c.proposals = append(c.proposals, byValue(&Remove{Removed: 1}, &Remove{Removed: 2})...)
-		})},
+		{CheckExternalCommitRemove, "two removes", func(t *testing.T) error {
+			c := newCrowd(t, suite1, 4)
+			message, _ := c.externalCommit([]LeafIndex{2, 3}, nil)
+			return c.refused(message)
+		}},
 		{CheckExternalCommitProposal, "context extensions", externalCommit(func(c *commit) {
 			c.proposals = append(c.proposals, byValue(&GroupContextExtensions{})...)
 		})},
@@ -348,8 +367,8 @@ func externalRefusals() []refusal {
 		{CheckExternalCommitReference, "by reference", func(t *testing.T) error {
 			c := newCrowd(t, suite1, 3)
 			c.propose(0, &Remove{Removed: 2})
-			message, _ := c.externalCommit(nil, func(o *commit) {
-				o.proposals = append(o.proposals, proposalOrRef{reference: c.members[1].g.proposals[0].ref})
+			message, _ := c.externalCommit([]LeafIndex{2}, func(o *commit) {
+				o.proposals[1] = proposalOrRef{reference: c.members[1].g.proposals[0].ref}
 			})
 			return c.refused(message)
 		}},

@@ -46,7 +46,7 @@ func TestParseSuite(t *testing.T) {
 			t.Errorf("parseSuite(%q) = %v, %v; want %v", name, got, err, want)
 		}
 	}
-	for _, name := range []string{"", "4", "70000", "MLS"} {
+	for _, name := range []string{"", "8", "70000", "MLS"} {
 		if got, err := parseSuite(name); err == nil {
 			t.Errorf("parseSuite(%q) = %v, want an error", name, got)
 		}
