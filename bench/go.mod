@@ -1,0 +1,13 @@
+module github.com/mendlink/mendlink/bench
+
+go 1.26.0
+
+require github.com/mendlink/mendlink v0.0.0
+
+require (
+	github.com/cloudflare/circl v1.6.5 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
+
+replace github.com/mendlink/mendlink => ../
