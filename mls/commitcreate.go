@@ -33,31 +33,6 @@ type CommitOptions struct {
 	WithoutTree bool
 }
 
-// A PendingCommit is a commit that was made but perhaps not delivered yet, and
-// the epoch that it leads to.
-type PendingCommit struct {
-	message []byte
-	welcome []byte
-	next    *Group
-}
-
-// Message returns the commit as an MLSMessage.
-func (p *PendingCommit) Message() []byte { return p.message }
-
-// Welcome returns the Welcome for the new members as an MLSMessage, nil if
-// nobody was added.
-func (p *PendingCommit) Welcome() []byte { return p.welcome }
-
-// RatchetTree returns the new epoch's tree, encoded as in the ratchet_tree
-// extension.
-func (p *PendingCommit) RatchetTree() []byte { return p.next.RatchetTree() }
-
-// Group returns the state of the epoch that the commit leads to.
-func (p *PendingCommit) Group() *Group { return p.next }
-
-// Erase drops the commit: it erases the epoch that it would have led to.
-func (p *PendingCommit) Erase() { p.next.Erase() }
-
 // Commit makes a commit. The group stays in its epoch, but one generation of
 // the member's handshake ratchet is used up if the commit is encrypted.
 // RFC 9420, Section 12.4.1.
@@ -106,7 +81,7 @@ func (g *Group) Commit(o CommitOptions) (*PendingCommit, error) {
 	defer clear(pskSecret)
 	next.confirm(a)
 
-	pending := &PendingCommit{next: next}
+	pending := newPendingCommit(&g.publicState, a, covered, next)
 	if len(t.added) > 0 {
 		if pending.welcome, err = next.makeWelcome(t, path, joinerSecret, pskSecret, !o.WithoutTree); err != nil {
 			return nil, err
@@ -168,8 +143,8 @@ func (g *Group) nextGroup(t *transition) *Group {
 	}
 	if u := t.ownUpdate; u != nil {
 		next.keys.replace(privateKeys{leafPosition(g.own): u.leafKey.share()})
-		if u.signer.signer != nil {
-			next.signer = u.signer.signer
+		if u.changesSigner {
+			next.signer = u.signer
 		}
 	}
 	return next

@@ -15,6 +15,7 @@ func (g *Group) processCommit(a verifiedContent) (_ Received, err error) {
 		return nil, err
 	}
 	if slices.Contains(t.removed, g.own) {
+		received.Removed = true
 		return received, nil
 	}
 	next := g.nextGroup(t)

@@ -220,6 +220,8 @@ func (t vectorTree) Members() []uint32 {
 	return members
 }
 
+func (t vectorTree) Leaf(leaf uint32) []byte { return marshal(t.tree.leafNode(LeafIndex(leaf))) }
+
 func (t vectorTree) PublicKey(x treemath.NodeIndex) []byte {
 	if !t.tree.size.Contains(x) || t.tree.nodes[x].blank() {
 		return nil

@@ -148,7 +148,9 @@ func (s *publicState) commitFromOutside(o *ExternalJoinOptions, t *transition, c
 	}
 	clear(next.enter(s, a, initSecret, pskSecret, path.commitSecret))
 	next.confirm(a)
-	return &PendingCommit{message: publicFromOutside(a), next: next}, nil
+	pending := newPendingCommit(s, a, covered, next)
+	pending.message = publicFromOutside(a)
+	return pending, nil
 }
 
 // ExternalProposalOptions say to whom and as whom a proposal is sent from outside.

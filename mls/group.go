@@ -247,6 +247,29 @@ func (g *Group) Erase() {
 	g.proposals = nil
 }
 
+// fork returns a copy of g that can be used and erased apart from it.
+func (g *Group) fork() *Group {
+	f := *g
+	f.keys = make(privateKeys, len(g.keys))
+	for x, key := range g.keys {
+		f.keys[x] = key.share()
+	}
+	f.epoch, f.secrets, f.exporter = g.epoch.Clone(), g.secrets.Clone(), g.exporter.Clone()
+	f.pastResumptionPSKs = nil
+	for _, p := range g.pastResumptionPSKs {
+		f.pastResumptionPSKs = append(f.pastResumptionPSKs, pastPSK{p.epoch, bytes.Clone(p.secret)})
+	}
+	f.proposals = nil
+	for _, p := range g.proposals {
+		c := *p
+		if p.leafKey != nil {
+			c.leafKey = p.leafKey.share()
+		}
+		f.proposals = append(f.proposals, &c)
+	}
+	return &f
+}
+
 // Protect encrypts application data to the group as an MLSMessage that holds a
 // PrivateMessage. authenticatedData travels with it in the clear. It uses up
 // one generation of the sender's ratchet, even if it fails: the state has to be

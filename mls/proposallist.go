@@ -2,6 +2,7 @@ package mls
 
 import (
 	"bytes"
+	"crypto"
 	"slices"
 
 	"github.com/mendlink/mendlink/mls/ciphersuite"
@@ -24,10 +25,11 @@ type cachedProposal struct {
 	// If this member sent it: the hash of the message and its authenticated data.
 	sent              []byte
 	authenticatedData []byte
-	// Of an Update of this member's own: the private key and, if it changes,
+	// Of an Update of this member's own: the private key and, if that changes,
 	// the signer that take effect with it.
-	leafKey *sharedKey
-	signer  signerChange
+	leafKey       *sharedKey
+	changesSigner bool
+	signer        crypto.Signer
 }
 
 func (p *cachedProposal) erase() {

@@ -2,15 +2,9 @@ package mls
 
 import (
 	"bytes"
-	"crypto"
 	"fmt"
 	"io"
 )
-
-// signerChange is the signature key that a new leaf brings, if any.
-type signerChange struct {
-	signer crypto.Signer // nil: stays
-}
 
 // LeafChanges are what a member changes in its own leaf besides the encryption
 // key, which always changes. The zero value changes nothing else.
@@ -92,7 +86,7 @@ func (g *Group) ProposeUpdate(c LeafChanges, o ProposeOptions) ([]byte, error) {
 	}
 	cached := &cachedProposal{proposal: &Update{LeafNode: leaf}, leafKey: newSharedKey(key)}
 	if c.Identity != nil {
-		cached.signer.signer = id.Signer
+		cached.changesSigner, cached.signer = true, id.Signer
 	}
 	return g.propose(cached, o)
 }

@@ -122,14 +122,18 @@ func (s *publicState) verifyAddress(groupID []byte, epoch uint64) error {
 
 // isMember returns an error unless i is a member's leaf.
 func (s *publicState) isMember(i LeafIndex) error {
-	if s.tree.leafNode(i) == nil {
+	return verifySenderLeaf(i, s.tree.leafNode(i) != nil)
+}
+
+func verifySenderLeaf(i LeafIndex, occupied bool) error {
+	if !occupied {
 		return invalid(CheckSenderBlank, "leaf %d is blank", i)
 	}
 	return nil
 }
 
 // verifiedContent is content whose signature and sender have been verified.
-// Only [publicState.verifyContent] makes it, and only it is acted upon.
+// Only [verifySigned] makes it, and only it is acted upon.
 type verifiedContent struct{ *authenticatedContent }
 
 // verifyContent checks a message's signature, with the key that its sender type
@@ -139,10 +143,16 @@ func (s *publicState) verifyContent(a *authenticatedContent) (verifiedContent, e
 	if err != nil {
 		return verifiedContent{}, err
 	}
-	if err := s.suite.VerifyWithLabel(signatureKey, "FramedContentTBS", a.toBeSigned(s.encodedContext), a.auth.signature); err != nil {
+	return verifySigned(s.suite, a, signatureKey, s.encodedContext, s.context.extensions)
+}
+
+// verifySigned checks a message's signature and its authenticated data, in the
+// epoch with the given GroupContext and its extensions.
+func verifySigned(s *ciphersuite.Suite, a *authenticatedContent, signatureKey, encodedContext []byte, context Extensions) (verifiedContent, error) {
+	if err := s.VerifyWithLabel(signatureKey, "FramedContentTBS", a.toBeSigned(encodedContext), a.auth.signature); err != nil {
 		return verifiedContent{}, invalid(CheckMessageSignature, "%w", err)
 	}
-	if err := verifyAuthenticatedData(a.content.authenticatedData, s.context.extensions); err != nil {
+	if err := verifyAuthenticatedData(a.content.authenticatedData, context); err != nil {
 		return verifiedContent{}, err
 	}
 	return verifiedContent{a}, nil
@@ -240,14 +250,7 @@ func (s *publicState) receiveCommit(a verifiedContent) (*ReceivedCommit, *transi
 	if err != nil {
 		return nil, nil, err
 	}
-	received := &ReceivedCommit{
-		Sender:            a.content.sender,
-		AuthenticatedData: a.content.authenticatedData,
-		HasPath:           c.path != nil,
-	}
-	for _, p := range covered {
-		received.Proposals = append(received.Proposals, p.CommittedProposal)
-	}
+	received := describeCommit(&a.content, covered)
 	if t.pathRequired && c.path == nil {
 		return nil, nil, invalid(CheckPathRequired, "the commit has no path")
 	}

@@ -26,21 +26,31 @@ type ReceivedProposal struct {
 	Proposal          Proposal
 }
 
-// ReceivedCommit is a valid commit of another member, not yet adopted.
+// ReceivedCommit is a valid commit.
 type ReceivedCommit struct {
 	Sender            Sender
 	AuthenticatedData []byte
 	Proposals         []CommittedProposal
 	HasPath           bool
+	Removed           bool // this member, who is in the group no more
 	next              *Group
+}
+
+// describeCommit returns what a commit holds.
+func describeCommit(c *framedContent, covered []coveredProposal) *ReceivedCommit {
+	d := &ReceivedCommit{Sender: c.sender, AuthenticatedData: c.authenticatedData, HasPath: c.commit.path != nil}
+	for _, p := range covered {
+		d.Proposals = append(d.Proposals, p.CommittedProposal)
+	}
+	return d
 }
 
 func (*ReceivedApplication) received() {}
 func (*ReceivedProposal) received()    {}
 func (*ReceivedCommit) received()      {}
 
-// Group returns the state of the epoch that the commit leads to. It is nil if
-// the commit removed this member.
+// Group returns the state of the epoch that the commit leads to, for the caller of
+// [Group.Process] to adopt. It is nil if the commit removed this member.
 func (c *ReceivedCommit) Group() *Group { return c.next }
 
 // Erase drops the commit: it erases the epoch that it would have led to.
@@ -138,11 +148,7 @@ func (g *Group) processContent(a verifiedContent) (Received, error) {
 	c := &a.content
 	switch c.contentType {
 	case ContentApplication:
-		return &ReceivedApplication{
-			Sender:            c.sender.Leaf,
-			AuthenticatedData: c.authenticatedData,
-			Data:              c.application,
-		}, nil
+		return receivedApplication(c), nil
 	case ContentProposal:
 		// A nil *ReceivedProposal must not become a Received.
 		if received, err := g.receiveProposal(a); err != nil {
@@ -152,6 +158,14 @@ func (g *Group) processContent(a verifiedContent) (Received, error) {
 		}
 	default:
 		return g.processCommit(a)
+	}
+}
+
+func receivedApplication(c *framedContent) *ReceivedApplication {
+	return &ReceivedApplication{
+		Sender:            c.sender.Leaf,
+		AuthenticatedData: c.authenticatedData,
+		Data:              c.application,
 	}
 }
 

@@ -19,17 +19,87 @@ import (
 //	1  the first
 //	2  remembered proposals of the member's own know their message
 //	3  keys of overtaken messages know since when they wait
-const stateVersion uint16 = 3
+//	4  what stays as it is throughout the epoch comes first, so that the rest can
+//	   be saved apart; Updates that change the signature key are kept
+const stateVersion uint16 = 4
 
 // Marshal returns the group's state, secrets included, for [RestoreGroup]. It
-// holds what the epoch can still do and nothing that was erased. The private
-// signature key is not in it.
+// holds what the epoch can still do and nothing that was erased. No private
+// signature key is in it.
 func (g *Group) Marshal() ([]byte, error) {
 	if g.erased {
 		return nil, fmt.Errorf("mls: marshalling a group: %w", ErrErased)
 	}
 	w := wire.NewSecretWriter()
 	w.Uint16(stateVersion)
+	g.encodeEpoch(w)
+	g.encodeUsage(w)
+	return w.Data(), nil
+}
+
+// RestoreGroup returns the group that [Group.Marshal] wrote. signer is the
+// private key to the signature key of the member's leaf. state has to come from
+// a place that nobody else can write to: it is checked for consistency only as
+// far as that memory stays safe.
+//
+// An Update of the member's own that waits for a commit and brings another
+// signature key is forgotten, and has to be proposed again. A [Client] keeps it.
+func RestoreGroup(cfg *Config, signer crypto.Signer, state []byte) (*Group, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	g, err := restoreGroup(cfg, OnlySigner(signer), wire.NewReaderWithContext(bytes.Clone(state), cfg.proposals))
+	if err != nil {
+		return nil, fmt.Errorf("mls: restoring a group: %w", err)
+	}
+	return g, nil
+}
+
+// restoreGroup reads all that r has as a state of any version.
+func restoreGroup(cfg *Config, signers SignerLookup, r *wire.Reader) (*Group, error) {
+	version, err := readStateVersion(r)
+	if err != nil {
+		return nil, err
+	}
+	g := newRestored(cfg)
+	err = g.decodeEpoch(r, version)
+	if err == nil && version >= 4 { // before, decodeEpoch has read all
+		err = g.decodeUsage(r, version)
+	}
+	if err == nil {
+		err = r.Finish()
+	}
+	if err == nil {
+		err = g.takeSigners(signers)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+func newRestored(cfg *Config) *Group {
+	return &Group{
+		publicState: publicState{cfg: cfg, tree: new(ratchetTree)},
+		keys:        privateKeys{}, epoch: new(keysched.Epoch),
+	}
+}
+
+func readStateVersion(r *wire.Reader) (uint16, error) {
+	version := r.Uint16()
+	if err := r.Err(); err != nil {
+		return 0, err
+	}
+	if version < 1 || version > stateVersion {
+		return 0, fmt.Errorf("state version %d, want 1 to %d: %w", version, stateVersion, ErrUnsupported)
+	}
+	return version, nil
+}
+
+// encodeEpoch writes what stays the same throughout the epoch, but for the
+// exporter secret, which may be erased.
+func (g *Group) encodeEpoch(w *wire.Writer) {
 	g.context.encode(w)
 	w.Uint32(uint32(g.own))
 	g.tree.encode(w)
@@ -38,8 +108,6 @@ func (g *Group) Marshal() ([]byte, error) {
 	for _, secret := range epochSecrets(g.epoch) {
 		w.Opaque(*secret)
 	}
-	g.secrets.MarshalTo(w)
-	g.exporter.MarshalTo(w)
 	w.Vector(func() {
 		for _, x := range slices.Sorted(maps.Keys(g.keys)) {
 			w.Uint32(uint32(x))
@@ -52,53 +120,27 @@ func (g *Group) Marshal() ([]byte, error) {
 			w.Opaque(p.secret)
 		}
 	})
+	w.Optional(g.reInit != nil)
+	if g.reInit != nil {
+		g.reInit.encode(w)
+	}
+}
+
+// encodeUsage writes what is left of the epoch's keys, and the proposals that
+// came so far.
+func (g *Group) encodeUsage(w *wire.Writer) {
+	g.secrets.MarshalTo(w)
+	g.exporter.MarshalTo(w)
 	w.Vector(func() {
 		for _, p := range g.proposals {
 			p.encode(w)
 		}
 	})
-	w.Optional(g.reInit != nil)
-	if g.reInit != nil {
-		g.reInit.encode(w)
-	}
-	return w.Data(), nil
 }
 
-// RestoreGroup returns the group that [Group.Marshal] wrote. signer is the
-// private key to the signature key of the member's leaf. state has to come from
-// a place that nobody else can write to: it is checked for consistency only as
-// far as that memory stays safe.
-func RestoreGroup(cfg *Config, signer crypto.Signer, state []byte) (*Group, error) {
-	cfg, err := cfg.withDefaults()
-	if err != nil {
-		return nil, err
-	}
-	g := &Group{
-		publicState: publicState{cfg: cfg, tree: new(ratchetTree)},
-		signer:      signer, keys: privateKeys{}, epoch: new(keysched.Epoch),
-	}
-	if err := g.restore(wire.NewReaderWithContext(bytes.Clone(state), cfg.proposals)); err != nil {
-		return nil, fmt.Errorf("mls: restoring a group: %w", err)
-	}
-	leaf := g.tree.leafNode(g.own)
-	if leaf == nil {
-		return nil, fmt.Errorf("mls: restoring a group: own leaf %d is blank", g.own)
-	}
-	key, err := encodedSignatureKey(g.suite, signer)
-	if err != nil {
-		return nil, fmt.Errorf("mls: restoring a group: %w", err)
-	}
-	if !bytes.Equal(key, leaf.SignatureKey) {
-		return nil, fmt.Errorf("mls: restoring a group: the signer's key is not that of the own leaf")
-	}
-	return g, nil
-}
-
-func (g *Group) restore(r *wire.Reader) (err error) {
-	version := r.Uint16()
-	if r.Err() == nil && (version < 1 || version > stateVersion) {
-		return fmt.Errorf("state version %d, want 1 to %d: %w", version, stateVersion, ErrUnsupported)
-	}
+// decodeEpoch reads what encodeEpoch wrote. In versions before 4, the parts of
+// encodeUsage are among that.
+func (g *Group) decodeEpoch(r *wire.Reader, version uint16) (err error) {
 	g.context.decode(r)
 	g.own = LeafIndex(r.Uint32())
 	g.tree.decode(r)
@@ -113,15 +155,14 @@ func (g *Group) restore(r *wire.Reader) (err error) {
 	if g.suite, err = g.cfg.Suites.Lookup(g.context.cipherSuite); err != nil {
 		return err
 	}
-	if g.secrets, err = secrettree.Unmarshal(g.suite, r, g.cfg.ratchetLimits()); err != nil {
-		return err
-	}
-	if g.exporter, err = secrettree.UnmarshalExporterTree(g.suite, r); err != nil {
-		return err
+	if version < 4 {
+		if err := g.decodeSecrets(r); err != nil {
+			return err
+		}
 	}
 	r.Vector(func(r *wire.Reader) {
 		x := treemath.NodeIndex(r.Uint32())
-		key, err := g.suite.ParseHPKEPrivateKey(r.Opaque())
+		key, err := g.restoreKey(x, r.Opaque())
 		if err != nil {
 			r.Fail(err)
 			return
@@ -131,17 +172,70 @@ func (g *Group) restore(r *wire.Reader) (err error) {
 	r.Vector(func(r *wire.Reader) {
 		g.pastResumptionPSKs = append(g.pastResumptionPSKs, pastPSK{r.Uint64(), r.Opaque()})
 	})
-	r.Vector(func(r *wire.Reader) {
-		p := new(cachedProposal)
-		p.decode(r, g.suite, version)
-		g.proposals = append(g.proposals, p)
-	})
+	if version < 4 {
+		g.decodeProposals(r, version)
+	}
 	if r.Optional() {
 		g.reInit = new(ReInit)
 		g.reInit.decode(r)
 	}
 	g.encodedContext = marshal(&g.context)
-	return r.Finish()
+	return r.Err()
+}
+
+func (g *Group) decodeUsage(r *wire.Reader, version uint16) error {
+	if err := g.decodeSecrets(r); err != nil {
+		return err
+	}
+	g.decodeProposals(r, version)
+	return r.Err()
+}
+
+func (g *Group) decodeSecrets(r *wire.Reader) (err error) {
+	if g.secrets, err = secrettree.Unmarshal(g.suite, r, g.cfg.ratchetLimits()); err != nil {
+		return err
+	}
+	g.exporter, err = secrettree.UnmarshalExporterTree(g.suite, r)
+	return err
+}
+
+func (g *Group) decodeProposals(r *wire.Reader, version uint16) {
+	r.Vector(func(r *wire.Reader) {
+		p := new(cachedProposal)
+		p.decode(r, g.suite, version)
+		g.proposals = append(g.proposals, p)
+	})
+}
+
+// restoreKey returns the private key to the node at x.
+func (g *Group) restoreKey(x treemath.NodeIndex, private []byte) (*ciphersuite.HPKEPrivateKey, error) {
+	if int(x) >= len(g.tree.nodes) || g.tree.nodes[x].blank() {
+		return nil, fmt.Errorf("private key of node %d, which has no public key", x)
+	}
+	return g.suite.ParseHPKEKeyPair(private, g.tree.nodes[x].encryptionKey())
+}
+
+// takeSigners gets the signature keys of a group that was restored.
+func (g *Group) takeSigners(lookup SignerLookup) (err error) {
+	leaf := g.tree.leafNode(g.own)
+	if leaf == nil {
+		return fmt.Errorf("own leaf %d is blank", g.own)
+	}
+	if g.signer, err = lookup(g.suite, leaf.SignatureKey); err != nil {
+		return err
+	}
+	kept := g.proposals[:0]
+	for _, p := range g.proposals {
+		if p.changesSigner {
+			if p.signer, err = lookup(g.suite, p.proposal.(*Update).LeafNode.SignatureKey); err != nil {
+				p.erase()
+				continue
+			}
+		}
+		kept = append(kept, p)
+	}
+	g.proposals = kept
+	return nil
 }
 
 // epochSecrets returns the secrets of an epoch in the order of the state.
@@ -152,18 +246,15 @@ func epochSecrets(e *keysched.Epoch) []*[]byte {
 	}
 }
 
-// encode writes a remembered proposal, which is verified anew where it is read. A signer is not written: an Update that
-// changes the signature key is forgotten, and has to be proposed again.
+// encode writes a remembered proposal, which is verified anew where it is read.
 func (p *cachedProposal) encode(w *wire.Writer) {
-	if p.signer.signer != nil {
-		return
-	}
 	w.Opaque(p.ref)
 	p.sender.encode(w)
 	writeProposal(w, p.proposal)
 	w.Optional(p.leafKey != nil)
 	if p.leafKey != nil {
 		w.Opaque(p.leafKey.Bytes())
+		w.Optional(p.changesSigner)
 	}
 	w.Opaque(p.sent)
 	w.Opaque(p.authenticatedData)
@@ -174,15 +265,32 @@ func (p *cachedProposal) decode(r *wire.Reader, s *ciphersuite.Suite, version ui
 	p.sender.decode(r)
 	p.proposal = readProposal(r)
 	if r.Optional() {
-		key, err := s.ParseHPKEPrivateKey(r.Opaque())
-		if err != nil {
-			r.Fail(err)
-			return
+		p.decodeLeafKey(r, s)
+		if version >= 4 {
+			p.changesSigner = r.Optional()
 		}
-		p.leafKey = newSharedKey(key)
 	}
 	if version >= 2 {
 		p.sent = r.Opaque()
 		p.authenticatedData = r.Opaque()
 	}
+}
+
+// decodeLeafKey reads the private key of an Update of the member's own.
+func (p *cachedProposal) decodeLeafKey(r *wire.Reader, s *ciphersuite.Suite) {
+	private := r.Opaque()
+	update, ok := p.proposal.(*Update)
+	if r.Err() != nil {
+		return
+	}
+	if !ok {
+		r.Fail(fmt.Errorf("a leaf key stands beside a proposal of type %v", p.proposal.ProposalType()))
+		return
+	}
+	key, err := s.ParseHPKEKeyPair(private, update.LeafNode.EncryptionKey)
+	if err != nil {
+		r.Fail(err)
+		return
+	}
+	p.leafKey = newSharedKey(key)
 }
