@@ -15,15 +15,11 @@ var ErrUnknownKind = errors.New("conformance: unknown kind of vectors")
 
 // A Kind is one format of vectors.
 type Kind struct {
-	// Name is that of the specification of the format.
+	// Name is that of the format's specification.
 	Name string
-	// Aliases are the names of official files where they differ.
-	Aliases []string
-	// Generates tells whether [Generate] knows the kind.
-	Generates bool
-
+	// Aliases are the names of files where they differ.
+	Aliases   []string
 	newVector func() vector
-	generate  func(*generator) (vector, error)
 }
 
 // A vector is one case, decoded.
@@ -51,11 +47,19 @@ var kinds = []Kind{
 	{Name: "treekem", newVector: newCase[treeKEM]},
 	{Name: "messages", newVector: newCase[messages]},
 	{
-		Name:      "passive-client",
-		Aliases:   []string{"passive-client-welcome", "passive-client-handling-commit", "passive-client-random"},
+		Name: "passive-client",
+		Aliases: []string{
+			"passive-client-welcome", "passive-client-handling-commit", "passive-client-random",
+			"passive-client-private", "passive-client-outside", "passive-client-successor", "passive-client-components",
+		},
 		newVector: newCase[passiveClient],
 	},
 	{Name: "deserialization", newVector: newCase[deserialization]},
+
+	// Our own.
+	{Name: "safe-export", newVector: newCase[safeExport]},
+	{Name: "component-data", newVector: newCase[componentData]},
+	{Name: "external-init", newVector: newCase[externalInit]},
 }
 
 // newCase returns an empty case of a kind.

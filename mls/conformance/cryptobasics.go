@@ -97,3 +97,41 @@ func (v *cryptoBasics) checkEncryption(c *checker) {
 		c.equal("plaintext of a ciphertext of our own", plaintext, e.Plaintext)
 	}
 }
+
+func generateCryptoBasics(g *generator) (vector, error) {
+	s, v := g.suite, new(cryptoBasics)
+	v.CipherSuite = s.ID()
+	v.RefHash.Label, v.RefHash.Value = "RefHash", g.octets(64)
+	v.RefHash.Out = s.RefHash(v.RefHash.Label, v.RefHash.Value)
+
+	e := &v.Expand
+	e.Secret, e.Label, e.Context, e.Length = g.secret(), "ExpandWithLabel", g.octets(32), 16
+	e.Out = s.ExpandWithLabel(e.Secret, e.Label, e.Context, int(e.Length))
+
+	v.DeriveSecret.Secret, v.DeriveSecret.Label = g.secret(), "DeriveSecret"
+	v.DeriveSecret.Out = s.DeriveSecret(v.DeriveSecret.Secret, v.DeriveSecret.Label)
+
+	d := &v.DeriveTree
+	d.Secret, d.Label, d.Generation, d.Length = g.secret(), "DeriveTreeSecret", g.uint32(), 32
+	d.Out = s.DeriveTreeSecret(d.Secret, d.Label, d.Generation, int(d.Length))
+
+	signer, err := g.signer()
+	if err != nil {
+		return nil, err
+	}
+	sign := &v.Sign
+	sign.Priv, sign.Pub, sign.Content, sign.Label = signer.private, signer.public, g.octets(64), "SignWithLabel"
+	if sign.Signature, err = s.SignWithLabel(g.rand, signer, sign.Label, sign.Content); err != nil {
+		return nil, err
+	}
+
+	private, err := s.GenerateHPKEKeyPair(g.rand)
+	if err != nil {
+		return nil, err
+	}
+	x := &v.Encrypt
+	x.Priv, x.Pub = private.Bytes(), private.PublicKey()
+	x.Label, x.Context, x.Plaintext = "EncryptWithLabel", g.octets(32), g.octets(48)
+	x.KEMOutput, x.Ciphertext, err = s.EncryptWithLabel(g.rand, x.Pub, x.Label, x.Context, x.Plaintext)
+	return v, err
+}

@@ -42,10 +42,16 @@ func decode(encoded []byte, v vector) error {
 	if err := requireFields(encoded, reflect.TypeOf(v).Elem()); err != nil {
 		return err
 	}
-	if _, ok := reflect.TypeOf(v).Elem().FieldByName("CipherSuite"); ok && v.suiteID() == 0 {
+	if hasSuite(v) && v.suiteID() == 0 {
 		return errNoSuite
 	}
 	return nil
+}
+
+// hasSuite tells whether cases like v have a cipher suite.
+func hasSuite(v vector) bool {
+	_, ok := reflect.TypeOf(v).Elem().FieldByName("CipherSuite")
+	return ok
 }
 
 // requireFields checks that encoded, which decoded into a t, has all fields of t

@@ -87,3 +87,45 @@ func (v *keySchedule) checkEpoch(c *checker, epoch uint64, initSecret []byte) []
 	}
 	return e.InitSecret
 }
+
+func generateKeySchedule(g *generator) (vector, error) {
+	v := &keySchedule{GroupID: g.octets(16), InitSecret: g.secret()}
+	v.CipherSuite = g.suite.ID()
+	initSecret := []byte(v.InitSecret)
+	for epoch := range 3 {
+		w := keyScheduleEpoch{TreeHash: g.secret(), CommitSecret: g.secret(), PSKSecret: g.secret(), TranscriptHash: g.secret()}
+		if epoch == 0 {
+			w.PSKSecret = make(hexBytes, g.suite.HashSize())
+		}
+		var err error
+		if initSecret, err = w.derive(g, v.GroupID, uint64(epoch), initSecret); err != nil {
+			return nil, err
+		}
+		v.Epochs = append(v.Epochs, w)
+	}
+	return v, nil
+}
+
+// derive fills in what follows from the inputs of an epoch, and returns its init
+// secret.
+func (w *keyScheduleEpoch) derive(g *generator, groupID []byte, epoch uint64, initSecret []byte) ([]byte, error) {
+	s := g.suite
+	w.GroupContext = hooks.MLS.GroupContext(s.ID(), groupID, epoch, w.TreeHash, w.TranscriptHash)
+	w.JoinerSecret = keysched.JoinerSecret(s, initSecret, w.CommitSecret, w.GroupContext)
+	w.WelcomeSecret = s.DeriveSecret(s.Extract(w.JoinerSecret, w.PSKSecret), "welcome")
+
+	e := keysched.NewEpoch(s, w.JoinerSecret, w.PSKSecret, w.GroupContext)
+	w.InitSecret, w.SenderDataSecret, w.EncryptionSecret = e.InitSecret, e.SenderDataSecret, e.EncryptionSecret
+	w.ExporterSecret, w.EpochAuthenticator, w.ExternalSecret = e.ExporterSecret, e.EpochAuthenticator, e.ExternalSecret
+	w.ConfirmationKey, w.MembershipKey, w.ResumptionPSK = e.ConfirmationKey, e.MembershipKey, e.ResumptionPSK
+
+	external, err := keysched.ExternalKeyPair(s, e.ExternalSecret)
+	if err != nil {
+		return nil, err
+	}
+	w.ExternalPub = external.PublicKey()
+	x := &w.Exporter
+	x.Label, x.Context, x.Length = fmt.Sprintf("label %d", epoch), g.octets(32), uint32(16+16*epoch)
+	x.Secret, err = e.Export(s, x.Label, x.Context, int(x.Length))
+	return e.InitSecret, err
+}

@@ -98,3 +98,59 @@ func (v *messageProtection) member(c *checker, leaf uint32, padding func(int) in
 	c.ok("GroupContext", err)
 	return m
 }
+
+// removeProposal is a Proposal that removes leaf 1, commitOfRemove a Commit with
+// that alone, by value and without a path.
+var (
+	removeProposal = hexBytes(encodeRemove(1))
+	commitOfRemove = hexBytes{7, 1, 0, removeType, 0, 0, 0, 1, 0}
+)
+
+// generateMessageProtection pads PrivateMessages or not, in turn.
+func generateMessageProtection(g *generator) (vector, error) {
+	signer, err := g.signer()
+	if err != nil {
+		return nil, err
+	}
+	v := &messageProtection{
+		GroupID: g.octets(16), Epoch: uint64(g.uint32()), TreeHash: g.secret(), TranscriptHash: g.secret(),
+		SignaturePriv: signer.private, SignaturePub: signer.public,
+		EncryptionSecret: g.secret(), SenderDataSecret: g.secret(), MembershipKey: g.secret(),
+		Proposal: removeProposal, Commit: commitOfRemove, Application: g.octets(50),
+	}
+	v.CipherSuite = g.suite.ID()
+	state := hooks.MemberState{
+		Suite:            g.suite,
+		Leaf:             1,
+		GroupContext:     hooks.MLS.GroupContext(v.CipherSuite, v.GroupID, v.Epoch, v.TreeHash, v.TranscriptHash),
+		Signer:           signer,
+		EncryptionSecret: v.EncryptionSecret,
+		SenderDataSecret: v.SenderDataSecret,
+		MembershipKey:    v.MembershipKey,
+		Rand:             g.rand,
+	}
+	if g.turn(2) == 0 {
+		state.Padding = func(n int) int { return 256 - n%256 }
+	}
+	sender, err := hooks.MLS.NewMember(state)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range []struct {
+		message     *hexBytes
+		contentType uint8
+		wireFormat  uint16
+		content     hexBytes
+	}{
+		{&v.ProposalPub, hooks.Proposal, hooks.PublicMessage, v.Proposal},
+		{&v.ProposalPriv, hooks.Proposal, hooks.PrivateMessage, v.Proposal},
+		{&v.CommitPub, hooks.Commit, hooks.PublicMessage, v.Commit},
+		{&v.CommitPriv, hooks.Commit, hooks.PrivateMessage, v.Commit},
+		{&v.ApplicationPriv, hooks.Application, hooks.PrivateMessage, v.Application},
+	} {
+		if *m.message, err = sender.Protect(m.contentType, m.wireFormat, m.content, nil); err != nil {
+			return nil, err
+		}
+	}
+	return v, nil
+}

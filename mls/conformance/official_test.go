@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"io"
 	"maps"
 	"testing"
 
@@ -39,21 +40,31 @@ func TestOfficialVectors(t *testing.T) {
 	} {
 		t.Run(file.name, func(t *testing.T) {
 			t.Parallel()
-			results, err := Check(file.name, testvectors.Open(t, file.name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			cases, comparisons := make(map[ciphersuite.ID]int), 0
-			for i, r := range results {
-				cases[r.Suite]++
-				comparisons += r.Comparisons
-				if r.Err != nil {
-					t.Errorf("case %d, suite %v: %v", i, r.Suite, r.Err)
-				}
-			}
-			if !maps.Equal(cases, file.cases) || comparisons != file.comparisons {
-				t.Errorf("checked cases %v with %d comparisons, want %v with %d", cases, comparisons, file.cases, file.comparisons)
-			}
+			checkAll(t, file.name, testvectors.Open(t, file.name), file.cases, file.comparisons)
 		})
+	}
+}
+
+// checkAll checks that all cases of a file pass, and that there are as many of
+// each suite, with as many comparisons, as there have to be.
+func checkAll(t *testing.T, name string, file io.Reader, wantCases map[ciphersuite.ID]int, wantComparisons int) {
+	t.Helper()
+	results, err := Check(name, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases, comparisons := make(map[ciphersuite.ID]int), 0
+	for i, r := range results {
+		cases[r.Suite]++
+		comparisons += r.Comparisons
+		if r.Err != nil {
+			t.Errorf("case %d, suite %v: %v", i, r.Suite, r.Err)
+		}
+	}
+	if !maps.Equal(cases, wantCases) {
+		t.Errorf("checked cases %v, want %v", cases, wantCases)
+	}
+	if comparisons != wantComparisons {
+		t.Errorf("made %d comparisons, want %d", comparisons, wantComparisons)
 	}
 }

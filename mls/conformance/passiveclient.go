@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mendlink/mendlink/mls"
+	"github.com/mendlink/mendlink/mls/ciphersuite"
 	"github.com/mendlink/mendlink/mls/internal/hooks"
 )
 
@@ -21,6 +22,9 @@ type passiveClient struct {
 	RatchetTree    *hexBytes      `json:"ratchet_tree"`
 	Authenticator  hexBytes       `json:"initial_epoch_authenticator"`
 	Epochs         []passiveEpoch `json:"epochs"`
+	// Successor is how the client joins a group that continues this one, by
+	// re-initialization or as a branch. It is our addition to the format.
+	Successor *passiveClient `json:"successor,omitempty"`
 }
 
 type passivePSK struct {
@@ -32,6 +36,9 @@ type passiveEpoch struct {
 	Proposals     []hexBytes `json:"proposals"`
 	Commit        hexBytes   `json:"commit"`
 	Authenticator hexBytes   `json:"epoch_authenticator"`
+	// SafeExports are secrets of components in the epoch, in the order in which
+	// they are exported. It is our addition to the format.
+	SafeExports []componentSecret `json:"safe_exports,omitempty"`
 }
 
 // keptResumptionPSKs is how many epochs back a case can use resumption PSKs.
@@ -42,20 +49,26 @@ func (v *passiveClient) check(c *checker) {
 	if bundle == nil {
 		return
 	}
-	var tree []byte
-	if v.RatchetTree != nil {
-		tree = *v.RatchetTree
-	}
-	// Vectors stay and lifetimes end, so the time is one that they were made for.
-	var now time.Time
-	cfg := v.config(&now)
-	notBefore, notAfter, err := hooks.MLS.WelcomeLifetime(cfg, bundle, v.Welcome, tree)
+	notBefore, notAfter, err := hooks.MLS.WelcomeLifetime(v.config(time.Time{}), bundle, v.Welcome, v.tree())
 	if !c.ok("welcome", err) {
 		return
 	}
-	now = time.Unix(int64(notBefore/2+notAfter/2), 0)
+	// Vectors stay and lifetimes end, so the time is one that they were made for.
+	v.follow(c, bundle, time.Unix(int64(notBefore/2+notAfter/2), 0), nil)
+}
 
-	g, err := mls.Join(cfg, v.Welcome, bundle, mls.JoinOptions{RatchetTree: tree})
+// tree returns the tree that came apart from the Welcome, nil if there is none.
+func (v *passiveClient) tree() []byte {
+	if v.RatchetTree == nil {
+		return nil
+	}
+	return *v.RatchetTree
+}
+
+// follow joins the group, follows it through its epochs and goes on with its
+// successor. previous is the group that it continues, if any.
+func (v *passiveClient) follow(c *checker, bundle *mls.KeyPackageBundle, now time.Time, previous *mls.Group) {
+	g, err := mls.Join(v.config(now), v.Welcome, bundle, mls.JoinOptions{RatchetTree: v.tree(), Previous: previous})
 	if !c.ok("welcome", err) {
 		return
 	}
@@ -64,6 +77,16 @@ func (v *passiveClient) check(c *checker) {
 		if g = c.nextEpoch(i, g, &v.Epochs[i]); g == nil {
 			return
 		}
+	}
+	next := v.Successor
+	if next == nil {
+		return
+	}
+	if c.suite, err = ciphersuite.Default().Lookup(next.CipherSuite); !c.ok("cipher_suite of the successor", err) {
+		return
+	}
+	if bundle := next.bundle(c); bundle != nil {
+		next.follow(c, bundle, now, g)
 	}
 }
 
@@ -87,8 +110,15 @@ func (c *checker) nextEpoch(i int, g *mls.Group, e *passiveEpoch) *mls.Group {
 		return nil
 	}
 	g.Erase()
-	c.equal(fmt.Sprintf("epochs[%d].epoch_authenticator", i), commit.Group().EpochAuthenticator(), e.Authenticator)
-	return commit.Group()
+	g = commit.Group()
+	c.equal(fmt.Sprintf("epochs[%d].epoch_authenticator", i), g.EpochAuthenticator(), e.Authenticator)
+	for k, x := range e.SafeExports {
+		secret, err := g.SafeExportSecret(mls.ComponentID(x.Component))
+		if c.ok(fmt.Sprintf("epochs[%d].safe_exports[%d]", i, k), err) {
+			c.equal(fmt.Sprintf("epochs[%d].safe_exports[%d].secret", i, k), secret, x.Secret)
+		}
+	}
+	return g
 }
 
 // bundle returns the client's key package with the private keys, which have to
@@ -113,22 +143,24 @@ func (v *passiveClient) bundle(c *checker) *mls.KeyPackageBundle {
 	return bundle.(*mls.KeyPackageBundle)
 }
 
-// config returns a configuration that believes everybody, and what now will be.
-func (v *passiveClient) config(now *time.Time) *mls.Config {
+// config returns a configuration that believes everybody.
+func (v *passiveClient) config(now time.Time) *mls.Config {
 	return &mls.Config{
 		AuthenticationService: acceptAll{},
-		Now:                   func() time.Time { return *now },
+		Now:                   func() time.Time { return now },
 		MaxLifetime:           -1,
 		ResumptionPSKs:        keptResumptionPSKs,
-		PSK: func(id mls.PreSharedKeyID) ([]byte, error) {
-			for _, p := range v.ExternalPSKs {
-				if id.Type == mls.PSKExternal && bytes.Equal(p.ID, id.ID) {
-					return p.PSK, nil
-				}
-			}
-			return nil, mls.ErrUnknownPSK
-		},
+		PSK:                   func(id mls.PreSharedKeyID) ([]byte, error) { return findPSK(v.ExternalPSKs, id) },
 	}
+}
+
+func findPSK(psks []passivePSK, id mls.PreSharedKeyID) ([]byte, error) {
+	for _, p := range psks {
+		if id.Type == mls.PSKExternal && bytes.Equal(p.ID, id.ID) {
+			return p.PSK, nil
+		}
+	}
+	return nil, mls.ErrUnknownPSK
 }
 
 // acceptAll is an Authentication Service that believes everybody.

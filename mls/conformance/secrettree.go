@@ -67,3 +67,31 @@ func (c *checker) ratchetKey(tree *secrettree.Tree, leaf uint32, kind secrettree
 		}
 	}
 }
+
+func generateSecretTree(g *generator) (vector, error) {
+	v := new(secretTree)
+	v.CipherSuite = g.suite.ID()
+	v.SenderData.Secret, v.SenderData.Ciphertext = g.secret(), g.octets(77)
+	v.SenderData.Key, v.SenderData.Nonce = secrettree.SenderDataKey(g.suite, v.SenderData.Secret, v.SenderData.Ciphertext)
+	v.EncryptionSecret = g.secret()
+	v.Leaves = make([][]secretTreeGeneration, []int{8, 1, 32}[g.index%3])
+	tree := secrettree.New(g.suite, v.EncryptionSecret, uint32(len(v.Leaves)), secrettree.Limits{})
+	for leaf := range v.Leaves {
+		for _, generation := range []uint32{0, 15} {
+			handshake, err := tree.Peek(uint32(leaf), secrettree.Handshake, generation)
+			if err != nil {
+				return nil, err
+			}
+			application, err := tree.Peek(uint32(leaf), secrettree.Application, generation)
+			if err != nil {
+				return nil, err
+			}
+			v.Leaves[leaf] = append(v.Leaves[leaf], secretTreeGeneration{
+				Generation:   generation,
+				HandshakeKey: handshake.Key, HandshakeNonce: handshake.Nonce,
+				ApplicationKey: application.Key, ApplicationNonce: application.Nonce,
+			})
+		}
+	}
+	return v, nil
+}

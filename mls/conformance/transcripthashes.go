@@ -26,3 +26,27 @@ func (v *transcriptHashes) check(c *checker) {
 	c.equal("confirmation tag", keysched.ConfirmationTag(s, v.ConfirmationKey, confirmed), tag)
 	c.equal("interim_transcript_hash_after", keysched.InterimTranscriptHash(s, confirmed, tag), v.InterimAfter)
 }
+
+func generateTranscriptHashes(g *generator) (vector, error) {
+	signer, err := g.signer()
+	if err != nil {
+		return nil, err
+	}
+	sender, err := hooks.MLS.NewMember(hooks.MemberState{
+		Suite: g.suite, Leaf: 0, Signer: signer, EncryptionSecret: g.secret(), Rand: g.rand,
+		GroupContext: hooks.MLS.GroupContext(g.suite.ID(), g.octets(16), uint64(g.uint32()), g.secret(), g.secret()),
+	})
+	if err != nil {
+		return nil, err
+	}
+	s, v := g.suite, &transcriptHashes{ConfirmationKey: g.secret(), InterimBefore: g.secret()}
+	v.CipherSuite = s.ID()
+	var tag []byte
+	v.Content, err = sender.SignCommit(commitOfRemove, func(input []byte) []byte {
+		v.ConfirmedAfter = keysched.ConfirmedTranscriptHash(s, v.InterimBefore, input)
+		tag = keysched.ConfirmationTag(s, v.ConfirmationKey, v.ConfirmedAfter)
+		return tag
+	})
+	v.InterimAfter = keysched.InterimTranscriptHash(s, v.ConfirmedAfter, tag)
+	return v, err
+}

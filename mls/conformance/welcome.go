@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"github.com/mendlink/mendlink/mls"
 	"github.com/mendlink/mendlink/mls/internal/hooks"
 	"github.com/mendlink/mendlink/mls/internal/keysched"
 )
@@ -28,4 +29,26 @@ func (v *welcome) check(c *checker) {
 	epoch := keysched.NewEpoch(s, w.JoinerSecret, nil, w.GroupContext)
 	tag := keysched.ConfirmationTag(s, epoch.ConfirmationKey, w.ConfirmedTranscriptHash)
 	c.equal("confirmation tag", tag, w.ConfirmationTag)
+}
+
+func generateWelcome(g *generator) (vector, error) {
+	p, err := newParty(g, partyOptions{})
+	if err != nil {
+		return nil, err
+	}
+	invitee, err := p.newClient()
+	if err != nil {
+		return nil, err
+	}
+	initKey, _ := hooks.MLS.BundleKeys(invitee.bundle)
+	pending, err := p.members[0].group.Commit(mls.CommitOptions{Proposals: []mls.Proposal{invitee.add()}})
+	if err != nil {
+		return nil, err
+	}
+	v := &welcome{
+		InitPriv: initKey, SignerPub: p.members[0].signer.public,
+		KeyPackage: invitee.bundle.Message(), Welcome: pending.Welcome(),
+	}
+	v.CipherSuite = g.suite.ID()
+	return v, nil
 }

@@ -68,6 +68,8 @@ type Tree interface {
 	Nodes() int
 	// Members returns the leaves that are not blank.
 	Members() []uint32
+	// Leaf encodes the LeafNode of a member.
+	Leaf(leaf uint32) []byte
 	// PublicKey returns the encryption key of a node, nil if it is blank or not
 	// in the tree.
 	PublicKey(x treemath.NodeIndex) []byte
