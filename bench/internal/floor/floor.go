@@ -2,10 +2,8 @@ package floor
 
 import (
 	"crypto"
-	"crypto/cipher"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"runtime"
 	"slices"
 	"sync"
@@ -17,21 +15,24 @@ import (
 
 // Sizes of what is signed and encrypted, as in messages of small groups.
 const (
-	signedSize     = 300
-	contextSize    = 150
-	secretSize     = 32
-	contentSize    = 1024 + 70 // with the signature in it
-	senderDataSize = 12
+	signedSize        = 300
+	signedContentSize = 1024 + 170 // with the rest of FramedContentTBS
+	contextSize       = 150
+	secretSize        = 32
+	contentSize       = 1024 + 70 // with the signature
+	senderDataSize    = 12
+	aadSize           = 50
 )
 
 // A Provider has what the operations of a suite need, readied and parsed.
 type Provider struct {
 	suite *ciphersuite.Suite
 
-	signer    crypto.Signer
-	verifier  *ciphersuite.SignaturePublicKey
-	signed    []byte
-	signature []byte
+	signer             crypto.Signer
+	verifier           *ciphersuite.SignaturePublicKey
+	handshake, message []byte // to be signed
+	handshakeSignature []byte
+	messageSignature   []byte
 
 	private    *ciphersuite.HPKEPrivateKey
 	public     *ciphersuite.HPKEPublicKey
@@ -40,20 +41,19 @@ type Provider struct {
 	kemOutput  []byte
 	ciphertext []byte
 
-	key, nonce                []byte
-	content, senderData       []byte
-	sealed, sealedSenderData  []byte
-	contentAAD, senderDataAAD []byte
+	key, nonce, aad          []byte
+	content, senderData      []byte
+	sealed, sealedSenderData []byte
 }
 
 // New returns the Provider of a suite.
 func New(s *ciphersuite.Suite) (*Provider, error) {
 	p := &Provider{
-		suite:  s,
-		signed: make([]byte, signedSize), context: make([]byte, contextSize), secret: make([]byte, secretSize),
-		key: make([]byte, s.KeySize()), nonce: make([]byte, s.NonceSize()),
+		suite:     s,
+		handshake: make([]byte, signedSize), message: make([]byte, signedContentSize),
+		context: make([]byte, contextSize), secret: make([]byte, secretSize),
+		key: make([]byte, s.KeySize()), nonce: make([]byte, s.NonceSize()), aad: make([]byte, aadSize),
 		content: make([]byte, contentSize), senderData: make([]byte, senderDataSize),
-		contentAAD: make([]byte, 50), senderDataAAD: make([]byte, 50),
 	}
 	var err error
 	if p.signer, err = s.GenerateSigner(rand.Reader); err != nil {
@@ -66,7 +66,10 @@ func New(s *ciphersuite.Suite) (*Provider, error) {
 	if p.verifier, err = s.ParseSignaturePublicKey(encoded); err != nil {
 		return nil, err
 	}
-	if p.signature, err = s.SignWithLabel(rand.Reader, p.signer, "floor", p.signed); err != nil {
+	if p.handshakeSignature, err = p.sign(p.handshake); err != nil {
+		return nil, err
+	}
+	if p.messageSignature, err = p.sign(p.message); err != nil {
 		return nil, err
 	}
 	if p.private, err = s.GenerateHPKEKeyPair(rand.Reader); err != nil {
@@ -129,10 +132,13 @@ func (p *Provider) operations(c Counts) func(yield func(func() error, int) bool)
 	return func(yield func(func() error, int) bool) {
 		_ = yield(p.generate, c.Generate) &&
 			yield(p.derive, c.Derive) &&
+			yield(p.parse, c.Parse) &&
 			yield(p.sealHPKE, c.Seal) &&
 			yield(p.openHPKE, c.Open) &&
-			yield(p.sign, c.Sign) &&
-			yield(p.verify, c.Verify) &&
+			yield(p.signHandshake, c.Sign) &&
+			yield(p.verifyHandshake, c.Verify) &&
+			yield(p.signMessage, c.SignContent) &&
+			yield(p.verifyMessage, c.VerifyContent) &&
 			yield(p.sealAEAD, c.AEADSeal) &&
 			yield(p.openAEAD, c.AEADOpen)
 	}
@@ -148,6 +154,11 @@ func (p *Provider) derive() error {
 	return err
 }
 
+func (p *Provider) parse() error {
+	_, err := p.suite.ParseHPKEPublicKey(p.private.PublicKey())
+	return err
+}
+
 func (p *Provider) sealHPKE() error {
 	_, _, err := p.public.EncryptWithLabel(rand.Reader, "floor", p.context, p.secret)
 	return err
@@ -158,13 +169,26 @@ func (p *Provider) openHPKE() error {
 	return err
 }
 
-func (p *Provider) sign() error {
-	_, err := p.suite.SignWithLabel(rand.Reader, p.signer, "floor", p.signed)
+func (p *Provider) sign(content []byte) ([]byte, error) {
+	return p.suite.SignWithLabel(rand.Reader, p.signer, "floor", content)
+}
+
+func (p *Provider) signHandshake() error {
+	_, err := p.sign(p.handshake)
 	return err
 }
 
-func (p *Provider) verify() error {
-	return p.verifier.VerifyWithLabel("floor", p.signed, p.signature)
+func (p *Provider) signMessage() error {
+	_, err := p.sign(p.message)
+	return err
+}
+
+func (p *Provider) verifyHandshake() error {
+	return p.verifier.VerifyWithLabel("floor", p.handshake, p.handshakeSignature)
+}
+
+func (p *Provider) verifyMessage() error {
+	return p.verifier.VerifyWithLabel("floor", p.message, p.messageSignature)
 }
 
 func (p *Provider) sealAEAD() error {
@@ -179,22 +203,21 @@ func (p *Provider) seal() (content, senderData []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	content = aead.Seal(nil, p.nonce, p.content, p.contentAAD)
+	content = aead.Seal(nil, p.nonce, p.content, p.aad)
 	if aead, err = p.suite.NewAEAD(p.key); err != nil {
 		return nil, nil, err
 	}
-	return content, aead.Seal(nil, p.nonce, p.senderData, p.senderDataAAD), nil
+	return content, aead.Seal(nil, p.nonce, p.senderData, p.aad), nil
 }
 
 func (p *Provider) openAEAD() error {
-	for _, m := range []struct{ sealed, aad []byte }{{p.sealedSenderData, p.senderDataAAD}, {p.sealed, p.contentAAD}} {
-		var aead cipher.AEAD
+	for _, sealed := range [][]byte{p.sealedSenderData, p.sealed} {
 		aead, err := p.suite.NewAEAD(p.key)
 		if err != nil {
 			return err
 		}
-		if _, err := aead.Open(nil, p.nonce, m.sealed, m.aad); err != nil {
-			return fmt.Errorf("opening: %w", err)
+		if _, err := aead.Open(nil, p.nonce, sealed, p.aad); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -3,8 +3,10 @@
 package measure
 
 import (
+	"context"
 	"fmt"
 	"runtime"
+	"runtime/pprof"
 	"syscall"
 	"time"
 )
@@ -41,6 +43,9 @@ func Repeat(f func() error) Op {
 	}
 }
 
+// measured tells what is measured from what readies it, in profiles.
+var measured = pprof.Labels("measured", "yes")
+
 // Measure implements [Subject].
 func (op Op) Measure(n int) (Cost, error) {
 	run, err := op(n)
@@ -52,7 +57,7 @@ func (op Op) Measure(n int) (Cost, error) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	cpu, start := cpuTime(), time.Now()
-	err = run()
+	pprof.Do(context.Background(), measured, func(context.Context) { err = run() })
 	wall := time.Since(start)
 	cpu = cpuTime() - cpu
 	runtime.ReadMemStats(&after)
