@@ -210,3 +210,17 @@ func TestGreaseIsIgnored(t *testing.T) {
 		t.Errorf("only the values %v are used", seen)
 	}
 }
+
+func TestKeyPackagesListTheirGrease(t *testing.T) {
+	c := emptyCrowd(t, suite1)
+	c.configure = func(cfg *Config) { cfg.GREASE = true }
+	for range 20 {
+		k := c.invite(LeafOptions{}).KeyPackage
+		if len(k.Extensions) == 0 {
+			t.Fatal("there is none")
+		}
+		if err := c.invited[0].cfg.verifyKeyPackageExtensions(k); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -15,11 +15,13 @@ func greaseValue(b byte) uint16 {
 	return digit<<12 | 0x0A0A | digit<<4
 }
 
+func isGrease(t ExtensionType) bool { return t>>8 == t&0xFF && t&0x0F == 0x0A && t != 0xFAFA }
+
 // maxGreaseData bounds the data of a GREASE extension.
 const maxGreaseData = 16
 
-// greaseExtensions adds an extension that means nothing to those of a
-// KeyPackage or GroupInfo, if the client is to do so.
+// greaseExtensions adds an extension that means nothing to those of a leaf or a
+// GroupInfo, if the client is to do so.
 func (c *Config) greaseExtensions(extensions *Extensions) error {
 	if !c.GREASE {
 		return nil
@@ -30,6 +32,21 @@ func (c *Config) greaseExtensions(extensions *Extensions) error {
 	}
 	x := Extension{Type: ExtensionType(greaseValue(random[0])), Data: random[2 : 2+int(random[1])%(maxGreaseData+1)]}
 	*extensions = extensions.with(x)
+	return nil
+}
+
+// greaseKeyPackage does so for a key package, whose extensions its leaf's
+// capabilities have to list: it takes a type that they do. RFC 9420, Section 10.
+func (c *Config) greaseKeyPackage(k *KeyPackage) error {
+	var extensions Extensions
+	if err := c.greaseExtensions(&extensions); err != nil {
+		return err
+	}
+	for _, x := range extensions {
+		listed := k.LeafNode.Capabilities.Extensions
+		x.Type = listed[slices.IndexFunc(listed, isGrease)]
+		k.Extensions = k.Extensions.with(x)
+	}
 	return nil
 }
 

@@ -148,7 +148,7 @@ func NewKeyPackage(cfg *Config, o KeyPackageOptions) (*KeyPackageBundle, error) 
 	if err := cfg.verifyKeyPackageExtensions(k); err != nil {
 		return nil, err
 	}
-	if err := cfg.greaseExtensions(&k.Extensions); err != nil {
+	if err := cfg.greaseKeyPackage(k); err != nil {
 		return nil, err
 	}
 	if k.Signature, err = s.SignWithLabel(cfg.Rand, o.Identity.Signer, "KeyPackageTBS", k.toBeSigned()); err != nil {
