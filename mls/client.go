@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -22,7 +21,8 @@ const DefaultMaxPastEpochAge = time.Hour
 
 // ClientOptions say how a [Client] works.
 type ClientOptions struct {
-	// Config says how the client takes part in groups. Required.
+	// Config says how the client takes part in groups. Required. What it refers to
+	// is used from as many goroutines at once as the client is.
 	Config *Config
 	// Store keeps the client's groups and key packages. Required.
 	Store Store
@@ -72,7 +72,7 @@ type Client struct {
 	pastEpochs int
 	pastAge    time.Duration // negative: no bound
 
-	mu      sync.Mutex
+	mu      sync.Mutex             // where both are locked, after that of a Membership
 	members map[string]*Membership // in use, by group ID
 }
 
@@ -152,24 +152,35 @@ func (c *Client) EraseExpiredKeyPackages(ctx context.Context) (erased int, err e
 		return 0, fmt.Errorf("mls: looking for key packages: %w", err)
 	}
 	for _, name := range names {
-		b, version, err := c.keyPackage(ctx, name)
-		if errors.Is(err, ErrNotStored) {
-			continue // used up meanwhile
-		}
-		if err != nil {
-			return erased, err
-		}
-		over := uint64(max(0, c.cfg.Now().Unix())) > b.keyPackage.LeafNode.Lifetime.NotAfter
-		b.Erase()
-		if !over {
-			continue
-		}
-		if err := c.store.Update(ctx, []Change{{Name: name, Version: version}}); err != nil {
+		over, err := c.eraseKeyPackageIfOver(ctx, name)
+		switch {
+		case errors.Is(err, ErrNotStored), errors.Is(err, ErrConflict):
+			// It was used up or erased meanwhile.
+		case err != nil:
 			return erased, fmt.Errorf("mls: erasing a key package: %w", err)
+		case over:
+			erased++
 		}
-		erased++
 	}
 	return erased, nil
+}
+
+// eraseKeyPackageIfOver deletes a key package if its lifetime is over. The signer
+// of one that was not used may be gone, and is not asked for.
+func (c *Client) eraseKeyPackageIfOver(ctx context.Context, name string) (over bool, err error) {
+	record, err := c.store.Get(ctx, name)
+	if err != nil {
+		return false, err
+	}
+	defer clear(record.Value)
+	var stored storedKeyPackage
+	if err := unmarshalAliased(record.Value, &stored); err != nil {
+		return false, err
+	}
+	if uint64(max(0, c.cfg.Now().Unix())) <= stored.keyPackage.LeafNode.Lifetime.NotAfter {
+		return false, nil
+	}
+	return true, c.store.Update(ctx, []Change{{Name: name, Version: record.Version}})
 }
 
 // keyPackage reads a stored key package.
@@ -277,40 +288,69 @@ func (c *Client) JoinExternal(ctx context.Context, groupInfo []byte, o ExternalJ
 }
 
 // recordsOf returns the versions of the records of a membership, which another
-// one is to take the place of.
+// one is to take the place of. It does not read them: that they cannot be read may
+// be the reason.
 func (c *Client) recordsOf(ctx context.Context, groupID []byte) (map[string]uint64, error) {
-	old, err := c.Open(ctx, groupID)
+	versions := make(map[string]uint64)
+	// The head comes first. Whoever changes another record changes it as well, so
+	// that it is not of this version any more when it is replaced.
+	head := headRecord(groupID)
+	record, err := c.store.Get(ctx, head)
 	if errors.Is(err, ErrNotStored) {
-		return make(map[string]uint64), nil
+		return versions, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("mls: loading group %x: %w", groupID, err)
 	}
-	old.mu.Lock()
-	defer old.mu.Unlock()
-	return maps.Clone(old.versions), nil
+	clear(record.Value)
+	versions[head] = record.Version
+	names, err := c.store.Names(ctx, head+"/")
+	if err != nil {
+		return nil, fmt.Errorf("mls: loading group %x: %w", groupID, err)
+	}
+	for _, name := range names {
+		record, err := c.store.Get(ctx, name)
+		if errors.Is(err, ErrNotStored) {
+			continue // another conflict that the head's version shows
+		}
+		if err != nil {
+			return nil, fmt.Errorf("mls: loading group %x: %w", groupID, err)
+		}
+		clear(record.Value)
+		versions[name] = record.Version
+	}
+	return versions, nil
 }
 
 // enter saves the first state of a membership, together with other changes. It
 // takes g over.
 func (c *Client) enter(ctx context.Context, m *Membership, g *Group, changes ...Change) error {
-	if err := m.move(ctx, memberState{group: g}, changes...); err != nil {
+	old, err := c.replace(ctx, m, g, changes)
+	if err != nil || old == nil {
 		return err
 	}
-	c.mu.Lock()
-	old := c.members[string(m.groupID)]
-	c.members[string(m.groupID)] = m
-	c.mu.Unlock()
-	if old != nil {
-		old.mu.Lock()
-		defer old.mu.Unlock()
-		old.end(ErrErased)
-	}
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	old.end(ErrErased)
 	return nil
 }
 
+// replace does what enter does, but for the membership that was in use for the
+// group so far, if there is one: it is returned.
+func (c *Client) replace(ctx context.Context, m *Membership, g *Group, changes []Change) (old *Membership, err error) {
+	c.mu.Lock() // so that nobody opens what was just saved
+	defer c.mu.Unlock()
+	if err := m.move(ctx, memberState{group: g}, changes...); err != nil {
+		return nil, err
+	}
+	old = c.members[string(m.groupID)]
+	c.members[string(m.groupID)] = m
+	return old, nil
+}
+
 // Open returns the membership in a group that the store holds: the same one for
-// as long as that is not closed. An error matches [ErrNotStored] if there is none.
+// as long as that is not closed. An error matches [ErrNotStored] if there is
+// none, and [ErrConflict] if another process changes it at the moment.
 func (c *Client) Open(ctx context.Context, groupID []byte) (*Membership, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -53,16 +53,12 @@ func RestoreKeyPackage(cfg *Config, signer crypto.Signer, state []byte) (*KeyPac
 
 // restoreKeyPackage keeps state.
 func restoreKeyPackage(cfg *Config, signers SignerLookup, state []byte) (*KeyPackageBundle, error) {
-	r := wire.NewReader(state)
-	if v := r.Uint16(); r.Err() == nil && v != keyPackageVersion {
-		return nil, fmt.Errorf("version %d, want %d: %w", v, keyPackageVersion, ErrUnsupported)
-	}
-	k := new(KeyPackage)
-	k.decode(r)
-	initKey, encryptionKey := r.Opaque(), r.Opaque()
-	if err := r.Finish(); err != nil {
+	var stored storedKeyPackage
+	if err := unmarshalAliased(state, &stored); err != nil {
 		return nil, err
 	}
+	defer stored.erase()
+	k := &stored.keyPackage
 	s, err := cfg.Suites.Lookup(k.CipherSuite)
 	if err != nil {
 		return nil, err
@@ -71,12 +67,32 @@ func restoreKeyPackage(cfg *Config, signers SignerLookup, state []byte) (*KeyPac
 	if b.identity.Signer, err = signers(s, k.LeafNode.SignatureKey); err != nil {
 		return nil, err
 	}
-	if b.initKey, err = s.ParseHPKEKeyPair(initKey, k.InitKey); err != nil {
+	if b.initKey, err = s.ParseHPKEKeyPair(stored.initKey, k.InitKey); err != nil {
 		return nil, err
 	}
-	if b.encryptionKey, err = s.ParseHPKEKeyPair(encryptionKey, k.LeafNode.EncryptionKey); err != nil {
+	if b.encryptionKey, err = s.ParseHPKEKeyPair(stored.encryptionKey, k.LeafNode.EncryptionKey); err != nil {
 		return nil, err
 	}
 	k.verified = s.Hash(marshal(k)) // by whoever made it
 	return b, nil
+}
+
+// storedKeyPackage is a KeyPackageBundle as it was marshalled.
+type storedKeyPackage struct {
+	keyPackage             KeyPackage
+	initKey, encryptionKey []byte
+}
+
+func (s *storedKeyPackage) decode(r *wire.Reader) {
+	if v := r.Uint16(); r.Err() == nil && v != keyPackageVersion {
+		r.Fail(fmt.Errorf("version %d, want %d: %w", v, keyPackageVersion, ErrUnsupported))
+	}
+	s.keyPackage.decode(r)
+	s.initKey = r.Opaque()
+	s.encryptionKey = r.Opaque()
+}
+
+func (s *storedKeyPackage) erase() {
+	clear(s.initKey)
+	clear(s.encryptionKey)
 }

@@ -67,8 +67,8 @@ func (m *Membership) end(reason error) {
 // goes on from there.
 func (m *Membership) Close() {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.end(ErrErased)
-	m.mu.Unlock()
 	m.client.release(m)
 }
 
@@ -77,12 +77,8 @@ func (m *Membership) Forget(ctx context.Context) error {
 	if err := m.use(); err != nil {
 		return err
 	}
-	err := m.delete(ctx, ErrErased)
-	m.mu.Unlock()
-	if err == nil {
-		m.client.release(m)
-	}
-	return err
+	defer m.mu.Unlock()
+	return m.delete(ctx, ErrErased)
 }
 
 // delete deletes all records and then ends m.
@@ -91,6 +87,7 @@ func (m *Membership) delete(ctx context.Context, reason error) error {
 		return fmt.Errorf("mls: deleting group %x: %w", m.groupID, err)
 	}
 	m.end(reason)
+	m.client.release(m)
 	return nil
 }
 
@@ -179,7 +176,7 @@ func (m *Membership) EraseExpired(ctx context.Context) error {
 	next.group = m.state.group.fork()
 	next.group.EraseExpiredKeys()
 	next.past = nil
-	for _, p := range m.client.unexpired(m.state.past) {
+	for _, p := range m.client.keptPast(m.state.past) {
 		p = p.fork()
 		p.secrets.EraseExpired()
 		next.past = append(next.past, p)
@@ -246,16 +243,7 @@ func (m *Membership) Process(ctx context.Context, message []byte) (Received, err
 	if err := m.use(); err != nil {
 		return nil, err
 	}
-	received, err := m.process(ctx, message)
-	removed := errors.Is(m.ended, ErrRemoved)
-	m.mu.Unlock()
-	if removed {
-		m.client.release(m)
-	}
-	return received, err
-}
-
-func (m *Membership) process(ctx context.Context, message []byte) (Received, error) {
+	defer m.mu.Unlock()
 	if p := m.state.pending; p != nil && p.Is(message) {
 		own := p.contents
 		if err := m.adopt(ctx, m.state.group, p.next); err != nil {
@@ -304,26 +292,28 @@ func (m *Membership) follow(ctx context.Context, g *Group, c *ReceivedCommit) er
 
 // adopt goes on to the next epoch. g is the state that this one ends with.
 func (m *Membership) adopt(ctx context.Context, g, next *Group) error {
-	past := m.client.unexpired(append(slices.Clip(m.state.past), g.retire(m.client.cfg.Now())))
-	if surplus := len(past) - max(m.client.pastEpochs, 0); surplus > 0 {
-		past = past[surplus:]
+	past := m.state.past
+	if m.client.pastEpochs > 0 {
+		past = append(slices.Clip(past), g.retire(m.client.cfg.Now()))
 	}
-	return m.move(ctx, memberState{group: next, past: past})
+	return m.move(ctx, memberState{group: next, past: m.client.keptPast(past)})
 }
 
-// unexpired returns those past epochs that are not too old.
-func (c *Client) unexpired(past []*pastEpoch) []*pastEpoch {
-	if c.pastAge < 0 {
-		return past
+// keptPast returns the past epochs that the client's options keep.
+func (c *Client) keptPast(past []*pastEpoch) []*pastEpoch {
+	surplus := max(0, len(past)-max(0, c.pastEpochs))
+	kept := slices.Clone(past[surplus:])
+	if c.pastAge >= 0 {
+		oldest := c.cfg.Now().Add(-c.pastAge).Unix()
+		kept = slices.DeleteFunc(kept, func(p *pastEpoch) bool { return p.ended < oldest })
 	}
-	oldest := c.cfg.Now().Add(-c.pastAge).Unix()
-	return slices.DeleteFunc(slices.Clone(past), func(p *pastEpoch) bool { return p.ended < oldest })
+	return kept
 }
 
 // processPast reads an application message of a past epoch.
 func (m *Membership) processPast(ctx context.Context, epoch uint64, message []byte) (Received, error) {
 	next := m.state
-	next.past = slices.Clone(m.client.unexpired(m.state.past))
+	next.past = m.client.keptPast(m.state.past)
 	i := slices.IndexFunc(next.past, func(p *pastEpoch) bool { return p.context.epoch == epoch })
 	if i < 0 {
 		return nil, fmt.Errorf("%w: %d, which is over", ErrWrongEpoch, epoch)
@@ -405,6 +395,9 @@ func (m *Membership) Adopt(ctx context.Context, p *PendingCommit) error {
 		return err
 	}
 	defer m.mu.Unlock()
+	if p.next.erased {
+		return fmt.Errorf("mls: adopting a commit: %w", ErrErased)
+	}
 	if !bytes.Equal(p.base, m.state.group.interimTranscriptHash) {
 		return fmt.Errorf("%w: the commit was made in another", ErrNoCommitPending)
 	}

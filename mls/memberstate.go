@@ -3,6 +3,7 @@ package mls
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -69,7 +70,9 @@ func (s *memberState) eraseAllBut(kept *memberState) {
 //	} EpochRecord;
 const headVersion uint16 = 1
 
-func (m *Membership) head() string          { return groupRecords + hex.EncodeToString(m.groupID) }
+func headRecord(groupID []byte) string { return groupRecords + hex.EncodeToString(groupID) }
+
+func (m *Membership) head() string          { return headRecord(m.groupID) }
 func (m *Membership) epochRecord() string   { return m.head() + "/epoch" }
 func (m *Membership) pendingRecord() string { return m.head() + "/pending" }
 func (m *Membership) past(epoch uint64) string {
@@ -187,7 +190,10 @@ func (h *storedHead) decode(r *wire.Reader) {
 		r.Fail(fmt.Errorf("version %d, want %d: %w", v, headVersion, ErrUnsupported))
 	}
 	h.epoch = r.Uint64()
-	h.stateVersion, _ = readStateVersion(r)
+	var err error
+	if h.stateVersion, err = readStateVersion(r); err != nil {
+		r.Fail(err)
+	}
 	h.usage = r.Opaque()
 	r.Vector(func(r *wire.Reader) { h.past = append(h.past, r.Uint64()) })
 	h.hasPending = r.Optional()
@@ -213,7 +219,7 @@ func (m *Membership) load(ctx context.Context) (err error) {
 		return err
 	}
 	if head.hasPending {
-		if value, err = m.read(ctx, m.pendingRecord()); err != nil {
+		if value, err = m.readPart(ctx, m.pendingRecord()); err != nil {
 			return err
 		}
 		if s.pending, err = restorePendingCommit(m.client.cfg, m.client.signers, value); err != nil {
@@ -221,7 +227,7 @@ func (m *Membership) load(ctx context.Context) (err error) {
 		}
 	}
 	for _, epoch := range head.past {
-		if value, err = m.read(ctx, m.past(epoch)); err != nil {
+		if value, err = m.readPart(ctx, m.past(epoch)); err != nil {
 			return err
 		}
 		p, err := restorePastEpoch(m.client.cfg, value)
@@ -236,7 +242,7 @@ func (m *Membership) load(ctx context.Context) (err error) {
 
 // loadGroup reads the state of the present epoch.
 func (m *Membership) loadGroup(ctx context.Context, head *storedHead) (*Group, error) {
-	value, err := m.read(ctx, m.epochRecord())
+	value, err := m.readPart(ctx, m.epochRecord())
 	if err != nil {
 		return nil, err
 	}
@@ -275,4 +281,13 @@ func (m *Membership) read(ctx context.Context, name string) ([]byte, error) {
 	}
 	m.versions[name] = record.Version
 	return record.Value, nil
+}
+
+// readPart is read for a record that the head says there is.
+func (m *Membership) readPart(ctx context.Context, name string) ([]byte, error) {
+	value, err := m.read(ctx, name)
+	if errors.Is(err, ErrNotStored) { // not any more
+		return nil, fmt.Errorf("%w: %s is gone", ErrConflict, name)
+	}
+	return value, err
 }

@@ -138,6 +138,7 @@ func restorePastEpoch(cfg *Config, state []byte) (*pastEpoch, error) {
 	if p.suite, err = cfg.Suites.Lookup(p.context.cipherSuite); err != nil {
 		return nil, err
 	}
+	defer eraseRead(r, r.Rest())
 	if p.secrets, err = secrettree.Unmarshal(p.suite, r, cfg.ratchetLimits()); err != nil {
 		return nil, err
 	}

@@ -117,8 +117,10 @@ func restorePendingCommit(cfg *Config, signers SignerLookup, state []byte) (*Pen
 		return nil, err
 	}
 	var err error
-	p.next, err = restoreGroup(cfg, signers, wire.NewReaderWithContext(next, cfg.proposals))
-	return p, err
+	if p.next, err = restoreGroup(cfg, signers, wire.NewReaderWithContext(next, cfg.proposals)); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 func (c *ReceivedCommit) encode(w *wire.Writer) {

@@ -162,7 +162,9 @@ func (g *Group) decodeEpoch(r *wire.Reader, version uint16) (err error) {
 	}
 	r.Vector(func(r *wire.Reader) {
 		x := treemath.NodeIndex(r.Uint32())
-		key, err := g.restoreKey(x, r.Opaque())
+		private := r.Opaque()
+		key, err := g.restoreKey(x, private)
+		clear(private)
 		if err != nil {
 			r.Fail(err)
 			return
@@ -192,12 +194,17 @@ func (g *Group) decodeUsage(r *wire.Reader, version uint16) error {
 }
 
 func (g *Group) decodeSecrets(r *wire.Reader) (err error) {
+	defer eraseRead(r, r.Rest())
 	if g.secrets, err = secrettree.Unmarshal(g.suite, r, g.cfg.ratchetLimits()); err != nil {
 		return err
 	}
 	g.exporter, err = secrettree.UnmarshalExporterTree(g.suite, r)
 	return err
 }
+
+// eraseRead erases what was read since r had rest. It is for secrets that were
+// copied, since what is read beside them keeps their memory in use.
+func eraseRead(r *wire.Reader, rest []byte) { clear(rest[:len(rest)-len(r.Rest())]) }
 
 func (g *Group) decodeProposals(r *wire.Reader, version uint16) {
 	r.Vector(func(r *wire.Reader) {
@@ -288,6 +295,7 @@ func (p *cachedProposal) decodeLeafKey(r *wire.Reader, s *ciphersuite.Suite) {
 		return
 	}
 	key, err := s.ParseHPKEKeyPair(private, update.LeafNode.EncryptionKey)
+	clear(private)
 	if err != nil {
 		r.Fail(err)
 		return
