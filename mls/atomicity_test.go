@@ -287,7 +287,7 @@ func TestCommitsSpoiltByTheirSenderChangeNothing(t *testing.T) {
 			spoilt := bytes.Clone(encoded)
 			spoilt[i] ^= change
 			a := *genuine
-			a.content.commit = new(commit)
+			a.content.commit, a.content.body = new(commit), nil
 			if unmarshal(spoilt, a.content.commit) != nil {
 				continue
 			}

@@ -80,6 +80,26 @@ func (c *Capabilities) verifyTypes() error {
 	return nil
 }
 
+// verifySupport checks that c has what a group's protocol, cipher suite and
+// GroupContext ask for. RFC 9420, Sections 7.3, 11.1 and 13.4.
+func (c *Capabilities) verifySupport(s *ciphersuite.Suite, context Extensions, required RequiredCapabilities) error {
+	if !slices.Contains(c.Versions, MLS10) {
+		return invalid(CheckLeafVersionSupport, "version %d is not supported", MLS10)
+	}
+	if !slices.Contains(c.CipherSuites, s.ID()) {
+		return invalid(CheckLeafSuiteSupport, "suite %v is not supported", s.ID())
+	}
+	for _, x := range context {
+		if !c.supportsExtension(x.Type) {
+			return invalid(CheckContextExtensionSupport, "GroupContext extension %#04x is not supported", uint16(x.Type))
+		}
+	}
+	if err := c.satisfies(required); err != nil {
+		return invalid(CheckLeafRequiredCapabilities, "%w", err)
+	}
+	return nil
+}
+
 // satisfies returns an error that names the first requirement c falls short of.
 func (c *Capabilities) satisfies(required RequiredCapabilities) error {
 	for _, t := range required.Extensions {

@@ -71,8 +71,14 @@ func readVector[T any, P interface {
 }](r *wire.Reader) []T {
 	var elements []T
 	r.Vector(func(r *wire.Reader) {
+		size := len(r.Rest())
 		var e T
 		P(&e).decode(r)
+		if elements == nil {
+			// The others may well be as long as the first.
+			rest := len(r.Rest())
+			elements = make([]T, 0, 1+rest/max(1, size-rest))
+		}
 		elements = append(elements, e)
 	})
 	return elements

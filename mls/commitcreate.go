@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/mendlink/mendlink/mls/ciphersuite"
 	"github.com/mendlink/mendlink/mls/internal/keysched"
 	"github.com/mendlink/mendlink/mls/internal/treemath"
 )
@@ -69,7 +70,7 @@ func (g *Group) Commit(o CommitOptions) (*PendingCommit, error) {
 	defer path.erase()
 
 	a := g.newContent(ContentCommit, o.WireFormat, o.AuthenticatedData)
-	a.content.commit = c
+	a.content.setCommit(c)
 	if err = g.sign(a); err != nil {
 		return nil, err
 	}
@@ -123,7 +124,7 @@ func (s *publicState) makePath(t *transition, leaf *LeafNode, id *Identity, next
 	next.signer = id.Signer
 	next.keys.replace(path.keys)
 	next.context.treeHash = t.tree.rootHash(s.suite)
-	if err := s.cfg.verifyLeafContents(s.suite, path.leaf, LeafNodeSourceCommit); err != nil {
+	if err := s.cfg.verifyLeafContents(path.leaf, LeafNodeSourceCommit); err != nil {
 		return nil, nil, err
 	}
 	// The provisional GroupContext still has the old confirmed transcript hash.
@@ -266,21 +267,23 @@ func (g *Group) makeWelcome(t *transition, path *newPath, joinerSecret, pskSecre
 		return nil, err
 	}
 	w := &welcome{cipherSuite: g.suite.ID(), encryptedGroupInfo: aead.Seal(nil, nonce, marshal(info), nil)}
-	for _, member := range t.added {
+	all := make([]ciphersuite.Encryption, len(t.added))
+	for i, member := range t.added {
 		secrets := groupSecrets{joinerSecret: joinerSecret, psks: t.psks}
 		ancestor := treemath.CommonAncestor(treemath.LeafIndex(member.leaf), treemath.LeafIndex(g.own))
 		if k := slices.IndexFunc(path.steps, func(s pathStep) bool { return s.node == ancestor }); k >= 0 {
 			secrets.hasPathSecret, secrets.pathSecret = true, path.secrets[k]
 		}
-		plaintext := marshalSecret(&secrets)
-		enc, ciphertext, err := g.suite.EncryptWithLabel(g.cfg.Rand, member.keyPackage.InitKey, "Welcome", w.encryptedGroupInfo, plaintext)
-		clear(plaintext)
-		if err != nil {
-			return nil, fmt.Errorf("mls: encrypting to a new member: %w", err)
-		}
+		all[i] = ciphersuite.Encryption{PublicKey: member.keyPackage.InitKey, Plaintext: marshalSecret(&secrets)}
+		defer clear(all[i].Plaintext)
+	}
+	if err := g.suite.EncryptAllWithLabel(g.cfg.Rand, "Welcome", w.encryptedGroupInfo, all); err != nil {
+		return nil, fmt.Errorf("mls: encrypting to new members: %w", err)
+	}
+	for i, member := range t.added {
 		w.secrets = append(w.secrets, encryptedGroupSecrets{
 			newMember: member.keyPackage.Ref(g.suite),
-			secrets:   hpkeCiphertext{enc, ciphertext},
+			secrets:   hpkeCiphertext{all[i].KEMOutput, all[i].Ciphertext},
 		})
 	}
 	return marshal(&mlsMessage{wireFormat: WireFormatWelcome, welcome: w}), nil

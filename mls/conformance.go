@@ -320,7 +320,7 @@ func (t vectorTree) CreatePath(s *ciphersuite.Suite, rand io.Reader, sender uint
 	if err != nil {
 		return nil, err
 	}
-	if err := after.tree.leafNode(i).verifySignature(s, groupID, i); err != nil {
+	if err := after.tree.leafNode(i).verify(s, groupID, i); err != nil {
 		return nil, err
 	}
 	created := &hooks.CreatedPath{

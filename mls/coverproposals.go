@@ -91,7 +91,7 @@ func (g *Group) try(o *CommitOptions, proposals []coveredProposal) (*transition,
 	}
 	after := t.tree.clone()
 	after.set(leafPosition(g.own), node{leaf: leaf})
-	if err := after.verifyMembers(g.suite, t.extensions); err != nil {
+	if err := g.verifyMembersOf(after, t.extensions); err != nil {
 		return nil, err
 	}
 	pskSecret, err := g.pskSecret(t.psks)

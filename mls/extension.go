@@ -90,3 +90,8 @@ func (e Extensions) verifyTypes() error {
 	}
 	return nil
 }
+
+// isSame reports whether e and o are one list, not two that are alike.
+func (e Extensions) isSame(o Extensions) bool {
+	return len(e) == len(o) && (len(e) == 0 || &e[0] == &o[0])
+}

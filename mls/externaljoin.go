@@ -134,7 +134,7 @@ func (s *publicState) commitFromOutside(o *ExternalJoinOptions, t *transition, c
 		return nil, err
 	}
 	defer path.erase()
-	if err := t.tree.verifyMembers(s.suite, t.extensions); err != nil {
+	if err := s.verifyMembersOf(t.tree, t.extensions); err != nil {
 		return nil, err
 	}
 	c := &commit{path: encrypted}
@@ -142,7 +142,7 @@ func (s *publicState) commitFromOutside(o *ExternalJoinOptions, t *transition, c
 		c.proposals = append(c.proposals, proposalOrRef{proposal: p.Proposal})
 	}
 	a := s.newContentFromOutside(ContentCommit, Sender{Type: SenderNewMemberCommit}, o.AuthenticatedData)
-	a.content.commit = c
+	a.content.setCommit(c)
 	if err := s.signAs(o.Identity.Signer, a); err != nil {
 		return nil, err
 	}

@@ -90,6 +90,9 @@ type framedContent struct {
 	application       []byte   // ContentApplication
 	proposal          Proposal // ContentProposal
 	commit            *commit  // ContentCommit
+	// body is the encoding of the field that contentType selects, if it is known:
+	// what was parsed, or is large and needed more than once, is not encoded again.
+	body []byte
 }
 
 func (c *framedContent) encode(w *wire.Writer) {
@@ -110,8 +113,22 @@ func (c *framedContent) decode(r *wire.Reader) {
 	c.decodeBody(r)
 }
 
+// setCommit makes c a commit.
+func (c *framedContent) setCommit(commit *commit) {
+	c.commit, c.body = commit, marshal(commit)
+}
+
+// encodedSize is about how long the encoding of c is, for a buffer to begin with.
+func (c *framedContent) encodedSize() int {
+	return len(c.groupID) + len(c.authenticatedData) + max(len(c.body), len(c.application)) + 64
+}
+
 // encodeBody writes the field that contentType selects.
 func (c *framedContent) encodeBody(w *wire.Writer) {
+	if c.body != nil {
+		w.Bytes(c.body)
+		return
+	}
 	switch c.contentType {
 	case ContentApplication:
 		w.Opaque(c.application)
@@ -126,6 +143,7 @@ func (c *framedContent) decodeBody(r *wire.Reader) {
 	if r.Err() != nil {
 		return
 	}
+	body := r.Rest()
 	switch c.contentType {
 	case ContentApplication:
 		c.application = r.Opaque()
@@ -135,6 +153,7 @@ func (c *framedContent) decodeBody(r *wire.Reader) {
 		c.commit = new(commit)
 		c.commit.decode(r)
 	}
+	c.body = body[:len(body)-len(r.Rest())]
 }
 
 // framedContentAuthData is the struct FramedContentAuthData. RFC 9420, Section 6.1.
@@ -182,6 +201,7 @@ func (a *authenticatedContent) decode(r *wire.Reader) {
 // commit do not sign it. RFC 9420, Section 6.1.
 func (a *authenticatedContent) toBeSigned(encodedContext []byte) []byte {
 	var w wire.Writer
+	w.Grow(a.content.encodedSize() + len(encodedContext))
 	w.Uint16(uint16(MLS10))
 	w.Uint16(uint16(a.wireFormat))
 	a.content.encode(&w)
@@ -195,6 +215,7 @@ func (a *authenticatedContent) toBeSigned(encodedContext []byte) []byte {
 // confirmedTranscriptHashInput returns the struct of that name. RFC 9420, Section 8.2.
 func (a *authenticatedContent) confirmedTranscriptHashInput() []byte {
 	var w wire.Writer
+	w.Grow(a.content.encodedSize() + len(a.auth.signature))
 	w.Uint16(uint16(a.wireFormat))
 	a.content.encode(&w)
 	w.Opaque(a.auth.signature)

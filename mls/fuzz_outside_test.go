@@ -150,7 +150,7 @@ func FuzzAddKeyPackage(f *testing.F) {
 		if _, err := next.GroupInfo(GroupInfoOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		if err := mustParseTree(t, next.RatchetTree()).verifyMembers(c.suite, nil); err != nil {
+		if err := mustParseTree(t, next.RatchetTree()).verifyMembers(c.suite, nil, nil); err != nil {
 			t.Fatalf("nobody can join any more: %v", err)
 		}
 	})

@@ -71,7 +71,7 @@ func FuzzParseTree(f *testing.F) {
 		// A hostile tree gets as far as this before anything is known of it.
 		tree.rootHash(c.suite)
 		_ = tree.verifyIntegrity(c.suite, []byte("group"))
-		_ = tree.verifyMembers(c.suite, nil)
+		_ = tree.verifyMembers(c.suite, nil, nil)
 	})
 }
 

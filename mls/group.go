@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 	"github.com/mendlink/mendlink/mls/internal/keysched"
 	"github.com/mendlink/mendlink/mls/internal/secrettree"
@@ -98,7 +99,7 @@ func NewGroup(cfg *Config, o GroupOptions) (*Group, error) {
 		}
 	}
 	tree := newTree(leaf)
-	if err := tree.verifyMembers(s, o.Extensions); err != nil {
+	if err := tree.verifyMembers(s, o.Extensions, nil); err != nil {
 		return nil, err
 	}
 	if err := cfg.extensions.verify(InGroupContext, o.Extensions); err != nil {
@@ -330,7 +331,10 @@ func (g *Group) protect(a *authenticatedContent) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return marshal(&m), nil
+	var w wire.Writer
+	w.Grow(a.content.encodedSize() + len(a.auth.signature) + len(a.auth.confirmationTag) + g.suite.HashSize() + 128)
+	m.encode(&w)
+	return w.Data(), nil
 }
 
 func (g *Group) signAndProtect(a *authenticatedContent) ([]byte, error) {

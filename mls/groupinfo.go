@@ -153,14 +153,14 @@ func (g *groupInfo) verifyTree(cfg *Config, s *ciphersuite.Suite, tree *ratchetT
 		return err
 	}
 	for i, leaf := range tree.leaves {
-		if err := cfg.verifyLeafContents(s, leaf, leaf.Source); err != nil {
+		if err := cfg.verifyLeafContents(leaf, leaf.Source); err != nil {
 			return fmt.Errorf("mls: leaf %d: %w", i, err)
 		}
 		if err := verifyLifetime(leaf, cfg.Now(), cfg.MaxLifetime); err != nil {
 			return fmt.Errorf("mls: leaf %d: %w", i, err)
 		}
 	}
-	return tree.verifyMembers(s, g.context.extensions)
+	return tree.verifyMembers(s, g.context.extensions, nil)
 }
 
 // validateMembers asks the Authentication Service about all that a newcomer

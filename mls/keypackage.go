@@ -114,7 +114,7 @@ func (k *KeyPackage) verify(s *ciphersuite.Suite, cfg *Config) error {
 	if bytes.Equal(hash, k.verified) {
 		return nil
 	}
-	if err := cfg.verifyLeafContents(s, leaf, LeafNodeSourceKeyPackage); err != nil {
+	if err := cfg.verifyLeafContents(leaf, LeafNodeSourceKeyPackage); err != nil {
 		return err
 	}
 	if err := s.ValidateHPKEPublicKey(k.InitKey); err != nil {
@@ -123,7 +123,7 @@ func (k *KeyPackage) verify(s *ciphersuite.Suite, cfg *Config) error {
 	if string(k.InitKey) == string(leaf.EncryptionKey) {
 		return invalid(CheckKeyPackageInitKeyReuse, "init key and encryption key are the same")
 	}
-	if err := leaf.verifySignature(s, nil, 0); err != nil {
+	if err := leaf.verify(s, nil, 0); err != nil {
 		return err
 	}
 	if err := s.VerifyWithLabel(leaf.SignatureKey, "KeyPackageTBS", k.toBeSigned(), k.Signature); err != nil {

@@ -1,6 +1,7 @@
 package mls
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -128,8 +129,19 @@ func (l *LeafNode) sign(s *ciphersuite.Suite, rand io.Reader, id *Identity, grou
 	return err
 }
 
-func (l *LeafNode) verifySignature(s *ciphersuite.Suite, groupID []byte, index LeafIndex) error {
-	if err := s.VerifyWithLabel(l.SignatureKey, "LeafNodeTBS", l.toBeSigned(groupID, index), l.Signature); err != nil {
+// verify checks a leaf's keys and its signature. RFC 9420, Section 7.3.
+func (l *LeafNode) verify(s *ciphersuite.Suite, groupID []byte, index LeafIndex) error {
+	if err := s.ValidateHPKEPublicKey(l.EncryptionKey); err != nil {
+		return invalid(CheckLeafEncryptionKey, "leaf %d: %w", index, err)
+	}
+	key, err := s.ParseSignaturePublicKey(l.SignatureKey)
+	if err == nil {
+		err = key.VerifyWithLabel("LeafNodeTBS", l.toBeSigned(groupID, index), l.Signature)
+	}
+	if errors.Is(err, ciphersuite.ErrPublicKey) { // some keys show only now that they are none
+		return invalid(CheckLeafSignatureKey, "leaf %d: %w", index, err)
+	}
+	if err != nil {
 		return invalid(CheckLeafSignature, "leaf %d: %w", index, err)
 	}
 	return nil

@@ -25,7 +25,7 @@ func newLeaf(cfg *Config, s *ciphersuite.Suite, id *Identity, o *LeafOptions) (*
 		return nil, nil, err
 	}
 	leaf.EncryptionKey = key.PublicKey()
-	if err := cfg.verifyLeafContents(s, leaf, LeafNodeSourceKeyPackage); err != nil {
+	if err := cfg.verifyLeafContents(leaf, LeafNodeSourceKeyPackage); err != nil {
 		return nil, nil, err
 	}
 	if err := verifyLifetime(leaf, cfg.Now(), cfg.MaxLifetime); err != nil {

@@ -109,6 +109,7 @@ func protectPrivate(s *ciphersuite.Suite, rand io.Reader, a *authenticatedConten
 
 	var aad wire.Writer
 	plaintext := wire.NewSecretWriter()
+	plaintext.Grow(c.encodedSize() + len(a.auth.signature) + len(a.auth.confirmationTag))
 	c.encodeBody(plaintext)
 	a.auth.encode(plaintext, c.contentType)
 	if padding != nil {

@@ -78,7 +78,7 @@ func (g *Group) ProposeUpdate(c LeafChanges, o ProposeOptions) ([]byte, error) {
 	}
 	leaf.EncryptionKey = key.PublicKey()
 	leaf.Source, leaf.Lifetime, leaf.ParentHash = LeafNodeSourceUpdate, Lifetime{}, nil
-	if err := g.cfg.verifyLeafContents(g.suite, leaf, LeafNodeSourceUpdate); err != nil {
+	if err := g.cfg.verifyLeafContents(leaf, LeafNodeSourceUpdate); err != nil {
 		return nil, err
 	}
 	if err := leaf.sign(g.suite, g.cfg.Rand, id, g.context.groupID, g.own); err != nil {

@@ -257,7 +257,7 @@ func (s *publicState) receiveCommit(a verifiedContent) (*ReceivedCommit, *transi
 	if err := s.applyPath(a, t); err != nil {
 		return nil, nil, err
 	}
-	return received, t, t.tree.verifyMembers(s.suite, t.extensions)
+	return received, t, s.verifyMembersOf(t.tree, t.extensions)
 }
 
 // applyPath applies the public part of a commit's path, if it has one, to t's
@@ -284,11 +284,11 @@ func (s *publicState) applyPath(a verifiedContent, t *transition) (err error) {
 // verifyReplacement checks a leaf that takes the place of old, which is nil for
 // an external commit that joins. RFC 9420, Section 7.3.
 func (s *publicState) verifyReplacement(leaf, old *LeafNode, i LeafIndex, source LeafNodeSource) error {
-	if err := s.cfg.verifyLeafContents(s.suite, leaf, source); err != nil {
+	if err := s.cfg.verifyLeafContents(leaf, source); err != nil {
 		return err
 	}
 	if old != nil && bytes.Equal(leaf.EncryptionKey, old.EncryptionKey) {
 		return invalid(CheckLeafEncryptionKeyNew, "leaf %d keeps its encryption key", i)
 	}
-	return leaf.verifySignature(s.suite, s.context.groupID, i)
+	return leaf.verify(s.suite, s.context.groupID, i)
 }

@@ -83,6 +83,15 @@ func (t *ratchetTree) leaves(yield func(LeafIndex, *LeafNode) bool) {
 	}
 }
 
+// members returns the indices of all leaves that are not blank.
+func (t *ratchetTree) members() []LeafIndex {
+	members := make([]LeafIndex, 0, t.size)
+	for i := range t.leaves {
+		members = append(members, i)
+	}
+	return members
+}
+
 func leafPosition(i LeafIndex) treemath.NodeIndex { return treemath.LeafIndex(i).Node() }
 
 // set puts n at position x and forgets the hashes that covered what was there.
@@ -197,6 +206,39 @@ func (t *ratchetTree) appendResolution(to []treemath.NodeIndex, x treemath.NodeI
 	return to
 }
 
+// resolutionSize returns the number of nodes in a resolution.
+func (t *ratchetTree) resolutionSize(x treemath.NodeIndex, except map[LeafIndex]bool) int {
+	n := t.nodes[x]
+	switch {
+	case n.parent != nil:
+		size := 1
+		for _, l := range n.parent.unmergedLeaves {
+			if !except[l] {
+				size++
+			}
+		}
+		return size
+	case n.leaf != nil && !except[LeafIndex(x.Leaf())]:
+		return 1
+	case x.IsLeaf():
+		return 0
+	}
+	left, _ := x.Left()
+	right, _ := x.Right()
+	return t.resolutionSize(left, except) + t.resolutionSize(right, except)
+}
+
+// isEmpty reports whether there is no member below x, so that its resolution is
+// empty.
+func (t *ratchetTree) isEmpty(x treemath.NodeIndex) bool {
+	if x.IsLeaf() || !t.nodes[x].blank() {
+		return t.nodes[x].blank()
+	}
+	left, _ := x.Left()
+	right, _ := x.Right()
+	return t.isEmpty(left) && t.isEmpty(right)
+}
+
 // pathStep is one node of a filtered direct path with its child on the copath.
 type pathStep struct {
 	node, copath treemath.NodeIndex
@@ -209,7 +251,7 @@ func (t *ratchetTree) filteredDirectPath(i LeafIndex) []pathStep {
 	below := leafPosition(i)
 	for _, x := range t.size.DirectPath(below) {
 		copath, _ := t.size.Sibling(below)
-		if len(t.resolution(copath, nil)) > 0 {
+		if !t.isEmpty(copath) {
 			path = append(path, pathStep{node: x, copath: copath})
 		}
 		below = x

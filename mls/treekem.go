@@ -168,17 +168,24 @@ func (t *ratchetTree) mergePath(s *ciphersuite.Suite, i LeafIndex, steps []pathS
 // encryptPath encrypts the path secrets to all members but the new ones.
 // RFC 9420, Section 7.5.
 func (t *ratchetTree) encryptPath(s *ciphersuite.Suite, rand io.Reader, p *newPath, added map[LeafIndex]bool, context []byte) (*updatePath, error) {
-	u := &updatePath{leaf: *p.leaf}
+	u := &updatePath{leaf: *p.leaf, nodes: make([]updatePathNode, len(p.steps))}
+	var all []ciphersuite.Encryption
 	for k, step := range p.steps {
-		n := updatePathNode{encryptionKey: p.publicKeys[k]}
-		for _, x := range t.resolution(step.copath, added) {
-			enc, ciphertext, err := s.EncryptWithLabel(rand, t.nodes[x].encryptionKey(), "UpdatePathNode", context, p.secrets[k])
-			if err != nil {
-				return nil, fmt.Errorf("mls: encrypting to node %d: %w", x, err)
-			}
-			n.pathSecrets = append(n.pathSecrets, hpkeCiphertext{enc, ciphertext})
+		u.nodes[k].encryptionKey = p.publicKeys[k]
+		resolution := t.resolution(step.copath, added)
+		u.nodes[k].pathSecrets = make([]hpkeCiphertext, len(resolution))
+		for _, x := range resolution {
+			all = append(all, ciphersuite.Encryption{PublicKey: t.nodes[x].encryptionKey(), Plaintext: p.secrets[k]})
 		}
-		u.nodes = append(u.nodes, n)
+	}
+	if err := s.EncryptAllWithLabel(rand, "UpdatePathNode", context, all); err != nil {
+		return nil, fmt.Errorf("mls: encrypting a path: %w", err)
+	}
+	for k := range u.nodes {
+		for j := range u.nodes[k].pathSecrets {
+			u.nodes[k].pathSecrets[j] = hpkeCiphertext{all[0].KEMOutput, all[0].Ciphertext}
+			all = all[1:]
+		}
 	}
 	return u, nil
 }
@@ -190,29 +197,13 @@ func (t *ratchetTree) applyPath(s *ciphersuite.Suite, i LeafIndex, u *updatePath
 	if len(steps) != len(u.nodes) {
 		return nil, invalid(CheckUpdatePathLength, "path has %d nodes, want %d", len(u.nodes), len(steps))
 	}
-	inTree := make(map[string]bool, len(t.nodes))
-	for _, n := range t.nodes {
-		if !n.blank() {
-			inTree[string(n.encryptionKey())] = true
-		}
-	}
-	fresh := func(key []byte) error {
-		if inTree[string(key)] {
-			return invalid(CheckUpdatePathKeyUnique, "a public key of the path is in the tree already")
-		}
-		inTree[string(key)] = true
-		return nil
-	}
-	if err := fresh(u.leaf.EncryptionKey); err != nil {
+	if err := t.verifyPathKeys(u); err != nil {
 		return nil, err
 	}
 	publicKeys := make([][]byte, len(steps))
 	for k, n := range u.nodes {
-		if want := len(t.resolution(steps[k].copath, added)); len(n.pathSecrets) != want {
+		if want := t.resolutionSize(steps[k].copath, added); len(n.pathSecrets) != want {
 			return nil, invalid(CheckUpdatePathCiphertexts, "node %d has %d ciphertexts, want %d", steps[k].node, len(n.pathSecrets), want)
-		}
-		if err := fresh(n.encryptionKey); err != nil {
-			return nil, err
 		}
 		if err := s.ValidateHPKEPublicKey(n.encryptionKey); err != nil {
 			return nil, invalid(CheckUpdatePathKey, "node %d: %w", steps[k].node, err)
@@ -225,6 +216,23 @@ func (t *ratchetTree) applyPath(s *ciphersuite.Suite, i LeafIndex, u *updatePath
 	leaf := u.leaf
 	t.set(leafPosition(i), node{leaf: &leaf})
 	return steps, nil
+}
+
+// verifyPathKeys checks that the keys of a path differ, from each other and from
+// all in the tree.
+func (t *ratchetTree) verifyPathKeys(u *updatePath) error {
+	var keys keySet
+	differ := keys.add(u.leaf.EncryptionKey)
+	for k := range u.nodes {
+		differ = keys.add(u.nodes[k].encryptionKey) && differ
+	}
+	for _, n := range t.nodes {
+		differ = differ && (n.blank() || !keys.contains(n.encryptionKey()))
+	}
+	if !differ {
+		return invalid(CheckUpdatePathKeyUnique, "a public key of the path is there twice, or in the tree already")
+	}
+	return nil
 }
 
 // decryptPath finds the path secret that is meant for the holder of keys, the

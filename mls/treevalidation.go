@@ -1,10 +1,12 @@
 package mls
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/mendlink/mendlink/mls/ciphersuite"
+	"github.com/mendlink/mendlink/mls/internal/parallel"
 	"github.com/mendlink/mendlink/mls/internal/treemath"
 )
 
@@ -20,12 +22,11 @@ func (t *ratchetTree) verifyIntegrity(s *ciphersuite.Suite, groupID []byte) erro
 	if err := t.verifyParentHashes(s); err != nil {
 		return err
 	}
-	for i, leaf := range t.leaves {
-		if err := leaf.verifySignature(s, groupID, i); err != nil {
-			return err
-		}
-	}
-	return nil
+	leaves := t.members()
+	return parallel.For(len(leaves), func(k int) error {
+		i := leaves[k]
+		return t.leafNode(i).verify(s, groupID, i)
+	})
 }
 
 func (t *ratchetTree) verifyUnmergedLeaves() error {
@@ -54,49 +55,71 @@ func (t *ratchetTree) verifyUnmergedLeaves() error {
 	return nil
 }
 
-// verifyParentKeys checks that the keys of all parents are usable. Those of the
-// leaves are checked with the rest of the leaf.
+// verifyParentKeys checks that the keys of all parents are usable.
 func (t *ratchetTree) verifyParentKeys(s *ciphersuite.Suite) error {
-	for x, n := range t.nodes {
-		if n.parent == nil {
-			continue
+	return parallel.For(len(t.nodes)/2, func(k int) error {
+		x := 2*k + 1
+		p := t.nodes[x].parent
+		if p == nil {
+			return nil
 		}
-		if err := s.ValidateHPKEPublicKey(n.parent.encryptionKey); err != nil {
+		if err := s.ValidateHPKEPublicKey(p.encryptionKey); err != nil {
 			return invalid(CheckTreeKey, "node %d: %w", x, err)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
-// verifyKeysDiffer checks that no key is in the tree twice.
-func (t *ratchetTree) verifyKeysDiffer() error {
-	signatureKeys := make(map[string]bool)
-	encryptionKeys := make(map[string]bool, len(t.nodes))
-	for i, leaf := range t.leaves {
-		if signatureKeys[string(leaf.SignatureKey)] {
-			return invalid(CheckLeafSignatureKeyUnique, "leaf %d: signature key is another member's", i)
+// isNew reports whether the node at x is not the one that was there in before, an
+// earlier state of the tree. All nodes are new if that is nil.
+func (t *ratchetTree) isNew(x treemath.NodeIndex, before *ratchetTree) bool {
+	return before == nil || int(x) >= len(before.nodes) || before.nodes[x] != t.nodes[x]
+}
+
+// verifyKeysDiffer checks that no key is in the tree twice. If there is an earlier
+// state in which that was so, only what is new since is compared with all else.
+func (t *ratchetTree) verifyKeysDiffer(before *ratchetTree) error {
+	var signatureKeys, leafKeys, parentKeys keySet
+	// The keys of new nodes make up the sets, those of others must not be in them.
+	for _, fill := range []bool{true, false} {
+		admits := func(s *keySet, key []byte) bool {
+			if fill {
+				return s.add(key)
+			}
+			return !s.contains(key)
 		}
-		if encryptionKeys[string(leaf.EncryptionKey)] {
-			return invalid(CheckLeafEncryptionKeyUnique, "leaf %d: encryption key is another member's", i)
+		for x, n := range t.nodes {
+			if n.leaf == nil || t.isNew(treemath.NodeIndex(x), before) != fill {
+				continue
+			}
+			i := treemath.NodeIndex(x).Leaf()
+			if !admits(&signatureKeys, n.leaf.SignatureKey) {
+				return invalid(CheckLeafSignatureKeyUnique, "leaf %d: signature key is another member's", i)
+			}
+			if !admits(&leafKeys, n.leaf.EncryptionKey) {
+				return invalid(CheckLeafEncryptionKeyUnique, "leaf %d: encryption key is another member's", i)
+			}
+			if parentKeys.contains(n.leaf.EncryptionKey) {
+				return invalid(CheckTreeKeyUnique, "leaf %d: encryption key is another node's", i)
+			}
 		}
-		signatureKeys[string(leaf.SignatureKey)] = true
-		encryptionKeys[string(leaf.EncryptionKey)] = true
-	}
-	for x, n := range t.nodes {
-		if n.parent == nil {
-			continue
+		for x, n := range t.nodes {
+			if n.parent == nil || t.isNew(treemath.NodeIndex(x), before) != fill {
+				continue
+			}
+			if leafKeys.contains(n.parent.encryptionKey) || !admits(&parentKeys, n.parent.encryptionKey) {
+				return invalid(CheckTreeKeyUnique, "node %d: encryption key is another node's", x)
+			}
 		}
-		if encryptionKeys[string(n.parent.encryptionKey)] {
-			return invalid(CheckTreeKeyUnique, "node %d: encryption key is another node's", x)
-		}
-		encryptionKeys[string(n.parent.encryptionKey)] = true
 	}
 	return nil
 }
 
 // verifyMembers checks the rules that hold between the members of a group, and
-// between them and its GroupContext. RFC 9420, Sections 7.3, 11.1 and 13.4.
-func (t *ratchetTree) verifyMembers(s *ciphersuite.Suite, context Extensions) error {
+// between them and its GroupContext. If there is an earlier state of the tree in
+// which they held, with the same GroupContext extensions, only what is new since
+// is checked against all else. RFC 9420, Sections 7.3, 11.1 and 13.4.
+func (t *ratchetTree) verifyMembers(s *ciphersuite.Suite, context Extensions, before *ratchetTree) error {
 	required, err := requiredCapabilities(context)
 	if err != nil {
 		return err
@@ -105,49 +128,66 @@ func (t *ratchetTree) verifyMembers(s *ciphersuite.Suite, context Extensions) er
 	if _, err := context.AppDataDictionary(); err != nil {
 		return err
 	}
-	if err := t.verifyKeysDiffer(); err != nil {
+	if err := t.verifyKeysDiffer(before); err != nil {
 		return err
 	}
-	inUse := make(map[CredentialType]bool)
-	for _, leaf := range t.leaves {
-		inUse[leaf.Credential.Type] = true
-	}
+	inUse, newTypes := t.credentialTypes(before)
 	for i, leaf := range t.leaves {
 		c := &leaf.Capabilities
-		if !slices.Contains(c.Versions, MLS10) {
-			return invalid(CheckLeafVersionSupport, "leaf %d does not support version %d", i, MLS10)
+		types := newTypes
+		if t.isNew(leafPosition(i), before) {
+			types = inUse
+			if err := c.verifySupport(s, context, required); err != nil {
+				return fmt.Errorf("mls: leaf %d: %w", i, err)
+			}
 		}
-		if !slices.Contains(c.CipherSuites, s.ID()) {
-			return invalid(CheckLeafSuiteSupport, "leaf %d does not support suite %v", i, s.ID())
-		}
-		for t := range inUse {
+		for _, t := range types {
 			if !slices.Contains(c.Credentials, t) {
 				return invalid(CheckLeafCredentialSupport, "leaf %d does not support credential type %d, which is in use", i, t)
 			}
-		}
-		for _, x := range context {
-			if !c.supportsExtension(x.Type) {
-				return invalid(CheckContextExtensionSupport, "leaf %d does not support GroupContext extension %#04x", i, uint16(x.Type))
-			}
-		}
-		if err := c.satisfies(required); err != nil {
-			return invalid(CheckLeafRequiredCapabilities, "leaf %d: %w", i, err)
 		}
 	}
 	return nil
 }
 
-// verifyLeafContents checks the rules on a leaf that need nothing else: its
-// keys, and that it supports what it uses. RFC 9420, Section 7.3.
-func (c *Config) verifyLeafContents(s *ciphersuite.Suite, leaf *LeafNode, source LeafNodeSource) error {
+// credentialTypes returns the types of credentials that are in use, and those of
+// them that none has but members who are new since before.
+func (t *ratchetTree) credentialTypes(before *ratchetTree) (inUse, newTypes []CredentialType) {
+	var old []CredentialType
+	add := func(types *[]CredentialType, c CredentialType) {
+		if !slices.Contains(*types, c) {
+			*types = append(*types, c)
+		}
+	}
+	for i, leaf := range t.leaves {
+		add(&inUse, leaf.Credential.Type)
+		if !t.isNew(leafPosition(i), before) {
+			add(&old, leaf.Credential.Type)
+		}
+	}
+	for _, c := range inUse {
+		if !slices.Contains(old, c) {
+			newTypes = append(newTypes, c)
+		}
+	}
+	return inUse, newTypes
+}
+
+// verifyMembersOf checks the rules of verifyMembers on a tree that is to follow
+// s's.
+func (s *publicState) verifyMembersOf(t *ratchetTree, context Extensions) error {
+	before := s.tree
+	if !context.isSame(s.context.extensions) {
+		before = nil
+	}
+	return t.verifyMembers(s.suite, context, before)
+}
+
+// verifyLeafContents checks the rules on a leaf that need nothing else: where it
+// comes from, and that it supports what it uses. RFC 9420, Section 7.3.
+func (c *Config) verifyLeafContents(leaf *LeafNode, source LeafNodeSource) error {
 	if leaf.Source != source {
 		return invalid(CheckLeafSource, "leaf_node_source is %v, want %v", leaf.Source, source)
-	}
-	if err := s.ValidateHPKEPublicKey(leaf.EncryptionKey); err != nil {
-		return invalid(CheckLeafEncryptionKey, "%w", err)
-	}
-	if err := s.ValidateSignaturePublicKey(leaf.SignatureKey); err != nil {
-		return invalid(CheckLeafSignatureKey, "%w", err)
 	}
 	if !slices.Contains(leaf.Capabilities.Credentials, leaf.Credential.Type) {
 		return invalid(CheckLeafCredentialOwn, "its own credential type %d is not among its capabilities", leaf.Credential.Type)

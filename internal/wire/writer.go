@@ -28,6 +28,9 @@ func (w *Writer) Data() []byte { return w.buf }
 // Len returns the length of [Writer.Data].
 func (w *Writer) Len() int { return len(w.buf) }
 
+// Grow makes room for n more octets, so that writing them copies nothing.
+func (w *Writer) Grow(n int) { w.reserve(n) }
+
 // Bytes writes b as it is, without a length header.
 func (w *Writer) Bytes(b []byte) {
 	w.reserve(len(b))

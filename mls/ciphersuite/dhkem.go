@@ -30,6 +30,7 @@ func newDHKEM(number uint16, group group, kdf *kdf, mask byte) *dhkem {
 
 func (d *dhkem) id() uint16          { return d.number }
 func (d *dhkem) privateKeySize() int { return d.group.scalarSize() }
+func (d *dhkem) encapSeedSize() int  { return d.group.scalarSize() }
 
 func (d *dhkem) deriveKeyPair(ikm []byte) (kemKey, error) {
 	key, err := d.deriveGroupKey(ikm)

@@ -112,7 +112,7 @@ func TestSecretsOfHPKEAreOverwritten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx := s.keySchedule(shared, info)
+		ctx := s.keySchedule(shared, s.scheduleContext(info))
 		baseNonce := ctx.baseNonce()
 		*sums = sealed
 		check("sealing", baseNonce)

@@ -41,7 +41,12 @@ func encryptContext(label string, context []byte) []byte {
 // Seal is HPKE's single-shot encryption in base mode (RFC 9180, Section 6.1).
 // Errors are those of rand.
 func (k *HPKEPublicKey) Seal(rand io.Reader, info, aad, plaintext []byte) (enc, ciphertext []byte, err error) {
-	ctx, enc, err := k.setup(rand, info)
+	return k.seal(rand, k.suite.scheduleContext(info), aad, plaintext)
+}
+
+// seal is Seal for the info that scheduleContext stands for.
+func (k *HPKEPublicKey) seal(rand io.Reader, scheduleContext, aad, plaintext []byte) (enc, ciphertext []byte, err error) {
+	ctx, enc, err := k.setup(rand, scheduleContext)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -86,7 +91,7 @@ func (s *Suite) Open(private *HPKEPrivateKey, enc, info, aad, ciphertext []byte)
 // HPKE's secret export in base mode (RFC 9180, Section 6.2). MLS uses it for
 // external initialisation (RFC 9420, Section 8.3). Errors are those of rand.
 func (k *HPKEPublicKey) ExportSender(rand io.Reader, info, exporterContext []byte, length int) (kemOutput, secret []byte, err error) {
-	ctx, enc, err := k.setup(rand, info)
+	ctx, enc, err := k.setup(rand, k.suite.scheduleContext(info))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -115,12 +120,12 @@ func (s *Suite) ExportReceiver(private *HPKEPrivateKey, kemOutput, info, exporte
 	return ctx.export(exporterContext, length), nil
 }
 
-func (k *HPKEPublicKey) setup(rand io.Reader, info []byte) (hpkeContext, []byte, error) {
+func (k *HPKEPublicKey) setup(rand io.Reader, scheduleContext []byte) (hpkeContext, []byte, error) {
 	shared, enc, err := k.key.encap(rand)
 	if err != nil {
 		return hpkeContext{}, nil, err
 	}
-	return k.suite.keySchedule(shared, info), enc, nil
+	return k.suite.keySchedule(shared, scheduleContext), enc, nil
 }
 
 func (s *Suite) setupReceiver(private *HPKEPrivateKey, enc, info []byte) (hpkeContext, error) {
@@ -137,5 +142,5 @@ func (s *Suite) setupReceiver(private *HPKEPrivateKey, enc, info []byte) (hpkeCo
 		}
 		return hpkeContext{}, err
 	}
-	return s.keySchedule(shared, info), nil
+	return s.keySchedule(shared, s.scheduleContext(info)), nil
 }

@@ -120,7 +120,7 @@ func TestHPKEPQVectors(t *testing.T) {
 			switch want.schedule {
 			case scheduleOurs:
 				suite = newSuite(0, "", want.kem, kdfByID(t, c.KDF), suite.aead, nil)
-				ctx := suite.keySchedule(secret, c.Info)
+				ctx := suite.keySchedule(secret, suite.scheduleContext(c.Info))
 				equal("key", ctx.key(), c.Key)
 				equal("base nonce", ctx.baseNonce(), c.BaseNonce)
 				equal("exporter secret", ctx.exporterSecret(), c.ExporterSecret)

@@ -37,6 +37,9 @@ const (
 
 func (h *hybridKEM) id() uint16          { return h.number }
 func (h *hybridKEM) privateKeySize() int { return hybridSeedSize }
+func (h *hybridKEM) encapSeedSize() int {
+	return h.mlkem.encapsulationSeedSize() + h.group.scalarSize()
+}
 
 func (h *hybridKEM) deriveKeyPair(ikm []byte) (kemKey, error) {
 	seed := labeledDerive(kemSuiteID(h.number), ikm, "DeriveKeyPair", hybridSeedSize)

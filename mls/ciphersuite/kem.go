@@ -11,6 +11,9 @@ import (
 type kem interface {
 	id() uint16
 	privateKeySize() int // Nsk
+	// encapSeedSize is how many octets Encap reads. One that looks for a scalar
+	// may read more, with a probability of 2^-32.
+	encapSeedSize() int
 	// deriveKeyPair is DeriveKeyPair.
 	deriveKeyPair(ikm []byte) (kemKey, error)
 	// newKey is DeserializePrivateKey. If public is nil, the public key is
@@ -46,8 +49,16 @@ func kemSuiteID(id uint16) string {
 // readRandom returns n octets of rand.
 func readRandom(rand io.Reader, n int) ([]byte, error) {
 	b := make([]byte, n)
-	if _, err := io.ReadFull(rand, b); err != nil {
-		return nil, fmt.Errorf("ciphersuite: reading randomness: %w", err)
+	if err := fillRandom(rand, b); err != nil {
+		return nil, err
 	}
 	return b, nil
+}
+
+// fillRandom fills b from rand.
+func fillRandom(rand io.Reader, b []byte) error {
+	if _, err := io.ReadFull(rand, b); err != nil {
+		return fmt.Errorf("ciphersuite: reading randomness: %w", err)
+	}
+	return nil
 }

@@ -34,16 +34,19 @@ type hpkeContext struct {
 	context []byte // key_schedule_context
 }
 
+// scheduleContext returns key_schedule_context for info.
+func (s *Suite) scheduleContext(info []byte) []byte {
+	context := append(make([]byte, 0, 1+2*s.kdf.size), s.hpke.context()...)
+	return s.kdf.labeledExtract(context, s.hpke.suiteID, nil, "info_hash", info)
+}
+
 // keySchedule is KeySchedule (RFC 9180, Section 5.1). It erases shared. The
 // caller releases the result.
-func (s *Suite) keySchedule(shared, info []byte) hpkeContext {
+func (s *Suite) keySchedule(shared, scheduleContext []byte) hpkeContext {
 	defer clear(shared)
-	start := s.hpke.context()
-	context := append(make([]byte, 0, 1+2*s.kdf.size), start...)
-	context = s.kdf.labeledExtract(context, s.hpke.suiteID, nil, "info_hash", info)
 	secret := s.kdf.labeledExtract(make([]byte, 0, s.kdf.size), s.hpke.suiteID, shared, "secret", nil)
 	defer clear(secret)
-	return hpkeContext{s, s.kdf.newPRF(secret), context}
+	return hpkeContext{s, s.kdf.newPRF(secret), scheduleContext}
 }
 
 func (c *hpkeContext) key() []byte       { return c.expand("key", c.suite.aead.keySize) }

@@ -24,8 +24,9 @@ var (
 // mlkemSeedSize is the size of a private key's seed, d and z.
 const mlkemSeedSize = 64
 
-func (m mlkem) encapsulationKeySize() int { return m.scheme.PublicKeySize() }
-func (m mlkem) ciphertextSize() int       { return m.scheme.CiphertextSize() }
+func (m mlkem) encapsulationKeySize() int  { return m.scheme.PublicKeySize() }
+func (m mlkem) encapsulationSeedSize() int { return m.scheme.EncapsulationSeedSize() }
+func (m mlkem) ciphertextSize() int        { return m.scheme.CiphertextSize() }
 
 // expand returns the key pair of a seed, and its encoded public half.
 func (m mlkem) expand(seed []byte) (ek []byte, dk circl.PrivateKey, err error) {
@@ -47,7 +48,7 @@ func (m mlkem) parse(ek []byte) (circl.PublicKey, error) {
 
 func (m mlkem) encap(rand io.Reader, ek circl.PublicKey) (secret, ciphertext []byte, err error) {
 	defer leaveAVX2()
-	seed, err := readRandom(rand, m.scheme.EncapsulationSeedSize())
+	seed, err := readRandom(rand, m.encapsulationSeedSize())
 	if err != nil {
 		return nil, nil, err
 	}

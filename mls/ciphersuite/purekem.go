@@ -21,6 +21,7 @@ var (
 
 func (p *pureKEM) id() uint16          { return p.number }
 func (p *pureKEM) privateKeySize() int { return mlkemSeedSize }
+func (p *pureKEM) encapSeedSize() int  { return p.mlkem.encapsulationSeedSize() }
 
 func (p *pureKEM) deriveKeyPair(ikm []byte) (kemKey, error) {
 	seed := labeledDerive(kemSuiteID(p.number), ikm, "DeriveKeyPair", mlkemSeedSize)
