@@ -34,9 +34,9 @@ func TestOfficialVectors(t *testing.T) {
 		{"tree-validation", each(14), 6748},
 		{"treekem", each(11), 22456},
 		{"messages", without(300), 15600},
-		{"passive-client-welcome", each(8), 392},
-		{"passive-client-handling-commit", each(13), 1533},
-		{"passive-client-random", map[ciphersuite.ID]int{1: 1}, 3891},
+		{"passive-client-welcome", each(8), 448},
+		{"passive-client-handling-commit", each(13), 1624},
+		{"passive-client-random", map[ciphersuite.ID]int{1: 1}, 3892},
 	} {
 		t.Run(file.name, func(t *testing.T) {
 			t.Parallel()

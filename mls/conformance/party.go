@@ -85,7 +85,7 @@ func emptyParty(g *generator, o partyOptions) *party {
 }
 
 // dictionary returns the extension that names the party's components, if there
-// are any. draft-ietf-mls-extensions, Sections 4.9 and 5.
+// are any. draft-ietf-mls-extensions, Section 4.9.
 func (p *party) dictionary() (mls.Extensions, error) {
 	if p.components == nil {
 		return nil, nil

@@ -72,6 +72,7 @@ func (v *passiveClient) follow(c *checker, bundle *mls.KeyPackageBundle, now tim
 	if !c.ok("welcome", err) {
 		return
 	}
+	c.that(g.Suite().ID() == v.CipherSuite, "cipher_suite is %v, want %v", v.CipherSuite, g.Suite())
 	c.equal("initial_epoch_authenticator", g.EpochAuthenticator(), v.Authenticator)
 	for i := range v.Epochs {
 		if g = c.nextEpoch(i, g, &v.Epochs[i]); g == nil {

@@ -1,18 +1,21 @@
 // Command mlsvectors checks Mendlink against test vectors in the formats of the
-// MLS working group.
+// MLS working group and in its own, and makes such vectors.
 //
 //	mlsvectors -kind KIND FILE...
 //
-// It prints a line for each case that fails and, last, "N passed, N failed". A
-// FILE may be compressed by gzip; "-" is the standard input. The exit status is
-// 0 if all cases passed, 1 if any failed, 2 if it was called in a wrong way or a
-// file cannot be read.
+// prints a line for each case that fails and, last, "N passed, N failed". A FILE
+// may be compressed by gzip; "-" is the standard input.
+//
+//	mlsvectors -generate NAME [-suites 1-7,0xF001] [-count N] [-seed SEED] >FILE
+//
+// writes vectors to the standard output. The same seed gives the same file.
+//
+// The exit status is 0 if all cases passed or all vectors were written, 1 if any
+// case failed, 2 if the command was called in a wrong way or a file cannot be
+// read or written. docs/vectors.md describes the formats.
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"compress/gzip"
 	"errors"
 	"flag"
 	"fmt"
@@ -37,10 +40,16 @@ const (
 // errUsage means that the command was called in a wrong way.
 var errUsage = errors.New("usage")
 
+var errNothingToDo = fmt.Errorf("%w: there is neither -kind nor -generate", errUsage)
+
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("mlsvectors", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	kind := flags.String("kind", "", "the `kind` of the vectors")
+	kind := flags.String("kind", "", "check vectors of this `kind`")
+	name := flags.String("generate", "", "make vectors of this `name`")
+	suites := flags.String("suites", "", "with -generate: the cipher suites, a `list` of code points and ranges; all if empty")
+	count := flags.Int("count", 1, "with -generate: the number of cases, for each suite")
+	seed := flags.String("seed", "mendlink", "with -generate: what all that is random is made of")
 	flags.Usage = func() { usage(flags) }
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -48,7 +57,15 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		}
 		return notRun
 	}
-	passed, failed, err := checkFiles(*kind, flags.Args(), stdin, stdout)
+	failed, err := 0, errNothingToDo
+	switch {
+	case *name != "" && (*kind != "" || flags.NArg() > 0):
+		err = fmt.Errorf("%w: -generate takes neither -kind nor files", errUsage)
+	case *name != "":
+		err = generate(stdout, *name, *suites, *count, *seed)
+	case *kind != "":
+		failed, err = check(*kind, flags.Args(), stdin, stdout)
+	}
 	switch {
 	case errors.Is(err, errUsage), errors.Is(err, conformance.ErrUnknownKind):
 		fmt.Fprintf(stderr, "mlsvectors: %v\n\n", err)
@@ -57,9 +74,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case err != nil:
 		fmt.Fprintf(stderr, "mlsvectors: %v\n", err)
 		return notRun
-	}
-	fmt.Fprintf(stdout, "%d passed, %d failed\n", passed, failed)
-	if failed > 0 {
+	case failed > 0:
 		return someFailed
 	}
 	return allPassed
@@ -67,69 +82,11 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 func usage(flags *flag.FlagSet) {
 	w := flags.Output()
-	fmt.Fprint(w, "usage: mlsvectors -kind KIND FILE...\n\n")
+	fmt.Fprint(w, "usage: mlsvectors -kind KIND FILE...\n       mlsvectors -generate NAME [-suites LIST] [-count N] [-seed SEED] >FILE\n\n")
 	flags.PrintDefaults()
-	fmt.Fprint(w, "\nkinds:\n")
+	fmt.Fprint(w, "\nkinds to check:\n")
 	for _, k := range conformance.Kinds() {
 		fmt.Fprintf(w, "  %s\n", strings.Join(append([]string{k.Name}, k.Aliases...), ", "))
 	}
-}
-
-// checkFiles checks all files. The error is that of the first that cannot be
-// read.
-func checkFiles(kind string, files []string, stdin io.Reader, stdout io.Writer) (passed, failed int, err error) {
-	switch {
-	case kind == "":
-		return 0, 0, fmt.Errorf("%w: there is no -kind", errUsage)
-	case len(files) == 0:
-		return 0, 0, fmt.Errorf("%w: there is no FILE", errUsage)
-	}
-	for _, name := range files {
-		results, err := checkFile(kind, name, stdin)
-		if err != nil {
-			return 0, 0, fmt.Errorf("%s: %w", name, err)
-		}
-		for i, r := range results {
-			if r.Err == nil {
-				passed++
-				continue
-			}
-			failed++
-			fmt.Fprintf(stdout, "%s: case %d%s: %s\n", name, i, ofSuite(r), oneLine(r.Err))
-		}
-	}
-	return passed, failed, nil
-}
-
-func checkFile(kind, name string, stdin io.Reader) ([]conformance.Result, error) {
-	file := stdin
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		file = f
-	}
-	r := bufio.NewReader(file)
-	if magic, _ := r.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		z, err := gzip.NewReader(r)
-		if err != nil {
-			return nil, err
-		}
-		return conformance.Check(kind, z)
-	}
-	return conformance.Check(kind, r)
-}
-
-func ofSuite(r conformance.Result) string {
-	if r.Suite == 0 {
-		return ""
-	}
-	return fmt.Sprintf(" (suite %#04x)", uint16(r.Suite))
-}
-
-// oneLine returns an error in one line.
-func oneLine(err error) string {
-	return strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
+	fmt.Fprintf(w, "\nnames to generate:\n  %s\n", strings.Join(conformance.Generators(), "\n  "))
 }

@@ -5,8 +5,11 @@ import (
 	"compress/gzip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
 
 // The header of a vector of 13 octets, and one that is wrong about it.
@@ -59,6 +62,15 @@ func TestRun(t *testing.T) {
 		{"no kind", []string{goodFile}, "", notRun, 0, ""},
 		{"no file", []string{"-kind", "welcome"}, "", notRun, 0, ""},
 		{"unknown kind", []string{"-kind", "nothing", goodFile}, "", notRun, 0, ""},
+		{"both", []string{"-kind", "welcome", "-generate", "welcome"}, "", notRun, 0, ""},
+		{"generate, with a file", []string{"-generate", "welcome", goodFile}, "", notRun, 0, ""},
+		{"generate what is unknown", []string{"-generate", "nothing"}, "", notRun, 0, ""},
+		{"generate what is only checked", []string{"-generate", "tree-math"}, "", notRun, 0, ""},
+		{"generate no cases", []string{"-generate", "psk_secret", "-count", "0"}, "", notRun, 0, ""},
+		{"generate for an unknown suite", []string{"-generate", "psk_secret", "-suites", "1,8"}, "", notRun, 0, ""},
+		{"generate for no suite", []string{"-generate", "psk_secret", "-suites", "1,x"}, "", notRun, 0, ""},
+		{"generate for an empty range", []string{"-generate", "psk_secret", "-suites", "3-1"}, "", notRun, 0, ""},
+		{"generate", []string{"-generate", "psk_secret", "-suites", "1,0xF001-0xf00b", "-count", "2"}, "", allPassed, 26, "]"},
 		{"unknown flag", []string{"-sort", "welcome", goodFile}, "", notRun, 0, ""},
 		{"no such file", []string{"-kind", "welcome", filepath.Join(dir, "nowhere")}, "", notRun, 0, ""},
 		{"directory", []string{"-kind", "welcome", dir}, "", notRun, 0, ""},
@@ -80,5 +92,50 @@ func TestRun(t *testing.T) {
 				t.Errorf("standard error is %q", &stderr)
 			}
 		})
+	}
+}
+
+// What was generated passes, and is the same again if the seed is.
+func TestGenerate(t *testing.T) {
+	generate := func(seed string) string {
+		var stdout, stderr bytes.Buffer
+		args := []string{"-generate", "passive-client-successor", "-suites", "1-2", "-seed", seed}
+		if status := run(args, nil, &stdout, &stderr); status != allPassed {
+			t.Fatalf("status %d: %s", status, &stderr)
+		}
+		return stdout.String()
+	}
+	vectors := generate("a")
+	if generate("a") != vectors {
+		t.Error("the same seed makes other vectors")
+	}
+	if generate("b") == vectors {
+		t.Error("another seed makes the same vectors")
+	}
+	var stdout, stderr bytes.Buffer
+	status := run([]string{"-kind", "passive-client", "-"}, strings.NewReader(vectors), &stdout, &stderr)
+	if want := "2 passed, 0 failed\n"; status != allPassed || stdout.String() != want {
+		t.Errorf("status %d and output %q, want %q\n%s", status, &stdout, want, &stderr)
+	}
+}
+
+func TestParseSuites(t *testing.T) {
+	for _, c := range []struct {
+		list string
+		want []ciphersuite.ID
+	}{
+		{"", ciphersuite.Default().IDs()},
+		{"7", []ciphersuite.ID{7}},
+		{"1-3,0xF001", []ciphersuite.ID{1, 2, 3, 0xF001}},
+		{"0xfffe-65535, 1", []ciphersuite.ID{0xFFFE, 0xFFFF, 1}},
+	} {
+		if got, err := parseSuites(c.list); err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%q is %v, %v, want %v", c.list, got, err, c.want)
+		}
+	}
+	for _, list := range []string{",", "1,", "-1", "1-", "1-2-3", "65536", "P256", "2-1"} {
+		if got, err := parseSuites(list); err == nil {
+			t.Errorf("%q is %v", list, got)
+		}
 	}
 }
