@@ -63,15 +63,35 @@ func playAll(t *testing.T, theirs *process, want []ciphersuite.ID, registry *cip
 	if !slices.Equal(suites, want) {
 		t.Errorf("suites in common are %v, want %v", suites, want)
 	}
-	ours := mendlink{registry}
+	ours := mendlink{suites: registry, grease: theirs.name != openMLS.name} // see TestOpenMLSRefusesGREASE
 	for i, id := range suites {
+		next := nextSuite(t, suites, i, registry, theirs.name)
 		for _, sc := range scenarios {
-			for _, run := range runsOf(sc, ours, theirs, i == 0) {
+			for _, run := range runsOf(sc, ours, theirs, i) {
 				t.Run(fmt.Sprintf("%v/%s/%s", id, sc.name, run), func(t *testing.T) {
 					played.Add(1)
-					sc.play(&stage{T: t, suite: id, public: run.public, roles: run.cast})
+					sc.play(&stage{T: t, suite: id, next: next, public: run.public, roles: run.cast})
 				})
 			}
+		}
+	}
+}
+
+// nextSuite returns the suite that a group in suite number i changes to. With
+// mls-rs its hash is of the same size: see TestMLSRSReInitializesWithANonceOfTheOldSuite.
+func nextSuite(t *testing.T, suites []ciphersuite.ID, i int, registry *ciphersuite.Registry, theirs string) ciphersuite.ID {
+	t.Helper()
+	hashSize := func(id ciphersuite.ID) int {
+		s, err := registry.Lookup(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.HashSize()
+	}
+	for j := 1; ; j++ { // which ends with the suite itself
+		next := suites[(i+j)%len(suites)]
+		if theirs != mlsRS.name || hashSize(next) == hashSize(suites[i]) {
+			return next
 		}
 	}
 }
@@ -94,38 +114,77 @@ func (r run) String() string {
 	return framing + "/" + strings.Join(names, "+")
 }
 
-// runsOf returns the ways to play a scenario. All of them are all casts in which
-// both implementations have a role, in both framings. Else there are two, in
-// which the two take turns and change places: what a suite alone can break
-// shows there too.
-func runsOf(sc scenario, a, b implementation, all bool) []run {
-	return slices.DeleteFunc(allRunsOf(sc, a, b, all), func(r run) bool {
-		for role, c := range r.cast {
-			if slices.Contains(sc.not[c.Name()], role) {
-				return true
-			}
-		}
-		return false
-	})
-}
-
-func allRunsOf(sc scenario, a, b implementation, all bool) []run {
-	if !all {
-		runs := []run{{public: false}, {public: true}}
-		for i := range sc.actors {
-			turns := [][2]implementation{{a, b}, {b, a}}[i%2]
-			runs[0].cast = append(runs[0].cast, turns[0])
-			runs[1].cast = append(runs[1].cast, turns[1])
-		}
-		return runs
-	}
+// runsOf returns the ways to play a scenario in suite number i: in the first one
+// all casts, in both framings; else one cast for each framing, others in each
+// suite. What a suite alone can break shows there too.
+func runsOf(sc scenario, a, b implementation, i int) []run {
+	casts := castsOf(sc, a, b)
+	n := len(casts)
 	var runs []run
-	for choice := 1; choice < 1<<sc.actors-1; choice++ {
-		cast := make([]implementation, sc.actors)
-		for i := range cast {
-			cast[i] = [2]implementation{a, b}[choice>>i&1]
+	switch {
+	case n == 0:
+	case i == 0:
+		for _, cast := range casts {
+			runs = append(runs, run{false, cast}, run{true, cast})
 		}
-		runs = append(runs, run{false, cast}, run{true, cast})
+	default:
+		runs = []run{{false, casts[i%n]}, {true, casts[n-1-i%n]}}
 	}
 	return runs
+}
+
+// castsOf returns all ways to give the roles to two implementations, such that
+// both have some and none has one that it cannot play. If all are possible, each
+// cast's opposite is as far from the end as it is from the beginning.
+func castsOf(sc scenario, a, b implementation) [][]implementation {
+	var casts [][]implementation
+	for choice := 1; choice < 1<<sc.actors-1; choice++ {
+		cast := make([]implementation, sc.actors)
+		possible := true
+		for role := range cast {
+			cast[role] = [2]implementation{a, b}[choice>>role&1]
+			possible = possible && !slices.Contains(sc.not[cast[role].Name()], role)
+		}
+		if possible {
+			casts = append(casts, cast)
+		}
+	}
+	return casts
+}
+
+// Each implementation plays each role that it can play, in both framings, and
+// each suite has every scenario.
+func TestEveryRoleIsPlayed(t *testing.T) {
+	const suites = 7 // that any two have at least
+	ours := mendlink{}
+	peers := []string{tsMLS.name, openMLS.name, mlsRS.name}
+	for _, sc := range scenarios {
+		for name := range sc.not {
+			if !slices.Contains(peers, name) {
+				t.Errorf("%s: there is no %q", sc.name, name)
+			}
+		}
+		for _, name := range peers {
+			played := make(map[string]bool)
+			for i := range suites {
+				runs := runsOf(sc, ours, &process{name: name}, i)
+				if len(runs) == 0 && len(sc.not[name]) < sc.actors {
+					t.Errorf("%s with %s is not played in suite number %d", sc.name, name, i)
+				}
+				for _, run := range runs {
+					for role, c := range run.cast {
+						played[fmt.Sprint(run.public, role, c.Name())] = true
+					}
+				}
+			}
+			for role := range sc.actors {
+				for _, public := range []bool{false, true} {
+					can := !slices.Contains(sc.not[name], role)
+					if played[fmt.Sprint(public, role, name)] != can {
+						t.Errorf("%s: that %s plays role %d is %t, want %t", sc.name, name, role, !can, can)
+					}
+				}
+			}
+		}
+	}
 }

@@ -19,6 +19,14 @@ type member interface {
 	Create(groupID []byte) error
 	// Join enters a group by a Welcome. tree is nil if it is in the Welcome.
 	Join(welcome, tree []byte) error
+	// JoinSuccessor leaves its group for one that succeeds it: a branch of it, or
+	// the one that a re-initialization makes.
+	JoinSuccessor(welcome []byte) error
+	// Branch leaves its group for a new one with some of its members.
+	Branch(groupID []byte, keyPackages [][]byte) (welcome []byte, err error)
+	// Reinitialize leaves its group, which was closed, for the new one. Since it
+	// was closed, key packages are for the new one's cipher suite.
+	Reinitialize(keyPackages [][]byte) (welcome []byte, err error)
 	// Propose sends a proposal, which this member keeps for commits as well.
 	Propose(p proposal, public bool) (message []byte, err error)
 	// Commit makes a commit of all proposals that were sent, by reference, and of
@@ -33,6 +41,13 @@ type member interface {
 	// ExternalJoin makes the commit that joins a group from outside. It takes
 	// effect with Merge. With resync, it removes this client's earlier leaf.
 	ExternalJoin(info *groupInfo, resync bool) (message []byte, err error)
+	// ProposeJoin proposes that this client be added. Afterwards Join works.
+	ProposeJoin(info *groupInfo) (message []byte, err error)
+	// ExternalSender returns an ExternalSender for this client.
+	ExternalSender() ([]byte, error)
+	// ProposeFromOutside makes a proposal by the first of a group's external
+	// senders, which this client is.
+	ProposeFromOutside(info *groupInfo, p proposal) (message []byte, err error)
 	Status() (*status, error)
 	// Close forgets the member.
 	Close() error
@@ -42,9 +57,17 @@ type member interface {
 type proposal struct {
 	Add               []byte      `json:"add,omitempty"` // a key package
 	Remove            *uint32     `json:"remove,omitempty"`
-	PSK               []byte      `json:"psk,omitempty"` // an external one's identifier
+	PSK               []byte      `json:"psk,omitempty"`        // an external one's identifier
+	Resumption        *uint64     `json:"resumption,omitempty"` // an epoch
 	Update            bool        `json:"update,omitempty"`
 	ContextExtensions []extension `json:"context_extensions,omitzero"`
+	ReInit            *reInit     `json:"reinit,omitempty"`
+}
+
+// A reInit is for a group without extensions.
+type reInit struct {
+	GroupID []byte         `json:"group_id"`
+	Suite   ciphersuite.ID `json:"suite"`
 }
 
 type extension struct {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
@@ -14,6 +15,7 @@ import (
 // mendlink is the implementation under test.
 type mendlink struct {
 	suites *ciphersuite.Registry
+	grease bool
 }
 
 func (mendlink) Name() string { return "mendlink" }
@@ -34,6 +36,8 @@ func (m mendlink) NewMember(id ciphersuite.ID, identity string) (member, error) 
 		Suites:                m.suites,
 		PSK:                   o.psk,
 		Padding:               func(n int) int { return -n & 31 },
+		ResumptionPSKs:        3,
+		GREASE:                m.grease,
 	}
 	return o, nil
 }
@@ -42,6 +46,8 @@ func (m mendlink) NewMember(id ciphersuite.ID, identity string) (member, error) 
 type anybody struct{}
 
 func (anybody) ValidateLeaf(leaf, previous *mls.LeafNode) error { return nil }
+
+func (anybody) ValidateExternalSender(*mls.ExternalSender) error { return nil }
 
 type ourMember struct {
 	cfg        *mls.Config
@@ -65,7 +71,22 @@ func (o *ourMember) id() mls.Identity {
 	return mls.Identity{Credential: mls.BasicCredential([]byte(o.identity)), Signer: o.signer}
 }
 
+// followReInit gets a signer for the cipher suite of the group that succeeds a
+// closed one.
+func (o *ourMember) followReInit() (err error) {
+	if o.group == nil || o.group.ReInit() == nil || o.group.ReInit().CipherSuite == o.suite.ID() {
+		return nil
+	}
+	if o.suite, err = o.cfg.Suites.Lookup(o.group.ReInit().CipherSuite); err == nil {
+		o.signer, err = o.suite.GenerateSigner(rand.Reader)
+	}
+	return err
+}
+
 func (o *ourMember) KeyPackage() (message []byte, err error) {
+	if err := o.followReInit(); err != nil {
+		return nil, err
+	}
 	o.keyPackage, err = mls.NewKeyPackage(o.cfg, mls.KeyPackageOptions{Suite: o.suite.ID(), Identity: o.id()})
 	if err != nil {
 		return nil, err
@@ -88,6 +109,41 @@ func (o *ourMember) Join(welcome, tree []byte) (err error) {
 	return err
 }
 
+func (o *ourMember) JoinSuccessor(welcome []byte) error {
+	next, err := mls.Join(o.cfg, welcome, o.keyPackage, mls.JoinOptions{Previous: o.group})
+	if err == nil {
+		o.enter(next)
+	}
+	return err
+}
+
+func (o *ourMember) Branch(groupID []byte, keyPackages [][]byte) ([]byte, error) {
+	return o.succeed(o.group.Branch, mls.SuccessorOptions{GroupID: groupID}, keyPackages)
+}
+
+func (o *ourMember) Reinitialize(keyPackages [][]byte) ([]byte, error) {
+	if err := o.followReInit(); err != nil {
+		return nil, err
+	}
+	return o.succeed(o.group.ReInitialize, mls.SuccessorOptions{Identity: o.id()}, keyPackages)
+}
+
+func (o *ourMember) succeed(found func(mls.SuccessorOptions) (*mls.PendingCommit, error), options mls.SuccessorOptions, keyPackages [][]byte) ([]byte, error) {
+	for _, message := range keyPackages {
+		k, err := o.parseKeyPackage(message)
+		if err != nil {
+			return nil, err
+		}
+		options.KeyPackages = append(options.KeyPackages, k)
+	}
+	pending, err := found(options)
+	if err != nil {
+		return nil, err
+	}
+	o.enter(pending.Group())
+	return pending.Welcome(), nil
+}
+
 func (o *ourMember) proposal(p proposal) (mls.Proposal, error) {
 	switch {
 	case p.Add != nil:
@@ -96,9 +152,13 @@ func (o *ourMember) proposal(p proposal) (mls.Proposal, error) {
 	case p.Remove != nil:
 		return &mls.Remove{Removed: mls.LeafIndex(*p.Remove)}, nil
 	case p.PSK != nil:
-		nonce := make([]byte, o.suite.HashSize())
-		rand.Read(nonce)
-		return &mls.PreSharedKey{PSK: mls.PreSharedKeyID{Type: mls.PSKExternal, ID: p.PSK, Nonce: nonce}}, nil
+		return &mls.PreSharedKey{PSK: mls.PreSharedKeyID{Type: mls.PSKExternal, ID: p.PSK}}, nil
+	case p.Resumption != nil:
+		return &mls.PreSharedKey{PSK: mls.PreSharedKeyID{
+			Type: mls.PSKResumption, Usage: mls.ResumptionApplication, Group: o.group.GroupID(), Epoch: *p.Resumption,
+		}}, nil
+	case p.ReInit != nil:
+		return &mls.ReInit{GroupID: p.ReInit.GroupID, Version: mls.MLS10, CipherSuite: p.ReInit.Suite}, nil
 	case p.ContextExtensions != nil:
 		var extensions mls.Extensions
 		for _, x := range p.ContextExtensions {
@@ -215,6 +275,40 @@ func (o *ourMember) ExternalJoin(info *groupInfo, resync bool) ([]byte, error) {
 	}
 	o.pending = pending
 	return pending.Message(), nil
+}
+
+func (o *ourMember) ProposeJoin(info *groupInfo) ([]byte, error) {
+	group, err := mls.NewObserver(o.cfg, info.Message, info.Tree)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := o.KeyPackage(); err != nil {
+		return nil, err
+	}
+	return o.keyPackage.ProposeJoin(o.cfg, group.GroupID(), group.Epoch(), nil)
+}
+
+func (o *ourMember) ExternalSender() ([]byte, error) {
+	key, err := o.suite.SignaturePublicKey(o.signer.Public())
+	if err != nil {
+		return nil, err
+	}
+	list := mls.ExternalSenders(mls.ExternalSender{SignatureKey: key, Credential: o.id().Credential}).Data
+	return wire.NewReader(list).Opaque(), nil
+}
+
+func (o *ourMember) ProposeFromOutside(info *groupInfo, p proposal) ([]byte, error) {
+	group, err := mls.NewObserver(o.cfg, info.Message, info.Tree)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := o.proposal(p)
+	if err != nil {
+		return nil, err
+	}
+	return mls.ProposeAsExternalSender(o.cfg, mls.ExternalProposalOptions{
+		Suite: o.suite.ID(), GroupID: group.GroupID(), Epoch: group.Epoch(), Signer: o.signer,
+	}, parsed)
 }
 
 func (o *ourMember) Status() (*status, error) {

@@ -160,6 +160,18 @@ func (m *peerMember) Join(welcome, tree []byte) error {
 	return m.call("join", map[string]any{"message": welcome, "tree": tree}, nil)
 }
 
+func (m *peerMember) JoinSuccessor(welcome []byte) error {
+	return m.call("join", map[string]any{"message": welcome, "succeeds": true}, nil)
+}
+
+func (m *peerMember) Branch(groupID []byte, keyPackages [][]byte) ([]byte, error) {
+	return m.message("branch", map[string]any{"group_id": groupID, "key_packages": keyPackages})
+}
+
+func (m *peerMember) Reinitialize(keyPackages [][]byte) ([]byte, error) {
+	return m.message("reinitialize", map[string]any{"key_packages": keyPackages})
+}
+
 func (m *peerMember) Propose(p proposal, public bool) ([]byte, error) {
 	return m.message("propose", map[string]any{"proposal": p, "public": public})
 }
@@ -193,6 +205,20 @@ func (m *peerMember) GroupInfo(withoutTree bool) (*groupInfo, error) {
 
 func (m *peerMember) ExternalJoin(info *groupInfo, resync bool) ([]byte, error) {
 	return m.message("external_join", map[string]any{"message": info.Message, "tree": info.Tree, "resync": resync})
+}
+
+func (m *peerMember) ProposeJoin(info *groupInfo) ([]byte, error) {
+	return m.message("propose_join", map[string]any{"message": info.Message, "tree": info.Tree})
+}
+
+func (m *peerMember) ExternalSender() ([]byte, error) {
+	var r struct{ Sender []byte }
+	err := m.call("external_sender", nil, &r)
+	return r.Sender, err
+}
+
+func (m *peerMember) ProposeFromOutside(info *groupInfo, p proposal) ([]byte, error) {
+	return m.message("propose_from_outside", map[string]any{"message": info.Message, "tree": info.Tree, "proposal": p})
 }
 
 func (m *peerMember) Status() (*status, error) {

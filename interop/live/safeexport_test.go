@@ -11,7 +11,7 @@ import (
 // OpenMLS and Mendlink give a component the same secret of an epoch, once
 // (draft-ietf-mls-extensions, Section 4.5).
 func TestOpenMLSComponentsGetTheSameSecret(t *testing.T) {
-	theirs, ours := openMLS.start(t), mendlink{ciphersuite.Default()}
+	theirs, ours := openMLS.start(t), mendlink{suites: ciphersuite.Default()}
 	for _, cast := range [][]implementation{{ours, theirs}, {theirs, ours}} {
 		s := &stage{T: t, suite: 1, roles: cast}
 		alice := s.create()

@@ -3,6 +3,8 @@ package live
 import (
 	"bytes"
 	"math/rand/v2"
+
+	"github.com/mendlink/mendlink/internal/wire"
 )
 
 // A scenario is played by actors of several implementations.
@@ -34,7 +36,13 @@ var scenarios = []scenario{
 	{name: "external join", actors: 2, play: externalJoin},
 	{name: "external join with the tree apart", actors: 3, play: externalJoinTreeApart},
 	{name: "external join in place of an earlier self", actors: 2, play: externalJoinAgain},
-	{name: "life", actors: 3, play: func(s *stage) { life(s, 1, 40) }, not: map[string][]int{"ts-mls": {0, 1, 2}}},
+	{name: "resumption PSK", actors: 2, play: resumptionPSK},
+	{name: "resumption PSK by reference", actors: 2, play: resumptionPSKByReference, not: map[string][]int{"openmls": {0}}},
+	{name: "branch", actors: 3, play: branch, not: map[string][]int{"openmls": {0, 1, 2}}},
+	{name: "re-initialization", actors: 3, play: reinitialization, not: map[string][]int{"openmls": {0, 1, 2}}},
+	{name: "proposal to be added", actors: 3, play: proposalToBeAdded},
+	{name: "external sender", actors: 4, play: externalSender, not: map[string][]int{"ts-mls": {0, 1, 3}}},
+	{name: "life", actors: 3, play: life, not: map[string][]int{"ts-mls": {0, 1, 2}}},
 }
 
 func welcome(s *stage) {
@@ -239,12 +247,113 @@ func externalJoinAgain(s *stage) {
 	s.talk()
 }
 
-// life is a long random course of events in a group of changing size. The events
-// depend on the seed alone.
-func life(s *stage, seed uint64, steps int) {
-	r := rand.New(rand.NewPCG(seed, 0))
+func resumptionPSK(s *stage) {
+	alice := s.create()
+	bob := s.add(alice, 1)[0]
+	for _, a := range []*actor{bob, alice, bob} {
+		s.commit(a)
+	}
+	epoch := s.agree().Epoch
+	s.commitWith(alice, commit{Proposals: []proposal{{Resumption: new(epoch)}}})
+	s.agree()
+	s.commitWith(bob, commit{Proposals: []proposal{{Resumption: new(epoch - 1)}}})
+	s.agree()
+	s.talk()
+}
+
+func resumptionPSKByReference(s *stage) {
+	alice := s.create()
+	bob := s.add(alice, 1)[0]
+	s.commit(alice)
+	epoch := s.agree().Epoch
+	s.propose(alice, proposal{Resumption: new(epoch)})
+	s.commit(bob)
+	s.propose(alice, proposal{Resumption: new(epoch - 1)})
+	s.commit(alice)
+	s.talk()
+}
+
+// branch has two of three members go on in a group of their own.
+func branch(s *stage) {
+	alice := s.create()
+	joined := s.add(alice, 2)
+	bob, carol := joined[0], joined[1]
+	s.commit(carol)
+	s.succeed(bob, []*actor{alice}, func(keyPackages [][]byte) ([]byte, error) {
+		return bob.Branch([]byte("branch"), keyPackages)
+	})
+	s.commit(alice)
+	s.add(bob, 1)
+	s.talk()
+}
+
+// reinitialization closes a group for one with another suite, which is closed
+// again, for one with the first suite.
+func reinitialization(s *stage) {
+	alice := s.create()
+	joined := s.add(alice, 2)
+	bob, carol := joined[0], joined[1]
+	s.commit(carol)
+	close := proposal{ReInit: &reInit{GroupID: []byte("second group"), Suite: s.next}}
+	s.commitWith(alice, commit{Proposals: []proposal{close}})
+	s.succeed(bob, []*actor{alice, carol}, bob.Reinitialize)
+	s.commit(carol)
+	s.talk()
+	close = proposal{ReInit: &reInit{GroupID: []byte("third group"), Suite: s.suite}}
+	s.propose(alice, close)
+	s.commitWith(bob, commit{})
+	s.succeed(alice, []*actor{carol, bob}, alice.Reinitialize)
+	s.commit(bob)
+	s.add(carol, 1)
+	s.talk()
+}
+
+func proposalToBeAdded(s *stage) {
+	alice := s.create()
+	bob := s.add(alice, 1)[0]
+	s.commit(alice)
+	carol := s.actor()
+	s.proposeFromOutside(carol, carol.ProposeJoin, bob)
+	s.join([]*actor{carol}, s.commitWith(alice, commit{}), false)
+	s.commit(carol)
+	s.talk()
+}
+
+// externalSender has one who is not in the group propose an Add and a Remove.
+func externalSender(s *stage) {
+	alice := s.create()
+	bob := s.add(alice, 1)[0]
+	outsider := s.actor()
+	s.commitWith(bob, commit{Proposals: []proposal{{ContextExtensions: []extension{externalSenders(s, outsider)}}}})
+	s.agree()
+	carol := s.actor()
+	add := proposal{Add: s.keyPackage(carol)}
+	s.proposeFromOutside(outsider, func(info *groupInfo) ([]byte, error) { return outsider.ProposeFromOutside(info, add) }, alice)
+	s.join([]*actor{carol}, s.commitWith(bob, commit{}), false)
+	s.talk()
+	remove := proposal{Remove: new(s.indexOf(bob))}
+	s.proposeFromOutside(outsider, func(info *groupInfo) ([]byte, error) { return outsider.ProposeFromOutside(info, remove) }, carol)
+	s.commit(alice)
+	s.areGone(bob)
+	s.talk()
+}
+
+// externalSenders returns the extension that lets an actor propose from outside.
+func externalSenders(s *stage, a *actor) extension {
+	s.Helper()
+	sender, err := a.ExternalSender()
+	s.must(err, "%s describes itself", a.name)
+	var vector wire.Writer // of one
+	vector.Opaque(sender)
+	return extension{Type: 5, Data: vector.Data()}
+}
+
+// life is a long random course of events in a group of changing size. The suite
+// decides which.
+func life(s *stage) {
+	r := rand.New(rand.NewPCG(uint64(s.suite), 0))
 	s.create()
-	for range steps {
+	for range 40 {
 		n := len(s.group)
 		by := s.group[r.IntN(n)]
 		switch what := r.IntN(8); {

@@ -16,6 +16,7 @@ import (
 type stage struct {
 	*testing.T
 	suite  ciphersuite.ID
+	next   ciphersuite.ID   // what a group changes to
 	public bool             // handshake messages are PublicMessages
 	roles  []implementation // of the actors, in the order of their appearance
 	actors []*actor
@@ -220,6 +221,33 @@ func (s *stage) enterFrom(by, joiner *actor, treeApart, resync bool) *actor {
 	s.group = append(s.group, joiner)
 	s.agree()
 	return joiner
+}
+
+// succeed has a member and others leave the group for one that the member makes.
+func (s *stage) succeed(by *actor, others []*actor, found func(keyPackages [][]byte) (welcome []byte, err error)) {
+	s.Helper()
+	var keyPackages [][]byte
+	for _, a := range others {
+		keyPackages = append(keyPackages, s.keyPackage(a))
+	}
+	welcome, err := found(keyPackages)
+	s.must(err, "%s makes the group that succeeds", by.name)
+	s.group = []*actor{by}
+	for _, a := range others {
+		s.must(a.JoinSuccessor(welcome), "%s joins the group that succeeds", a.name)
+		s.group = append(s.group, a)
+	}
+	s.agree()
+}
+
+// proposeFromOutside has somebody make a proposal by the GroupInfo of a member.
+func (s *stage) proposeFromOutside(by *actor, propose func(*groupInfo) ([]byte, error), informant *actor) {
+	s.Helper()
+	info, err := informant.GroupInfo(false)
+	s.must(err, "%s makes a GroupInfo", informant.name)
+	message, err := propose(info)
+	s.must(err, "%s proposes from outside", by.name)
+	s.deliver(by, message, "proposal")
 }
 
 // remove has a member remove others from the group.

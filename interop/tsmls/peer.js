@@ -11,8 +11,9 @@ import { encode } from "ts-mls/codec/tlsEncoder.js"
 import { decodeVarLenData, varLenDataEncoder } from "ts-mls/codec/variableLength.js"
 import { signWithLabel } from "ts-mls/crypto/signature.js"
 import { leafToNodeIndex, toLeafIndex } from "ts-mls/treemath.js"
+import { makeResumptionPsk } from "ts-mls/resumption.js"
 import { updateLeafKey } from "ts-mls/privateKeyPath.js"
-import { signatureKeyPair, suite, suiteIDs } from "./suites.js"
+import { signatureKeyPair, suite, suiteIDs, suiteName, suiteNumber } from "./suites.js"
 
 const b64 = (bytes) => Buffer.from(bytes).toString("base64")
 const bytes = (text) => new Uint8Array(Buffer.from(text ?? "", "base64"))
@@ -68,7 +69,18 @@ class Member {
     return mls.makePskIndex(this.state, this.psks)
   }
 
+  // followReInit gets a signature key for the cipher suite of the group that
+  // succeeds a closed one.
+  async followReInit() {
+    const { kind, reinit } = this.state?.groupActiveState ?? {}
+    if (kind !== "suspendedPendingReinit" || reinit.cipherSuite === this.cs.name) return
+    this.suite = suiteNumber(reinit.cipherSuite)
+    this.cs = await suite(this.suite)
+    this.signature = await signatureKeyPair(this.cs, this.suite)
+  }
+
   async key_package() {
+    await this.followReInit()
     this.keyPackage = await this.makeKeyPackage()
     return { message: message({ wireformat: "mls_key_package", keyPackage: this.keyPackage.publicPackage }) }
   }
@@ -94,9 +106,39 @@ class Member {
       this.pskIndex(),
       this.cs,
       tree(request.tree),
-      undefined,
+      request.succeeds ? this.state : undefined,
       this.config,
     )
+  }
+
+  async branch({ group_id, key_packages }) {
+    return this.succeed("branch", bytes(group_id), this.state.groupContext.extensions, key_packages)
+  }
+
+  async reinitialize({ key_packages }) {
+    await this.followReInit()
+    const { groupId, extensions } = this.state.groupActiveState.reinit
+    return this.succeed("reinit", groupId, extensions, key_packages)
+  }
+
+  // succeed does what branchGroup and reinitCreateNewGroup of ts-mls do, which
+  // have no argument for the suites that it lacks and leave out the tree.
+  async succeed(usage, groupId, extensions, keyPackages) {
+    const { publicPackage, privatePackage } = await this.makeKeyPackage()
+    const psk = makeResumptionPsk(this.state, usage, this.cs)
+    const state = await mls.createGroup(groupId, publicPackage, privatePackage, extensions, this.cs, this.config)
+    const { welcome, newState } = await mls.createCommit(
+      { state, pskIndex: this.pskIndex(), cipherSuite: this.cs },
+      {
+        extraProposals: [
+          ...keyPackages.map((k) => this.proposal({ add: k })),
+          { proposalType: "psk", psk: { preSharedKeyId: psk.id } },
+        ],
+        ratchetTreeExtension: true,
+      },
+    )
+    this.enter(newState)
+    return { message: message({ wireformat: "mls_welcome", welcome }) }
   }
 
   proposal(p) {
@@ -108,6 +150,25 @@ class Member {
         proposalType: "psk",
         psk: { preSharedKeyId: { psktype: "external", pskId: bytes(p.psk), pskNonce } },
       }
+    }
+    if (p.resumption !== undefined) {
+      const pskId = {
+        psktype: "resumption",
+        usage: "application",
+        pskGroupId: this.state.groupContext.groupId,
+        pskEpoch: BigInt(p.resumption),
+        pskNonce: this.cs.rng.randomBytes(this.cs.kdf.size),
+      }
+      return { proposalType: "psk", psk: { preSharedKeyId: pskId } }
+    }
+    if (p.reinit) {
+      const reinit = {
+        groupId: bytes(p.reinit.group_id),
+        version: "mls10",
+        cipherSuite: suiteName(p.reinit.suite),
+        extensions: [],
+      }
+      return { proposalType: "reinit", reinit }
     }
     if (p.context_extensions) {
       const extensions = p.context_extensions.map((x) => ({
@@ -245,6 +306,30 @@ class Member {
     }
   }
 
+  async propose_join(request) {
+    await this.key_package()
+    const { groupInfo } = decode(request.message)
+    const { publicPackage, privatePackage } = this.keyPackage
+    const proposal = await mls.proposeAddExternal(groupInfo, publicPackage, privatePackage, this.cs)
+    return { message: b64(mls.encodeMlsMessage(proposal)) }
+  }
+
+  async external_sender() {
+    const credential = { credentialType: "basic", identity: this.identity }
+    return { sender: b64(mls.encodeExternalSender({ signaturePublicKey: this.signature.publicKey, credential })) }
+  }
+
+  async propose_from_outside(request) {
+    const { groupInfo } = decode(request.message)
+    // external_senders holds a vector of senders. ts-mls takes it for one of them.
+    for (const x of groupInfo.groupContext.extensions) {
+      if (x.extensionType === "external_senders") x.extensionData = decodeVarLenData(x.extensionData, 0)[0]
+    }
+    const { publicKey, signKey } = this.signature
+    const proposal = this.proposal(request.proposal)
+    return { message: b64(mls.encodeMlsMessage(await mls.proposeExternal(groupInfo, proposal, publicKey, signKey, this.cs))) }
+  }
+
   async status({ label, context, length }) {
     const { groupContext, keySchedule, ratchetTree } = this.state
     const members = ratchetTree
@@ -295,6 +380,11 @@ const operations = new Set([
   "process",
   "group_info",
   "external_join",
+  "propose_join",
+  "branch",
+  "reinitialize",
+  "external_sender",
+  "propose_from_outside",
   "status",
 ])
 

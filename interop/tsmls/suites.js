@@ -40,16 +40,24 @@ export async function suite(id) {
   return cache.get(id)
 }
 
+// suiteName returns the name that ts-mls has for a number in messages.
+export function suiteName(id) {
+  return Object.keys(ciphersuites).find((name) => ciphersuites[name] === id) ?? String(id)
+}
+
+export function suiteNumber(name) {
+  return ciphersuites[name] ?? Number(name)
+}
+
 async function rfcSuite(id) {
-  const name = Object.keys(ciphersuites).find((n) => ciphersuites[n] === id)
-  return getCiphersuiteImpl(getCiphersuiteFromName(name))
+  return getCiphersuiteImpl(getCiphersuiteFromName(suiteName(id)))
 }
 
 async function draftSuite(id) {
   const [kem, aead, hash, signature] = drafts[id]
   const mldsa = { "ML-DSA-44": ml_dsa44, "ML-DSA-65": ml_dsa65 }[signature]
   const cs = await getCiphersuiteImpl({
-    name: String(id),
+    name: suiteName(id),
     hash: `SHA-${hash}`,
     hpke: { kem: kem.alg, kdf: `HKDF-SHA${hash}`, aead },
     signature: mldsa ? "ML-DSA-87" : signature,

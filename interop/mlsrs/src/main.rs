@@ -4,16 +4,18 @@ use mendlink_interop_peer::{Bytes, Proposal, Request, Result, b64, serve};
 use mls_rs::client_builder::{BaseConfig, PaddingMode, WithCryptoProvider, WithIdentityProvider, WithMlsRules};
 use mls_rs::crypto::SignatureSecretKey;
 use mls_rs::extension::ExtensionType;
-use mls_rs::group::{CommitEffect, ExportedTree, ReceivedMessage, Roster};
+use mls_rs::external_client::ExternalClient;
+use mls_rs::group::{CommitEffect, ExportedTree, ReceivedMessage, ReinitClient, Roster};
 use mls_rs::identity::SigningIdentity;
 use mls_rs::identity::basic::{BasicCredential, BasicIdentityProvider};
 use mls_rs::mls_rules::{
     CommitDirection, CommitOptions, CommitSource, EncryptionOptions, ProposalBundle,
 };
+use mls_rs::mls_rs_codec::MlsEncode;
 use mls_rs::psk::{ExternalPskId, PreSharedKey};
 use mls_rs::{
     CipherSuite, CipherSuiteProvider, Client, CryptoProvider, Extension, ExtensionList, Group,
-    MlsMessage, MlsRules,
+    MlsMessage, MlsRules, ProtocolVersion,
 };
 use mls_rs_crypto_openssl::OpensslCryptoProvider;
 use serde_json::{Value, json};
@@ -89,6 +91,9 @@ struct Member {
     group: Option<Group<Config>>,
     /// The group that a commit from outside enters.
     entered: Option<Group<Config>>,
+    /// For the group that succeeds one that was closed.
+    successor: Option<ReinitClient<Config>>,
+    secret: SignatureSecretKey,
 }
 
 fn signing_identity(suite: CipherSuite, name: &[u8]) -> Result<(SigningIdentity, SignatureSecretKey)> {
@@ -103,6 +108,22 @@ fn signing_identity(suite: CipherSuite, name: &[u8]) -> Result<(SigningIdentity,
 impl Member {
     fn group(&mut self) -> Result<&mut Group<Config>> {
         self.group.as_mut().ok_or("not in a group".into())
+    }
+
+    /// Returns whether the commit removed this member.
+    fn take_effect(&mut self, effect: CommitEffect) -> Result<bool> {
+        if let CommitEffect::ReInit(reinit) = &effect {
+            let group = self.group.take().ok_or("not in a group")?;
+            let suite = reinit.proposal.new_cipher_suite();
+            self.successor = Some(if suite == group.cipher_suite() {
+                group.get_reinit_client(None, None)?
+            } else {
+                let own = group.current_member_signing_identity()?.credential.as_basic();
+                let (identity, secret) = signing_identity(suite, &own.ok_or("not basic")?.identifier)?;
+                group.get_reinit_client(Some(secret), Some(identity))?
+            });
+        }
+        Ok(matches!(effect, CommitEffect::Removed { .. }))
     }
 
     fn options(&self, r: &Request) {
@@ -134,12 +155,16 @@ impl mendlink_interop_peer::Member for Member {
             .mls_rules(rules.clone())
             // Of itself mls-rs gives its keys a year: too long for Mendlink.
             .key_package_lifetime(Duration::from_secs(28 * 24 * 3600))
-            .signing_identity(identity, secret, suite)
+            .signing_identity(identity, secret.clone(), suite)
             .build();
-        Ok(Member { rules, client, group: None, entered: None })
+        Ok(Member { rules, client, group: None, entered: None, successor: None, secret })
     }
 
     fn key_package(&mut self, _: &Request) -> Result<Value> {
+        if let Some(successor) = &self.successor {
+            let message = successor.generate_key_package(None)?;
+            return Ok(json!({ "message": b64(message.to_bytes()?) }));
+        }
         let message = self.client.generate_key_package_message(
             ExtensionList::new(),
             ExtensionList::new(),
@@ -165,9 +190,31 @@ impl mendlink_interop_peer::Member for Member {
     }
 
     fn join(&mut self, r: &Request) -> Result<Value> {
-        let (group, _) = self.client.join_group(tree(r)?, &parse(&r.message)?, None)?;
+        let welcome = parse(&r.message)?;
+        let (group, _) = if !r.succeeds {
+            self.client.join_group(tree(r)?, &welcome, None)?
+        } else if let Some(successor) = self.successor.take() {
+            successor.join(&welcome, tree(r)?, None)?
+        } else {
+            self.group()?.join_subgroup(&welcome, tree(r)?, None)?
+        };
         self.group = Some(group);
         Ok(json!({}))
+    }
+
+    fn branch(&mut self, r: &Request) -> Result<Value> {
+        let key_packages = parse_all(&r.key_packages)?;
+        let (group, welcomes) = self.group()?.branch(r.group_id.0.clone(), key_packages, None)?;
+        self.group = Some(group);
+        Ok(json!({ "message": b64(welcomes[0].to_bytes()?) }))
+    }
+
+    fn reinitialize(&mut self, r: &Request) -> Result<Value> {
+        let successor = self.successor.take().ok_or("the group is not closed")?;
+        let key_packages = parse_all(&r.key_packages)?;
+        let (group, welcomes) = successor.commit(key_packages, ExtensionList::new(), None)?;
+        self.group = Some(group);
+        Ok(json!({ "message": b64(welcomes[0].to_bytes()?) }))
     }
 
     fn propose(&mut self, r: &Request) -> Result<Value> {
@@ -186,6 +233,10 @@ impl mendlink_interop_peer::Member for Member {
             group.propose_update(vec![])?
         } else if let Some(list) = &p.context_extensions {
             group.propose_group_context_extensions(extensions(list), vec![])?
+        } else if let Some(reinit) = &p.reinit {
+            let suite = CipherSuite::from(reinit.suite);
+            let id = Some(reinit.group_id.0.clone());
+            group.propose_reinit(id, ProtocolVersion::MLS_10, suite, ExtensionList::new(), vec![])?
         } else {
             return Err("no such proposal".into());
         };
@@ -213,7 +264,8 @@ impl mendlink_interop_peer::Member for Member {
         if let Some(group) = self.entered.take() {
             self.group = Some(group);
         } else {
-            self.group()?.apply_pending_commit()?;
+            let applied = self.group()?.apply_pending_commit()?;
+            self.take_effect(applied.effect)?;
         }
         Ok(json!({}))
     }
@@ -231,7 +283,7 @@ impl mendlink_interop_peer::Member for Member {
             }
             ReceivedMessage::Proposal(_) => Ok(json!({ "kind": "proposal" })),
             ReceivedMessage::Commit(c) => {
-                let removed = matches!(c.effect, CommitEffect::Removed { .. });
+                let removed = self.take_effect(c.effect)?;
                 Ok(json!({ "kind": "commit", "removed": removed }))
             }
             other => Err(format!("received {other:?}").into()),
@@ -255,6 +307,41 @@ impl mendlink_interop_peer::Member for Member {
         }
         let (group, message) = builder.build(parse(&r.message)?)?;
         self.entered = Some(group);
+        Ok(json!({ "message": b64(message.to_bytes()?) }))
+    }
+
+    fn propose_join(&mut self, r: &Request) -> Result<Value> {
+        let message = self.client.external_add_proposal(
+            &parse(&r.message)?,
+            tree(r)?,
+            vec![],
+            ExtensionList::new(),
+            ExtensionList::new(),
+            None,
+        )?;
+        Ok(json!({ "message": b64(message.to_bytes()?) }))
+    }
+
+    fn external_sender(&mut self, _: &Request) -> Result<Value> {
+        let (identity, _) = self.client.signing_identity()?;
+        Ok(json!({ "sender": b64(identity.mls_encode_to_vec()?) }))
+    }
+
+    fn propose_from_outside(&mut self, r: &Request) -> Result<Value> {
+        let (identity, _) = self.client.signing_identity()?;
+        let observer = ExternalClient::builder()
+            .crypto_provider(OpensslCryptoProvider::new())
+            .identity_provider(BasicIdentityProvider)
+            .signer(self.secret.clone(), identity.clone())
+            .build();
+        let mut group = observer.observe_group(parse(&r.message)?, tree(r)?, None)?;
+        let message = if let Some(key_package) = &r.proposal.add {
+            group.propose_add(parse(key_package)?, vec![])?
+        } else if let Some(index) = r.proposal.remove {
+            group.propose_remove(index, vec![])?
+        } else {
+            return Err("no such proposal from outside".into());
+        };
         Ok(json!({ "message": b64(message.to_bytes()?) }))
     }
 
@@ -288,6 +375,10 @@ fn by_value<'a>(builder: CommitBuilder<'a>, p: &Proposal) -> Result<CommitBuilde
         builder.add_resumption_psk(epoch)?
     } else if let Some(list) = &p.context_extensions {
         builder.set_group_context_ext(extensions(list))?
+    } else if let Some(reinit) = &p.reinit {
+        let suite = CipherSuite::from(reinit.suite);
+        let id = Some(reinit.group_id.0.clone());
+        builder.reinit(id, ProtocolVersion::MLS_10, suite, ExtensionList::new())?
     } else {
         return Err("proposal cannot be sent by value".into());
     })
@@ -295,6 +386,10 @@ fn by_value<'a>(builder: CommitBuilder<'a>, p: &Proposal) -> Result<CommitBuilde
 
 fn parse(message: &Bytes) -> Result<MlsMessage> {
     Ok(MlsMessage::from_bytes(&message.0)?)
+}
+
+fn parse_all(messages: &[Bytes]) -> Result<Vec<MlsMessage>> {
+    messages.iter().map(parse).collect()
 }
 
 fn tree(r: &Request) -> Result<Option<ExportedTree<'static>>> {

@@ -2,9 +2,16 @@ use crate::provider::Provider;
 use mendlink_interop_peer::{Bytes, Proposal as ProposalRequest, Request, Result, b64};
 use openmls::prelude::tls_codec::{Deserialize, Serialize};
 use openmls::prelude::*;
-use openmls::schedule::{ExternalPsk, PreSharedKeyId, Psk};
+use openmls::messages::external_proposals::{ExternalProposal, JoinProposal};
+use openmls::messages::group_info::VerifiableGroupInfo;
+use openmls::schedule::psk::{ExternalPsk, PreSharedKeyId, Psk, ResumptionPsk, ResumptionPskUsage};
 use openmls_basic_credential::SignatureKeyPair;
+use openmls_rust_crypto::MemoryStorage;
 use serde_json::{Value, json};
+
+/// How many epochs' resumption PSKs a group keeps: more than a scenario needs, since
+/// at the limit OpenMLS drops another than the oldest first.
+const RESUMPTION_PSKS: usize = 32;
 
 /// A Member is one client in at most one group.
 pub struct Member {
@@ -21,6 +28,15 @@ impl Member {
         Capabilities::for_provider(self.provider.crypto())
     }
 
+    fn build_key_package(&self) -> Result<KeyPackageBundle> {
+        Ok(KeyPackage::builder().leaf_node_capabilities(self.capabilities()).build(
+            self.suite,
+            &self.provider,
+            &self.signer,
+            self.credential.clone(),
+        )?)
+    }
+
     fn psk_id(&self, id: &Bytes) -> Result<PreSharedKeyId> {
         let psk = Psk::External(ExternalPsk::new(id.0.clone()));
         Ok(PreSharedKeyId::new(self.suite, self.provider.rand(), psk)?)
@@ -30,6 +46,7 @@ impl Member {
         MlsGroupJoinConfig::builder()
             .wire_format_policy(wire_format_policy(public))
             .padding_size(self.padding)
+            .number_of_resumption_psks(RESUMPTION_PSKS)
             .use_ratchet_tree_extension(true)
             .build()
     }
@@ -41,6 +58,11 @@ impl Member {
             Propose::Remove(index)
         } else if let Some(id) = &p.psk {
             Propose::PreSharedKey(self.psk_id(id)?)
+        } else if let Some(epoch) = p.resumption {
+            let group_id = self.group.as_ref().ok_or("not in a group")?.group_id().clone();
+            let usage = ResumptionPskUsage::Application;
+            let psk = Psk::Resumption(ResumptionPsk::new(usage, group_id, epoch.into()));
+            Propose::PreSharedKey(PreSharedKeyId::new(self.suite, self.provider.rand(), psk)?)
         } else if let Some(list) = &p.context_extensions {
             Propose::GroupContextExtensions(context_extensions(list)?)
         } else if p.update {
@@ -90,12 +112,7 @@ impl mendlink_interop_peer::Member for Member {
     }
 
     fn key_package(&mut self, _: &Request) -> Result<Value> {
-        let bundle = KeyPackage::builder().leaf_node_capabilities(self.capabilities()).build(
-            self.suite,
-            &self.provider,
-            &self.signer,
-            self.credential.clone(),
-        )?;
+        let bundle = self.build_key_package()?;
         let message = MlsMessageOut::from(bundle.key_package().clone());
         Ok(json!({ "message": b64(message.to_bytes()?) }))
     }
@@ -111,6 +128,7 @@ impl mendlink_interop_peer::Member for Member {
             .capabilities(self.capabilities())
             .wire_format_policy(wire_format_policy(false))
             .padding_size(self.padding)
+            .number_of_resumption_psks(RESUMPTION_PSKS)
             .use_ratchet_tree_extension(true)
             .build();
         self.group = Some(MlsGroup::new_with_group_id(
@@ -231,9 +249,7 @@ impl mendlink_interop_peer::Member for Member {
     }
 
     fn external_join(&mut self, r: &Request) -> Result<Value> {
-        let MlsMessageBodyIn::GroupInfo(info) = parse(&r.message)?.extract() else {
-            return Err("not a GroupInfo".into());
-        };
+        let info = parse_group_info(&r.message)?;
         let mut builder = MlsGroup::external_commit_builder().with_config(self.config(false));
         if let Some(tree) = parse_tree(&r.tree)? {
             builder = builder.with_ratchet_tree(tree);
@@ -250,6 +266,39 @@ impl mendlink_interop_peer::Member for Member {
             .finalize(provider)?;
         self.group = Some(group);
         Ok(json!({ "message": b64(bundle.into_commit().to_bytes()?) }))
+    }
+
+    fn propose_join(&mut self, r: &Request) -> Result<Value> {
+        let context = parse_group_info(&r.message)?;
+        let bundle = self.build_key_package()?;
+        let message = JoinProposal::new::<MemoryStorage>(
+            bundle.key_package().clone(),
+            context.group_id().clone(),
+            context.epoch(),
+            &self.signer,
+        )?;
+        Ok(json!({ "message": b64(message.to_bytes()?) }))
+    }
+
+    fn external_sender(&mut self, _: &Request) -> Result<Value> {
+        let key = self.credential.signature_key.clone();
+        let sender = ExternalSender::new(key, self.credential.credential.clone());
+        Ok(json!({ "sender": b64(sender.tls_serialize_detached()?) }))
+    }
+
+    fn propose_from_outside(&mut self, r: &Request) -> Result<Value> {
+        let info = parse_group_info(&r.message)?;
+        let (id, epoch) = (info.group_id().clone(), info.epoch());
+        let first = SenderExtensionIndex::new(0);
+        let message = match self.proposal(&r.proposal)? {
+            Propose::Add(k) => ExternalProposal::new_add::<Provider>(k, id, epoch, &self.signer, first)?,
+            Propose::Remove(index) => {
+                let leaf = LeafNodeIndex::new(index);
+                ExternalProposal::new_remove::<Provider>(leaf, id, epoch, &self.signer, first)?
+            }
+            _ => return Err("no such proposal from outside".into()),
+        };
+        Ok(json!({ "message": b64(message.to_bytes()?) }))
     }
 
     fn status(&mut self, r: &Request) -> Result<Value> {
@@ -285,6 +334,13 @@ impl mendlink_interop_peer::Member for Member {
 
 fn parse(message: &Bytes) -> Result<MlsMessageIn> {
     Ok(MlsMessageIn::tls_deserialize_exact(&message.0)?)
+}
+
+fn parse_group_info(message: &Bytes) -> Result<VerifiableGroupInfo> {
+    match parse(message)?.extract() {
+        MlsMessageBodyIn::GroupInfo(info) => Ok(info),
+        _ => Err("not a GroupInfo".into()),
+    }
 }
 
 fn parse_tree(tree: &Option<Bytes>) -> Result<Option<RatchetTreeIn>> {

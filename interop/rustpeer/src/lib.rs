@@ -107,6 +107,12 @@ pub trait Member: Sized {
     fn reinitialize(&mut self, r: &Request) -> Result<Value> {
         unknown(r)
     }
+    fn external_sender(&mut self, r: &Request) -> Result<Value> {
+        unknown(r)
+    }
+    fn propose_from_outside(&mut self, r: &Request) -> Result<Value> {
+        unknown(r)
+    }
     fn safe_export(&mut self, r: &Request) -> Result<Value> {
         unknown(r)
     }
@@ -171,6 +177,8 @@ impl<M: Member> Members<M> {
             "propose_join" => member.propose_join(r),
             "branch" => member.branch(r),
             "reinitialize" => member.reinitialize(r),
+            "external_sender" => member.external_sender(r),
+            "propose_from_outside" => member.propose_from_outside(r),
             "safe_export" => member.safe_export(r),
             _ => unknown(r),
         }
