@@ -74,11 +74,12 @@ var operations = []operation{
 		}}
 	}},
 	{"erasing an expired key package", func(f *fleet) *attempt {
-		d := f.devices[1]
+		d := f.newDevice()
 		d.keyPackage()
-		f.now = f.now.Add(8 * 24 * time.Hour)
+		later := f.now.Add(8 * 24 * time.Hour)
 		erased := 0
 		return &attempt{d, func() (err error) {
+			f.now = later
 			erased, err = d.c.EraseExpiredKeyPackages(background)
 			return err
 		}, func() {
@@ -341,8 +342,11 @@ var operations = []operation{
 		})
 	}},
 	{"erasing what is expired", func(f *fleet) *attempt {
-		f.now = f.now.Add(DefaultMaxPastEpochAge + time.Minute)
-		return f.of(func(d *device) error { return d.m.EraseExpired(background) }, func(d *device) {
+		later := f.now.Add(DefaultMaxPastEpochAge + time.Minute)
+		return f.of(func(d *device) error {
+			f.now = later
+			return d.m.EraseExpired(background)
+		}, func(d *device) {
 			f.t.Helper()
 			if n := len(d.m.state.past); n != 0 {
 				f.t.Errorf("%d past epochs are kept", n)
