@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 
@@ -88,6 +89,15 @@ func newFleet(t failer, n int) *fleet {
 	t.Helper()
 	f := &fleet{crowd: emptyCrowd(t, suite1)}
 	f.psks["key"] = []byte("a pre-shared key")
+	f.found(n)
+	return f
+}
+
+// otherFleet returns a group that has nothing in common with that of newFleet.
+func otherFleet(t failer, n int) *fleet {
+	t.Helper()
+	f := &fleet{crowd: emptyCrowd(t, suite1)}
+	f.rand = rand.NewChaCha8([32]byte{2})
 	f.found(n)
 	return f
 }

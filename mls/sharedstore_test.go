@@ -69,7 +69,7 @@ func TestOnlyOneOfTwoProcessesMovesAGroup(t *testing.T) {
 }
 
 func TestAKeyPackageServesForOneGroup(t *testing.T) {
-	f, g := newFleet(t, 1), newFleet(t, 1)
+	f, g := newFleet(t, 1), otherFleet(t, 1)
 	joiner := f.newDevice()
 	add := joiner.keyPackage()
 	second := &device{client: joiner.client, f: f, keys: joiner.keys, memory: joiner.memory, store: joiner.store}
