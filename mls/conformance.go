@@ -240,7 +240,7 @@ func (t vectorTree) TreeHash(s *ciphersuite.Suite, x treemath.NodeIndex) []byte 
 func (t vectorTree) RootHash(s *ciphersuite.Suite) []byte { return t.tree.rootHash(s) }
 
 func (t vectorTree) Verify(s *ciphersuite.Suite, groupID []byte) error {
-	return t.tree.verifyIntegrity(s, groupID)
+	return t.tree.verifyIntegrity(s, groupID, nil)
 }
 
 func (t vectorTree) Apply(sender uint32, proposal []byte) (hooks.Tree, error) {

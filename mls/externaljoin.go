@@ -51,7 +51,7 @@ func JoinExternal(cfg *Config, groupInfo []byte, o ExternalJoinOptions) (_ *Pend
 	if err != nil {
 		return nil, fmt.Errorf("mls: joining: %w", err)
 	}
-	state, err := info.verify(cfg, s, o.RatchetTree)
+	state, err := info.verify(cfg, s, o.RatchetTree, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -70,7 +70,7 @@ func FuzzParseTree(f *testing.F) {
 		}
 		// A hostile tree gets as far as this before anything is known of it.
 		tree.rootHash(c.suite)
-		_ = tree.verifyIntegrity(c.suite, []byte("group"))
+		_ = tree.verifyIntegrity(c.suite, []byte("group"), nil)
 		_ = tree.verifyMembers(c.suite, nil, nil)
 	})
 }
@@ -250,7 +250,7 @@ func FuzzJoinWithGroupInfo(f *testing.F) {
 		}
 		wantEqual(t, "group secrets", marshal(&secrets), encodedSecrets)
 		wantEqual(t, "group info", marshal(&info), encodedInfo)
-		state, err := info.verify(c.members[0].g.cfg, c.suite, nil)
+		state, err := info.verify(c.members[0].g.cfg, c.suite, nil, nil)
 		if err != nil {
 			return
 		}

@@ -113,9 +113,10 @@ func (g *groupInfo) tree(apart []byte) (*ratchetTree, error) {
 }
 
 // verify checks a GroupInfo and the tree that belongs to it, apart from what
-// the Authentication Service says, and returns the group's public state.
+// the Authentication Service says, and returns the group's public state. own is
+// the client's leaf if it should be in the tree, and need not be checked then.
 // RFC 9420, Section 12.4.3.1.
-func (g *groupInfo) verify(cfg *Config, s *ciphersuite.Suite, ratchetTree []byte) (*publicState, error) {
+func (g *groupInfo) verify(cfg *Config, s *ciphersuite.Suite, ratchetTree []byte, own *LeafNode) (*publicState, error) {
 	tree, err := g.tree(ratchetTree)
 	if err != nil {
 		return nil, err
@@ -136,7 +137,7 @@ func (g *groupInfo) verify(cfg *Config, s *ciphersuite.Suite, ratchetTree []byte
 	if err := cfg.extensions.verify(InGroupContext, g.context.extensions); err != nil {
 		return nil, err
 	}
-	if err := g.verifyTree(cfg, s, tree); err != nil {
+	if err := g.verifyTree(cfg, s, tree, own); err != nil {
 		return nil, err
 	}
 	state := &publicState{cfg: cfg, suite: s, context: g.context, encodedContext: marshal(&g.context), tree: tree}
@@ -145,11 +146,17 @@ func (g *groupInfo) verify(cfg *Config, s *ciphersuite.Suite, ratchetTree []byte
 }
 
 // verifyTree checks the tree that belongs to a GroupInfo.
-func (g *groupInfo) verifyTree(cfg *Config, s *ciphersuite.Suite, tree *ratchetTree) error {
+func (g *groupInfo) verifyTree(cfg *Config, s *ciphersuite.Suite, tree *ratchetTree, own *LeafNode) error {
 	if !bytes.Equal(tree.rootHash(s), g.context.treeHash) {
 		return invalid(CheckTreeHash, "the tree is not the one of the GroupInfo")
 	}
-	if err := tree.verifyIntegrity(s, g.context.groupID); err != nil {
+	var known *LeafNode
+	if own != nil {
+		if at, ok := tree.find(own); ok {
+			known = tree.leafNode(at)
+		}
+	}
+	if err := tree.verifyIntegrity(s, g.context.groupID, known); err != nil {
 		return err
 	}
 	for i, leaf := range tree.leaves {

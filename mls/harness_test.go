@@ -271,7 +271,7 @@ func (c *crowd) checkAgreement() {
 	if !bytes.Equal(fresh.rootHash(c.suite), first.context.treeHash) {
 		c.t.Errorf("the cached tree hash is not the tree's")
 	}
-	if err := fresh.verifyIntegrity(c.suite, first.context.groupID); err != nil {
+	if err := fresh.verifyIntegrity(c.suite, first.context.groupID, nil); err != nil {
 		c.t.Error(err)
 	}
 	for _, m := range c.members {

@@ -70,7 +70,7 @@ func Join(cfg *Config, message []byte, b *KeyPackageBundle, o JoinOptions) (*Gro
 	if err != nil {
 		return nil, err
 	}
-	state, err := info.verify(cfg, s, o.RatchetTree)
+	state, err := info.verify(cfg, s, o.RatchetTree, &b.keyPackage.LeafNode)
 	if err != nil {
 		return nil, err
 	}
@@ -156,13 +156,11 @@ func (w *welcome) openGroupInfo(s *ciphersuite.Suite, joinerSecret, pskSecret []
 
 // ownLeafIn returns where in the tree the leaf of a key package is.
 func ownLeafIn(tree *ratchetTree, leaf *LeafNode) (LeafIndex, error) {
-	want := marshal(leaf)
-	for i, l := range tree.leaves {
-		if bytes.Equal(l.EncryptionKey, leaf.EncryptionKey) && bytes.Equal(marshal(l), want) {
-			return i, nil
-		}
+	at, ok := tree.find(leaf)
+	if !ok {
+		return 0, invalid(CheckWelcomeOwnLeaf, "the leaf of the key package is not in the tree")
 	}
-	return 0, invalid(CheckWelcomeOwnLeaf, "the leaf of the key package is not in the tree")
+	return at, nil
 }
 
 // derivePathKeys takes the private keys of those nodes above this member that

@@ -19,8 +19,9 @@ type KeyPackage struct {
 	Signature   []byte
 
 	// verified is the hash of what was verified, so that what was changed
-	// since does not pass for it.
+	// since does not pass for it, and init the init key, parsed.
 	verified []byte
+	init     *ciphersuite.HPKEPublicKey
 }
 
 // An UnverifiedKeyPackage is a KeyPackage as it came from somebody else.
@@ -117,7 +118,8 @@ func (k *KeyPackage) verify(s *ciphersuite.Suite, cfg *Config) error {
 	if err := cfg.verifyLeafContents(leaf, LeafNodeSourceKeyPackage); err != nil {
 		return err
 	}
-	if err := s.ValidateHPKEPublicKey(k.InitKey); err != nil {
+	init, err := s.ParseHPKEPublicKey(k.InitKey)
+	if err != nil {
 		return invalid(CheckKeyPackageInitKey, "%w", err)
 	}
 	if string(k.InitKey) == string(leaf.EncryptionKey) {
@@ -126,13 +128,21 @@ func (k *KeyPackage) verify(s *ciphersuite.Suite, cfg *Config) error {
 	if err := leaf.verify(s, nil, 0); err != nil {
 		return err
 	}
-	if err := s.VerifyWithLabel(leaf.SignatureKey, "KeyPackageTBS", k.toBeSigned(), k.Signature); err != nil {
+	if err := leaf.signature.VerifyWithLabel("KeyPackageTBS", k.toBeSigned(), k.Signature); err != nil {
 		return invalid(CheckKeyPackageSignature, "%w", err)
 	}
 	if err := cfg.extensions.verify(InKeyPackage, k.Extensions); err != nil {
 		return err
 	}
-	k.verified = hash
+	k.verified, k.init = hash, init
+	return nil
+}
+
+// parsedInitKey returns the init key, nil if it has not been parsed.
+func (k *KeyPackage) parsedInitKey() *ciphersuite.HPKEPublicKey {
+	if k.init != nil && bytes.Equal(k.init.Bytes(), k.InitKey) {
+		return k.init
+	}
 	return nil
 }
 

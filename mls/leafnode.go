@@ -1,6 +1,7 @@
 package mls
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -68,6 +69,11 @@ type LeafNode struct {
 	ParentHash    []byte   // Source commit only
 	Extensions    Extensions
 	Signature     []byte
+
+	// Its keys, parsed when it was verified. A copy of the leaf in which a key
+	// was changed does not use what was parsed before.
+	encryption *ciphersuite.HPKEPublicKey
+	signature  *ciphersuite.SignaturePublicKey
 }
 
 // encodeContent writes all fields above the signature.
@@ -129,14 +135,14 @@ func (l *LeafNode) sign(s *ciphersuite.Suite, rand io.Reader, id *Identity, grou
 	return err
 }
 
-// verify checks a leaf's keys and its signature. RFC 9420, Section 7.3.
-func (l *LeafNode) verify(s *ciphersuite.Suite, groupID []byte, index LeafIndex) error {
-	if err := s.ValidateHPKEPublicKey(l.EncryptionKey); err != nil {
+// verify checks a leaf's keys and its signature, and keeps the keys. RFC 9420,
+// Section 7.3.
+func (l *LeafNode) verify(s *ciphersuite.Suite, groupID []byte, index LeafIndex) (err error) {
+	if l.encryption, err = l.parseEncryptionKey(s); err != nil {
 		return invalid(CheckLeafEncryptionKey, "leaf %d: %w", index, err)
 	}
-	key, err := s.ParseSignaturePublicKey(l.SignatureKey)
-	if err == nil {
-		err = key.VerifyWithLabel("LeafNodeTBS", l.toBeSigned(groupID, index), l.Signature)
+	if l.signature, err = l.parseSignatureKey(s); err == nil {
+		err = l.signature.VerifyWithLabel("LeafNodeTBS", l.toBeSigned(groupID, index), l.Signature)
 	}
 	if errors.Is(err, ciphersuite.ErrPublicKey) { // some keys show only now that they are none
 		return invalid(CheckLeafSignatureKey, "leaf %d: %w", index, err)
@@ -145,4 +151,20 @@ func (l *LeafNode) verify(s *ciphersuite.Suite, groupID []byte, index LeafIndex)
 		return invalid(CheckLeafSignature, "leaf %d: %w", index, err)
 	}
 	return nil
+}
+
+// parseEncryptionKey returns the encryption key, from before if it was parsed.
+func (l *LeafNode) parseEncryptionKey(s *ciphersuite.Suite) (*ciphersuite.HPKEPublicKey, error) {
+	if l.encryption != nil && bytes.Equal(l.encryption.Bytes(), l.EncryptionKey) {
+		return l.encryption, nil
+	}
+	return s.ParseHPKEPublicKey(l.EncryptionKey)
+}
+
+// parseSignatureKey returns the signature key, from before if it was parsed.
+func (l *LeafNode) parseSignatureKey(s *ciphersuite.Suite) (*ciphersuite.SignaturePublicKey, error) {
+	if l.signature != nil && bytes.Equal(l.signature.Bytes(), l.SignatureKey) {
+		return l.signature, nil
+	}
+	return s.ParseSignaturePublicKey(l.SignatureKey)
 }

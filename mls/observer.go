@@ -33,7 +33,7 @@ func NewObserver(cfg *Config, groupInfo, ratchetTree []byte) (*Observer, error) 
 	if err != nil {
 		return nil, fmt.Errorf("mls: observing: %w", err)
 	}
-	state, err := info.verify(cfg, s, ratchetTree)
+	state, err := info.verify(cfg, s, ratchetTree, nil)
 	if err != nil {
 		return nil, err
 	}

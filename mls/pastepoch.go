@@ -69,7 +69,8 @@ func (p *pastEpoch) process(message []byte) (*ReceivedApplication, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := verifySigned(p.suite, a, p.signatureKeys[a.content.sender.Leaf], p.encodedContext, p.context.extensions); err != nil {
+	sender := senderKey{encoded: p.signatureKeys[a.content.sender.Leaf]}
+	if _, err := verifySigned(p.suite, a, sender, p.encodedContext, p.context.extensions); err != nil {
 		key.Discard()
 		return nil, err
 	}

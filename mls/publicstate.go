@@ -139,17 +139,21 @@ type verifiedContent struct{ *authenticatedContent }
 // verifyContent checks a message's signature, with the key that its sender type
 // calls for, and its authenticated data. RFC 9420, Section 6.1.
 func (s *publicState) verifyContent(a *authenticatedContent) (verifiedContent, error) {
-	signatureKey, err := s.signatureKeyOf(&a.content)
+	key, err := s.signatureKeyOf(&a.content)
 	if err != nil {
 		return verifiedContent{}, err
 	}
-	return verifySigned(s.suite, a, signatureKey, s.encodedContext, s.context.extensions)
+	return verifySigned(s.suite, a, key, s.encodedContext, s.context.extensions)
 }
 
 // verifySigned checks a message's signature and its authenticated data, in the
 // epoch with the given GroupContext and its extensions.
-func verifySigned(s *ciphersuite.Suite, a *authenticatedContent, signatureKey, encodedContext []byte, context Extensions) (verifiedContent, error) {
-	if err := s.VerifyWithLabel(signatureKey, "FramedContentTBS", a.toBeSigned(encodedContext), a.auth.signature); err != nil {
+func verifySigned(s *ciphersuite.Suite, a *authenticatedContent, sender senderKey, encodedContext []byte, context Extensions) (verifiedContent, error) {
+	key, err := sender.parse(s)
+	if err == nil {
+		err = key.VerifyWithLabel("FramedContentTBS", a.toBeSigned(encodedContext), a.auth.signature)
+	}
+	if err != nil {
 		return verifiedContent{}, invalid(CheckMessageSignature, "%w", err)
 	}
 	if err := verifyAuthenticatedData(a.content.authenticatedData, context); err != nil {
@@ -158,36 +162,50 @@ func verifySigned(s *ciphersuite.Suite, a *authenticatedContent, signatureKey, e
 	return verifiedContent{a}, nil
 }
 
-func (s *publicState) signatureKeyOf(c *framedContent) ([]byte, error) {
+// A senderKey is the signature key of a sender: that of a leaf, or an encoded one.
+type senderKey struct {
+	leaf    *LeafNode // nil: none
+	encoded []byte
+}
+
+func (k *senderKey) parse(s *ciphersuite.Suite) (*ciphersuite.SignaturePublicKey, error) {
+	if k.leaf != nil {
+		return k.leaf.parseSignatureKey(s)
+	}
+	return s.ParseSignaturePublicKey(k.encoded)
+}
+
+// signatureKeyOf returns the key that has to have signed a message.
+func (s *publicState) signatureKeyOf(c *framedContent) (key senderKey, err error) {
 	switch c.sender.Type {
 	case SenderMember:
-		return s.tree.leafNode(c.sender.Leaf).SignatureKey, nil
+		return senderKey{leaf: s.tree.leafNode(c.sender.Leaf)}, nil
 	case SenderExternal:
 		if c.contentType != ContentProposal || !s.cfg.proposals.lookup(c.proposal.ProposalType()).external {
-			return nil, invalid(CheckExternalSenderContent, "an external sender sends what it may not")
+			return key, invalid(CheckExternalSenderContent, "an external sender sends what it may not")
 		}
 		senders, err := externalSenders(s.context.extensions)
 		if err != nil {
-			return nil, err
+			return key, err
 		}
 		if uint64(c.sender.Index) >= uint64(len(senders)) {
-			return nil, invalid(CheckExternalSenderIndex, "external sender %d of %d", c.sender.Index, len(senders))
+			return key, invalid(CheckExternalSenderIndex, "external sender %d of %d", c.sender.Index, len(senders))
 		}
-		return senders[c.sender.Index].SignatureKey, nil
+		return senderKey{encoded: senders[c.sender.Index].SignatureKey}, nil
 	case SenderNewMemberProposal:
 		add, ok := c.proposal.(*Add)
 		if !ok {
-			return nil, invalid(CheckNewMemberProposalContent, "a new member proposes something else than an Add")
+			return key, invalid(CheckNewMemberProposalContent, "a new member proposes something else than an Add")
 		}
-		return add.KeyPackage.LeafNode.SignatureKey, nil
+		return senderKey{leaf: &add.KeyPackage.LeafNode}, nil
 	default: // SenderNewMemberCommit; there are no others
 		if c.commit == nil {
-			return nil, invalid(CheckNewMemberCommitContent, "content is %v, want a commit", c.contentType)
+			return key, invalid(CheckNewMemberCommitContent, "content is %v, want a commit", c.contentType)
 		}
 		if c.commit.path == nil {
-			return nil, invalid(CheckExternalCommitPath, "the external commit has no path")
+			return key, invalid(CheckExternalCommitPath, "the external commit has no path")
 		}
-		return c.commit.path.leaf.SignatureKey, nil
+		return senderKey{leaf: &c.commit.path.leaf}, nil
 	}
 }
 

@@ -1,10 +1,12 @@
 package mls
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 
 	"github.com/mendlink/mendlink/internal/wire"
+	"github.com/mendlink/mendlink/mls/ciphersuite"
 	"github.com/mendlink/mendlink/mls/internal/treemath"
 )
 
@@ -35,11 +37,25 @@ func (n node) encryptionKey() []byte {
 	return n.parent.encryptionKey
 }
 
+// parsedKey returns the key of a node that is not blank, nil if it has not been
+// parsed.
+func (n node) parsedKey() *ciphersuite.HPKEPublicKey {
+	if n.parent != nil {
+		return n.parent.parsed
+	}
+	if e := n.leaf.encryption; e != nil && bytes.Equal(e.Bytes(), n.leaf.EncryptionKey) {
+		return e
+	}
+	return nil
+}
+
 // parentNode is the struct ParentNode. RFC 9420, Section 7.1.
 type parentNode struct {
 	encryptionKey  []byte
 	parentHash     []byte
 	unmergedLeaves []LeafIndex // in increasing order
+
+	parsed *ciphersuite.HPKEPublicKey // encryptionKey, if it was verified
 }
 
 func (p *parentNode) encode(w *wire.Writer) {
@@ -81,6 +97,16 @@ func (t *ratchetTree) leaves(yield func(LeafIndex, *LeafNode) bool) {
 			return
 		}
 	}
+}
+
+// find returns where a leaf is, to the octet.
+func (t *ratchetTree) find(leaf *LeafNode) (LeafIndex, bool) {
+	for i, l := range t.leaves {
+		if bytes.Equal(l.EncryptionKey, leaf.EncryptionKey) && bytes.Equal(marshal(l), marshal(leaf)) {
+			return i, true
+		}
+	}
+	return 0, false
 }
 
 // members returns the indices of all leaves that are not blank.

@@ -175,7 +175,8 @@ func (t *ratchetTree) encryptPath(s *ciphersuite.Suite, rand io.Reader, p *newPa
 		resolution := t.resolution(step.copath, added)
 		u.nodes[k].pathSecrets = make([]hpkeCiphertext, len(resolution))
 		for _, x := range resolution {
-			all = append(all, ciphersuite.Encryption{PublicKey: t.nodes[x].encryptionKey(), Plaintext: p.secrets[k]})
+			n := t.nodes[x]
+			all = append(all, ciphersuite.Encryption{Key: n.parsedKey(), PublicKey: n.encryptionKey(), Plaintext: p.secrets[k]})
 		}
 	}
 	if err := s.EncryptAllWithLabel(rand, "UpdatePathNode", context, all); err != nil {
@@ -200,18 +201,22 @@ func (t *ratchetTree) applyPath(s *ciphersuite.Suite, i LeafIndex, u *updatePath
 	if err := t.verifyPathKeys(u); err != nil {
 		return nil, err
 	}
-	publicKeys := make([][]byte, len(steps))
+	publicKeys, parsed := make([][]byte, len(steps)), make([]*ciphersuite.HPKEPublicKey, len(steps))
 	for k, n := range u.nodes {
 		if want := t.resolutionSize(steps[k].copath, added); len(n.pathSecrets) != want {
 			return nil, invalid(CheckUpdatePathCiphertexts, "node %d has %d ciphertexts, want %d", steps[k].node, len(n.pathSecrets), want)
 		}
-		if err := s.ValidateHPKEPublicKey(n.encryptionKey); err != nil {
+		var err error
+		if parsed[k], err = s.ParseHPKEPublicKey(n.encryptionKey); err != nil {
 			return nil, invalid(CheckUpdatePathKey, "node %d: %w", steps[k].node, err)
 		}
 		publicKeys[k] = n.encryptionKey
 	}
 	if want := t.mergePath(s, i, steps, publicKeys); !bytes.Equal(u.leaf.ParentHash, want) {
 		return nil, invalid(CheckCommitParentHash, "the committer's leaf has another parent hash than its path")
+	}
+	for k, step := range steps {
+		t.nodes[step.node].parent.parsed = parsed[k] // mergePath has made it
 	}
 	leaf := u.leaf
 	t.set(leafPosition(i), node{leaf: &leaf})

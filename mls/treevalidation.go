@@ -10,9 +10,10 @@ import (
 	"github.com/mendlink/mendlink/mls/internal/treemath"
 )
 
-// verifyIntegrity checks all of a tree that a newcomer is given but for the
-// rules on members that need the GroupContext. RFC 9420, Section 12.4.3.1.
-func (t *ratchetTree) verifyIntegrity(s *ciphersuite.Suite, groupID []byte) error {
+// verifyIntegrity checks all of a tree that a newcomer is given but for the rules
+// on members that need the GroupContext. known is a leaf that needs no check, nil
+// for none. RFC 9420, Section 12.4.3.1.
+func (t *ratchetTree) verifyIntegrity(s *ciphersuite.Suite, groupID []byte, known *LeafNode) error {
 	if err := t.verifyUnmergedLeaves(); err != nil {
 		return err
 	}
@@ -25,7 +26,11 @@ func (t *ratchetTree) verifyIntegrity(s *ciphersuite.Suite, groupID []byte) erro
 	leaves := t.members()
 	return parallel.For(len(leaves), func(k int) error {
 		i := leaves[k]
-		return t.leafNode(i).verify(s, groupID, i)
+		leaf := t.leafNode(i)
+		if leaf == known {
+			return nil
+		}
+		return leaf.verify(s, groupID, i)
 	})
 }
 
@@ -63,7 +68,8 @@ func (t *ratchetTree) verifyParentKeys(s *ciphersuite.Suite) error {
 		if p == nil {
 			return nil
 		}
-		if err := s.ValidateHPKEPublicKey(p.encryptionKey); err != nil {
+		var err error
+		if p.parsed, err = s.ParseHPKEPublicKey(p.encryptionKey); err != nil {
 			return invalid(CheckTreeKey, "node %d: %w", x, err)
 		}
 		return nil

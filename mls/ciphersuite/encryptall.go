@@ -10,7 +10,8 @@ import (
 
 // An Encryption is one of those that [Suite.EncryptAllWithLabel] makes.
 type Encryption struct {
-	PublicKey []byte // encoded
+	Key       *HPKEPublicKey // the recipient's, or else:
+	PublicKey []byte         // the same, encoded
 	Plaintext []byte
 	// The result.
 	KEMOutput, Ciphertext []byte
@@ -33,9 +34,11 @@ func (s *Suite) EncryptAllWithLabel(rand io.Reader, label string, context []byte
 	scheduleContext := s.scheduleContext(encryptContext(label, context))
 	return parallel.For(len(list), func(i int) error {
 		e := &list[i]
-		key, err := s.ParseHPKEPublicKey(e.PublicKey)
-		if err != nil {
-			return err
+		key, err := e.Key, error(nil)
+		if key == nil {
+			if key, err = s.ParseHPKEPublicKey(e.PublicKey); err != nil {
+				return err
+			}
 		}
 		seed := io.MultiReader(bytes.NewReader(seeds[i*size:(i+1)*size]), rest)
 		e.KEMOutput, e.Ciphertext, err = key.seal(seed, scheduleContext, nil, e.Plaintext)

@@ -74,11 +74,30 @@ type encapsulationKey struct {
 	expanded cache[circl.PublicKey]
 }
 
-// newEncapsulationKey reads a key and checks it. It keeps b.
+// newEncapsulationKey reads a key and checks it (FIPS 203, Section 7.2). It keeps
+// b. To expand the key is far dearer, and left to its first use.
 func (m mlkem) newEncapsulationKey(b []byte) (*encapsulationKey, error) {
-	k := &encapsulationKey{mlkem: m, encoded: b}
-	_, err := k.expand()
-	return k, err
+	if len(b) != m.encapsulationKeySize() || !isReduced(b[:len(b)-mlkemRhoSize]) {
+		return nil, fmt.Errorf("%w: not an encapsulation key of %s", ErrPublicKey, m.scheme.Name())
+	}
+	return &encapsulationKey{mlkem: m, encoded: b}, nil
+}
+
+const (
+	mlkemModulus = 3329
+	mlkemRhoSize = 32 // of the seed at the end of an encapsulation key
+)
+
+// isReduced reports whether all coefficients are below the modulus. Each has 12
+// bits (FIPS 203, Algorithm 5). Public keys are not secret.
+func isReduced(coefficients []byte) bool {
+	for c := coefficients; len(c) >= 3; c = c[3:] {
+		first, second := uint(c[0])|uint(c[1]&0x0f)<<8, uint(c[1]>>4)|uint(c[2])<<4
+		if first >= mlkemModulus || second >= mlkemModulus {
+			return false
+		}
+	}
+	return true
 }
 
 func (k *encapsulationKey) expand() (circl.PublicKey, error) {
