@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"mls/internal/hooks":      {"mls/ciphersuite", "mls/internal/treemath"},
 	"mls":                     {"internal/wire", "mls/ciphersuite", "mls/internal/..."},
 	"mls/conformance":         {"internal/wire", "mls", "mls/ciphersuite", "mls/internal/..."},
+	"mls/storetest":           {"mls"},
 	"channel/record":          {"internal/wire", "mls/ciphersuite"},
 	"channel":                 {"internal/wire", "mls", "mls/ciphersuite", "channel/record"},
 	"identity":                {"mls", "mls/ciphersuite", "channel"},
