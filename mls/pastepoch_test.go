@@ -2,6 +2,7 @@ package mls
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -15,7 +16,7 @@ func lateGroup(t failer, o ClientOptions) *fleet {
 	return f
 }
 
-// A letter that is late.
+// A late letter arrives after its epoch.
 type late struct {
 	message []byte
 	data    string
@@ -35,7 +36,9 @@ func (f *fleet) lateLetters(n int) []late {
 	return letters
 }
 
+// pastRecords returns how many past epochs are stored.
 func (d *device) pastRecords() int {
+	d.f.t.Helper()
 	n := 0
 	for _, p := range d.m.state.past {
 		if _, ok := d.stored()[d.m.past(p.context.epoch)]; !ok {
@@ -43,7 +46,7 @@ func (d *device) pastRecords() int {
 		}
 	}
 	for name := range d.stored() {
-		if len(name) > len(d.m.head()+"/past/") && name[:len(d.m.head()+"/past/")] == d.m.head()+"/past/" {
+		if strings.HasPrefix(name, d.m.head()+"/past/") {
 			n++
 		}
 	}
@@ -156,7 +159,6 @@ func TestFewerPastEpochsAreKeptAfterAChangeOfOptions(t *testing.T) {
 
 func TestKeysOfOvertakenMessagesExpireInPastEpochs(t *testing.T) {
 	f := newFleet(t, 2)
-	f.configure = nil
 	d := f.devices[1]
 	skipped := f.devices[0].protect("skipped")
 	d.reads(f.devices[0].protect("read"), "read")
@@ -207,8 +209,7 @@ func TestOwnMessagesOfPastEpochsAreRecognised(t *testing.T) {
 func TestForgedMessagesOfPastEpochsChangeNothing(t *testing.T) {
 	f := newFleet(t, 3)
 	d := f.devices[1]
-	// What the sender could make others believe that it is another's: right keys,
-	// wrong signature.
+	// It has the keys, but not the signature, of the member that it says it is from.
 	sender := f.devices[0].m.state.group.fork()
 	sender.signer = f.devices[2].id.Signer
 	forged, err := sender.Protect([]byte("forged"), nil)

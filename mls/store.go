@@ -21,7 +21,8 @@ var (
 //	CREATE TABLE records (name TEXT PRIMARY KEY, version INTEGER, value BLOB)
 //
 // A store is used from several goroutines at once. Several processes may share
-// one: versions see to it that only one of them moves a group on.
+// one: versions see to it that only one of them moves a group on. Package
+// storetest checks that an implementation does what it should.
 //
 // Values hold private keys. Whoever can read them can read what the groups say,
 // so that a store should encrypt what it writes; and what a store keeps of values
