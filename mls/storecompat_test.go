@@ -72,6 +72,9 @@ func TestStoresOfEachVersionAreUsable(t *testing.T) {
 			t.Run("the key package admits it", s.checkKeyPackage)
 		})
 	}
+	if len(clients) == 0 {
+		t.Fatal("there are no stored clients")
+	}
 	if newest := clients[len(clients)-1].Versions; newest != storedVersions {
 		t.Errorf("the last file has records of versions %+v, clients write %+v", newest, storedVersions)
 	}
