@@ -22,6 +22,7 @@ func TestMain(m *testing.M) {
 
 // TestTSMLS plays all scenarios with ts-mls, in all suites that both have.
 func TestTSMLS(t *testing.T) {
+	t.Parallel()
 	playAll(t, tsMLS.start(t), []ciphersuite.ID{
 		1, 2, 3, 4, 5, 6, 7, 0xF001, 0xF002, 0xF006, 0xF007, 0xF008, 0xF009, 0xF00A, 0xF00B,
 	}, ciphersuite.Default())
@@ -30,6 +31,7 @@ func TestTSMLS(t *testing.T) {
 // TestOpenMLS plays all scenarios with OpenMLS, in all suites that both have. The
 // post-quantum ones go by OpenMLS's numbers.
 func TestOpenMLS(t *testing.T) {
+	t.Parallel()
 	registry, err := ciphersuite.Default().Renumber(map[ciphersuite.ID]ciphersuite.ID{
 		0xF001: 0x004F, 0xF002: 0x004E, 0xF006: 0xF042, 0xF007: 0x0050, 0xF008: 0x0042,
 		0xF009: 0x0052, 0xF00A: 0x0051, 0xF00B: 0x0907,
@@ -44,6 +46,7 @@ func TestOpenMLS(t *testing.T) {
 
 // TestMLSRS plays all scenarios with mls-rs, in all suites that both have.
 func TestMLSRS(t *testing.T) {
+	t.Parallel()
 	playAll(t, mlsRS.start(t), []ciphersuite.ID{1, 2, 3, 4, 5, 6, 7}, ciphersuite.Default())
 }
 

@@ -371,6 +371,8 @@ func life(s *stage) {
 				}
 			}
 			s.commit(by)
+		case what < 7 && n < 9:
+			s.enterFrom(by, s.actor(), r.IntN(2) == 0, false)
 		default:
 			s.commit(by)
 		}

@@ -19,8 +19,9 @@ const buildTimeout = 20 * time.Minute
 
 // A peer is an implementation by others, that has to be installed or built.
 type peer struct {
-	name  string
-	tools []string // that have to be there
+	name    string
+	tools   []string // that have to be there
+	library string   // that pkg-config has to find, if any
 	// command builds what is to be built and returns the command to run.
 	command func() ([]string, error)
 }
@@ -49,6 +50,7 @@ var openMLS = &peer{
 var mlsRS = &peer{
 	name:    "mls-rs",
 	tools:   []string{"cargo", "pkg-config"},
+	library: "openssl",
 	command: sync.OnceValues(func() ([]string, error) { return buildRust("../mlsrs", "mendlink-interop-mlsrs") }),
 }
 
@@ -63,13 +65,18 @@ func buildRust(dir, program string) ([]string, error) {
 	return []string{filepath.Join(target, "release", program)}, err
 }
 
-// start starts the peer for a test. Without the tools, the test is skipped, or
-// fails where MENDLINK_INTEROP is "require".
+// start starts the peer for a test. Without what it needs, the test is skipped,
+// or fails where MENDLINK_INTEROP is "require".
 func (p *peer) start(t *testing.T) *process {
 	t.Helper()
 	for _, tool := range p.tools {
 		if _, err := exec.LookPath(tool); err != nil {
 			p.missing(t, err)
+		}
+	}
+	if p.library != "" {
+		if output, err := exec.Command("pkg-config", "--print-errors", "--exists", p.library).CombinedOutput(); err != nil {
+			p.missing(t, fmt.Errorf("pkg-config: %w: %s", err, output))
 		}
 	}
 	command, err := p.command()

@@ -1,17 +1,19 @@
 //! mls-rs as a peer of the live tests: see ../../README.md for the requests.
 
 use mendlink_interop_peer::{Bytes, Proposal, Request, Result, b64, serve};
-use mls_rs::client_builder::{BaseConfig, PaddingMode, WithCryptoProvider, WithIdentityProvider, WithMlsRules};
+use mls_rs::client_builder::{
+    BaseConfig, PaddingMode, WithCryptoProvider, WithIdentityProvider, WithMlsRules,
+};
 use mls_rs::crypto::SignatureSecretKey;
 use mls_rs::extension::ExtensionType;
 use mls_rs::external_client::ExternalClient;
 use mls_rs::group::{CommitEffect, ExportedTree, ReceivedMessage, ReinitClient, Roster};
 use mls_rs::identity::SigningIdentity;
 use mls_rs::identity::basic::{BasicCredential, BasicIdentityProvider};
+use mls_rs::mls_rs_codec::MlsEncode;
 use mls_rs::mls_rules::{
     CommitDirection, CommitOptions, CommitSource, EncryptionOptions, ProposalBundle,
 };
-use mls_rs::mls_rs_codec::MlsEncode;
 use mls_rs::psk::{ExternalPskId, PreSharedKey};
 use mls_rs::{
     CipherSuite, CipherSuiteProvider, Client, CryptoProvider, Extension, ExtensionList, Group,
@@ -96,7 +98,10 @@ struct Member {
     secret: SignatureSecretKey,
 }
 
-fn signing_identity(suite: CipherSuite, name: &[u8]) -> Result<(SigningIdentity, SignatureSecretKey)> {
+fn signing_identity(
+    suite: CipherSuite,
+    name: &[u8],
+) -> Result<(SigningIdentity, SignatureSecretKey)> {
     let provider = OpensslCryptoProvider::new()
         .cipher_suite_provider(suite)
         .ok_or("no such suite")?;
@@ -118,8 +123,12 @@ impl Member {
             self.successor = Some(if suite == group.cipher_suite() {
                 group.get_reinit_client(None, None)?
             } else {
-                let own = group.current_member_signing_identity()?.credential.as_basic();
-                let (identity, secret) = signing_identity(suite, &own.ok_or("not basic")?.identifier)?;
+                let own = group
+                    .current_member_signing_identity()?
+                    .credential
+                    .as_basic();
+                let (identity, secret) =
+                    signing_identity(suite, &own.ok_or("not basic")?.identifier)?;
                 group.get_reinit_client(Some(secret), Some(identity))?
             });
         }
@@ -157,7 +166,14 @@ impl mendlink_interop_peer::Member for Member {
             .key_package_lifetime(Duration::from_secs(28 * 24 * 3600))
             .signing_identity(identity, secret.clone(), suite)
             .build();
-        Ok(Member { rules, client, group: None, entered: None, successor: None, secret })
+        Ok(Member {
+            rules,
+            client,
+            group: None,
+            entered: None,
+            successor: None,
+            secret,
+        })
     }
 
     fn key_package(&mut self, _: &Request) -> Result<Value> {
@@ -175,7 +191,9 @@ impl mendlink_interop_peer::Member for Member {
 
     fn psk(&mut self, r: &Request) -> Result<Value> {
         let secret = PreSharedKey::new(r.secret.0.clone());
-        self.client.secret_store().insert(ExternalPskId::new(r.id.0.clone()), secret);
+        self.client
+            .secret_store()
+            .insert(ExternalPskId::new(r.id.0.clone()), secret);
         Ok(json!({}))
     }
 
@@ -204,7 +222,9 @@ impl mendlink_interop_peer::Member for Member {
 
     fn branch(&mut self, r: &Request) -> Result<Value> {
         let key_packages = parse_all(&r.key_packages)?;
-        let (group, welcomes) = self.group()?.branch(r.group_id.0.clone(), key_packages, None)?;
+        let (group, welcomes) = self
+            .group()?
+            .branch(r.group_id.0.clone(), key_packages, None)?;
         self.group = Some(group);
         Ok(json!({ "message": b64(welcomes[0].to_bytes()?) }))
     }
@@ -236,7 +256,13 @@ impl mendlink_interop_peer::Member for Member {
         } else if let Some(reinit) = &p.reinit {
             let suite = CipherSuite::from(reinit.suite);
             let id = Some(reinit.group_id.0.clone());
-            group.propose_reinit(id, ProtocolVersion::MLS_10, suite, ExtensionList::new(), vec![])?
+            group.propose_reinit(
+                id,
+                ProtocolVersion::MLS_10,
+                suite,
+                ExtensionList::new(),
+                vec![],
+            )?
         } else {
             return Err("no such proposal".into());
         };
@@ -251,7 +277,11 @@ impl mendlink_interop_peer::Member for Member {
             builder = by_value(builder, p)?;
         }
         let made = builder.build()?;
-        let welcome = made.welcome_messages.first().map(|w| w.to_bytes()).transpose()?;
+        let welcome = made
+            .welcome_messages
+            .first()
+            .map(|w| w.to_bytes())
+            .transpose()?;
         let tree = made.ratchet_tree.map(|t| t.to_bytes()).transpose()?;
         Ok(json!({
             "message": b64(made.commit_message.to_bytes()?),
@@ -272,7 +302,9 @@ impl mendlink_interop_peer::Member for Member {
 
     fn protect(&mut self, r: &Request) -> Result<Value> {
         let authenticated = r.authenticated_data.0.clone();
-        let message = self.group()?.encrypt_application_message(&r.data.0, authenticated)?;
+        let message = self
+            .group()?
+            .encrypt_application_message(&r.data.0, authenticated)?;
         Ok(json!({ "message": b64(message.to_bytes()?) }))
     }
 
@@ -350,7 +382,11 @@ impl mendlink_interop_peer::Member for Member {
         let exported = group.export_secret(r.label.as_bytes(), &r.context.0, r.length)?;
         let mut members = Vec::new();
         for m in group.roster().members_iter() {
-            let basic = m.signing_identity.credential.as_basic().ok_or("not basic")?;
+            let basic = m
+                .signing_identity
+                .credential
+                .as_basic()
+                .ok_or("not basic")?;
             members.push(json!({ "index": m.index, "identity": b64(&basic.identifier) }));
         }
         Ok(json!({
@@ -393,13 +429,19 @@ fn parse_all(messages: &[Bytes]) -> Result<Vec<MlsMessage>> {
 }
 
 fn tree(r: &Request) -> Result<Option<ExportedTree<'static>>> {
-    Ok(r.tree.as_ref().map(|t| ExportedTree::from_bytes(&t.0)).transpose()?)
+    Ok(r.tree
+        .as_ref()
+        .map(|t| ExportedTree::from_bytes(&t.0))
+        .transpose()?)
 }
 
 fn extensions(list: &[mendlink_interop_peer::Extension]) -> ExtensionList {
     let mut result = ExtensionList::new();
     for x in list {
-        result.set(Extension::new(ExtensionType::new(x.r#type), x.data.0.clone()));
+        result.set(Extension::new(
+            ExtensionType::new(x.r#type),
+            x.data.0.clone(),
+        ));
     }
     result
 }

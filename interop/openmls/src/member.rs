@@ -1,9 +1,9 @@
 use crate::provider::Provider;
 use mendlink_interop_peer::{Bytes, Proposal as ProposalRequest, Request, Result, b64};
-use openmls::prelude::tls_codec::{Deserialize, Serialize};
-use openmls::prelude::*;
 use openmls::messages::external_proposals::{ExternalProposal, JoinProposal};
 use openmls::messages::group_info::VerifiableGroupInfo;
+use openmls::prelude::tls_codec::{Deserialize, Serialize};
+use openmls::prelude::*;
 use openmls::schedule::psk::{ExternalPsk, PreSharedKeyId, Psk, ResumptionPsk, ResumptionPskUsage};
 use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::MemoryStorage;
@@ -29,12 +29,14 @@ impl Member {
     }
 
     fn build_key_package(&self) -> Result<KeyPackageBundle> {
-        Ok(KeyPackage::builder().leaf_node_capabilities(self.capabilities()).build(
-            self.suite,
-            &self.provider,
-            &self.signer,
-            self.credential.clone(),
-        )?)
+        Ok(KeyPackage::builder()
+            .leaf_node_capabilities(self.capabilities())
+            .build(
+                self.suite,
+                &self.provider,
+                &self.signer,
+                self.credential.clone(),
+            )?)
     }
 
     fn psk_id(&self, id: &Bytes) -> Result<PreSharedKeyId> {
@@ -59,7 +61,12 @@ impl Member {
         } else if let Some(id) = &p.psk {
             Propose::PreSharedKey(self.psk_id(id)?)
         } else if let Some(epoch) = p.resumption {
-            let group_id = self.group.as_ref().ok_or("not in a group")?.group_id().clone();
+            let group_id = self
+                .group
+                .as_ref()
+                .ok_or("not in a group")?
+                .group_id()
+                .clone();
             let usage = ResumptionPskUsage::Application;
             let psk = Psk::Resumption(ResumptionPsk::new(usage, group_id, epoch.into()));
             Propose::PreSharedKey(PreSharedKeyId::new(self.suite, self.provider.rand(), psk)?)
@@ -159,7 +166,12 @@ impl mendlink_interop_peer::Member for Member {
         self.frame(r.public)?;
         let proposal = self.proposal(&r.proposal)?;
         let (group, provider) = (self.group.as_mut().ok_or("not in a group")?, &self.provider);
-        let (message, _) = group.propose(provider, &self.signer, proposal, ProposalOrRefType::Reference)?;
+        let (message, _) = group.propose(
+            provider,
+            &self.signer,
+            proposal,
+            ProposalOrRefType::Reference,
+        )?;
         Ok(json!({ "message": b64(message.to_bytes()?) }))
     }
 
@@ -184,7 +196,10 @@ impl mendlink_interop_peer::Member for Member {
             .commit_builder()
             .propose_adds(adds)
             .propose_removals(removals)
-            .add_proposals(psks.into_iter().map(|p| Proposal::PreSharedKey(Box::new(p))))
+            .add_proposals(
+                psks.into_iter()
+                    .map(|p| Proposal::PreSharedKey(Box::new(p))),
+            )
             .force_self_update(true);
         if let Some(extensions) = extensions {
             builder = builder.propose_group_context_extensions(extensions)?;
@@ -198,7 +213,10 @@ impl mendlink_interop_peer::Member for Member {
         let welcome = welcome.map(|w| w.to_bytes()).transpose()?.map(b64);
         let staged = group.pending_commit().ok_or("no pending commit")?;
         let tree = staged.export_ratchet_tree(provider.crypto(), group.export_ratchet_tree())?;
-        let tree = tree.map(|t| t.tls_serialize_detached()).transpose()?.map(b64);
+        let tree = tree
+            .map(|t| t.tls_serialize_detached())
+            .transpose()?
+            .map(b64);
         Ok(json!({ "message": b64(commit.to_bytes()?), "welcome": welcome, "tree": tree }))
     }
 
@@ -291,7 +309,9 @@ impl mendlink_interop_peer::Member for Member {
         let (id, epoch) = (info.group_id().clone(), info.epoch());
         let first = SenderExtensionIndex::new(0);
         let message = match self.proposal(&r.proposal)? {
-            Propose::Add(k) => ExternalProposal::new_add::<Provider>(k, id, epoch, &self.signer, first)?,
+            Propose::Add(k) => {
+                ExternalProposal::new_add::<Provider>(k, id, epoch, &self.signer, first)?
+            }
             Propose::Remove(index) => {
                 let leaf = LeafNodeIndex::new(index);
                 ExternalProposal::new_remove::<Provider>(leaf, id, epoch, &self.signer, first)?
@@ -348,7 +368,9 @@ fn parse_tree(tree: &Option<Bytes>) -> Result<Option<RatchetTreeIn>> {
     Ok(tree.as_ref().map(parse).transpose()?)
 }
 
-fn context_extensions(list: &[mendlink_interop_peer::Extension]) -> Result<Extensions<GroupContext>> {
+fn context_extensions(
+    list: &[mendlink_interop_peer::Extension],
+) -> Result<Extensions<GroupContext>> {
     let mut parsed = Vec::new();
     for x in list {
         let data: VLBytes = x.data.0.clone().into();

@@ -78,7 +78,13 @@ impl OpenMlsCrypto for Crypto {
         self.0.hmac(hash, key, message)
     }
 
-    fn hkdf_expand(&self, hash: HashType, prk: &[u8], info: &[u8], length: usize) -> Result<SecretVLBytes> {
+    fn hkdf_expand(
+        &self,
+        hash: HashType,
+        prk: &[u8],
+        info: &[u8],
+        length: usize,
+    ) -> Result<SecretVLBytes> {
         self.0.hkdf_expand(hash, prk, info, length)
     }
 
@@ -86,11 +92,25 @@ impl OpenMlsCrypto for Crypto {
         self.0.hash(hash, data)
     }
 
-    fn aead_encrypt(&self, alg: AeadType, key: &[u8], data: &[u8], nonce: &[u8], aad: &[u8]) -> Result<Vec<u8>> {
+    fn aead_encrypt(
+        &self,
+        alg: AeadType,
+        key: &[u8],
+        data: &[u8],
+        nonce: &[u8],
+        aad: &[u8],
+    ) -> Result<Vec<u8>> {
         self.0.aead_encrypt(alg, key, data, nonce, aad)
     }
 
-    fn aead_decrypt(&self, alg: AeadType, key: &[u8], sealed: &[u8], nonce: &[u8], aad: &[u8]) -> Result<Vec<u8>> {
+    fn aead_decrypt(
+        &self,
+        alg: AeadType,
+        key: &[u8],
+        sealed: &[u8],
+        nonce: &[u8],
+        aad: &[u8],
+    ) -> Result<Vec<u8>> {
         self.0.aead_decrypt(alg, key, sealed, nonce, aad)
     }
 
@@ -98,7 +118,13 @@ impl OpenMlsCrypto for Crypto {
         self.0.signature_key_gen(alg)
     }
 
-    fn verify_signature(&self, alg: SignatureScheme, data: &[u8], key: &[u8], signature: &[u8]) -> Result<()> {
+    fn verify_signature(
+        &self,
+        alg: SignatureScheme,
+        data: &[u8],
+        key: &[u8],
+        signature: &[u8],
+    ) -> Result<()> {
         self.0.verify_signature(alg, data, key, signature)
     }
 
@@ -106,7 +132,14 @@ impl OpenMlsCrypto for Crypto {
         self.0.sign(alg, data, key)
     }
 
-    fn hpke_seal(&self, config: HpkeConfig, key: &[u8], info: &[u8], aad: &[u8], data: &[u8]) -> Result<HpkeCiphertext> {
+    fn hpke_seal(
+        &self,
+        config: HpkeConfig,
+        key: &[u8],
+        info: &[u8],
+        aad: &[u8],
+        data: &[u8],
+    ) -> Result<HpkeCiphertext> {
         self.0.hpke_seal(config, key, info, aad, data)
     }
 
@@ -129,7 +162,8 @@ impl OpenMlsCrypto for Crypto {
         context: &[u8],
         length: usize,
     ) -> Result<(KemOutput, ExporterSecret)> {
-        self.0.hpke_setup_sender_and_export(config, key, info, context, length)
+        self.0
+            .hpke_setup_sender_and_export(config, key, info, context, length)
     }
 
     fn hpke_setup_receiver_and_export(
@@ -141,6 +175,7 @@ impl OpenMlsCrypto for Crypto {
         context: &[u8],
         length: usize,
     ) -> Result<ExporterSecret> {
-        self.0.hpke_setup_receiver_and_export(config, enc, key, info, context, length)
+        self.0
+            .hpke_setup_receiver_and_export(config, enc, key, info, context, length)
     }
 }

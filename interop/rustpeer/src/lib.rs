@@ -124,7 +124,10 @@ fn unknown(r: &Request) -> Result<Value> {
 
 /// Answers requests until the standard input ends.
 pub fn serve<M: Member>() -> Result<()> {
-    let mut members = Members::<M> { members: HashMap::new(), last: 0 };
+    let mut members = Members::<M> {
+        members: HashMap::new(),
+        last: 0,
+    };
     let mut output = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let answer = serde_json::from_str(&line?)
