@@ -19,9 +19,7 @@ type decoder interface {
 
 // marshal returns the encoding of v.
 func marshal(v encoder) []byte {
-	var w wire.Writer
-	v.encode(&w)
-	return w.Data()
+	return wire.Encode(v.encode)
 }
 
 // marshalSecret is marshal for a v that holds secrets: the result, which the

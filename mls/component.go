@@ -59,10 +59,9 @@ func (d AppDataDictionary) Find(id ComponentID) (data []byte, ok bool) {
 // Extension returns d as an extension. It returns an error if d is not in
 // order.
 func (d AppDataDictionary) Extension() (Extension, error) {
-	var w wire.Writer
-	writeVector(&w, d)
-	_, err := ParseAppDataDictionary(w.Data())
-	return Extension{Type: ExtensionAppDataDictionary, Data: w.Data()}, err
+	data := wire.Encode(func(w *wire.Writer) { writeVector(w, d) })
+	_, err := ParseAppDataDictionary(data)
+	return Extension{Type: ExtensionAppDataDictionary, Data: data}, err
 }
 
 // ParseAppDataDictionary decodes the data of an app_data_dictionary extension.
@@ -95,9 +94,7 @@ func (l ComponentsList) Contains(id ComponentID) bool { return slices.Contains(l
 
 // Marshal returns the encoded list.
 func (l ComponentsList) Marshal() []byte {
-	var w wire.Writer
-	writeUint16s(&w, l)
-	return w.Data()
+	return wire.Encode(func(w *wire.Writer) { writeUint16s(w, l) })
 }
 
 // ParseComponentsList decodes a ComponentsList.
@@ -143,12 +140,11 @@ func (a SafeAAD) Find(id ComponentID) (data []byte, ok bool) {
 
 // Marshal returns the encoded SafeAAD. It returns an error if a is not in order.
 func (a SafeAAD) Marshal() ([]byte, error) {
-	var w wire.Writer
-	writeVector(&w, a)
-	if _, err := ParseSafeAAD(w.Data()); err != nil {
+	data := wire.Encode(func(w *wire.Writer) { writeVector(w, a) })
+	if _, err := ParseSafeAAD(data); err != nil {
 		return nil, err
 	}
-	return w.Data(), nil
+	return data, nil
 }
 
 // ParseSafeAAD decodes a message's authenticated_data.

@@ -68,6 +68,9 @@ func reencode(structure string, data []byte) ([]byte, error) {
 	if err := unmarshal(data, v); err != nil {
 		return nil, fmt.Errorf("mls: decoding %s: %w", structure, err)
 	}
+	if m, ok := v.(*mlsMessage); ok && m.publicMessage != nil {
+		m.publicMessage.content.body = nil // it is to be encoded anew
+	}
 	return marshal(v), nil
 }
 

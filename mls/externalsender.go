@@ -25,9 +25,8 @@ func (s *ExternalSender) decode(r *wire.Reader) {
 
 // ExternalSenders returns the GroupContext extension that admits senders.
 func ExternalSenders(senders ...ExternalSender) Extension {
-	var w wire.Writer
-	writeVector(&w, senders)
-	return Extension{Type: ExtensionExternalSenders, Data: w.Data()}
+	data := wire.Encode(func(w *wire.Writer) { writeVector(w, senders) })
+	return Extension{Type: ExtensionExternalSenders, Data: data}
 }
 
 func externalSenders(context Extensions) ([]ExternalSender, error) {

@@ -118,11 +118,6 @@ func (c *framedContent) setCommit(commit *commit) {
 	c.commit, c.body = commit, marshal(commit)
 }
 
-// encodedSize is about how long the encoding of c is, for a buffer to begin with.
-func (c *framedContent) encodedSize() int {
-	return len(c.groupID) + len(c.authenticatedData) + max(len(c.body), len(c.application)) + 64
-}
-
 // encodeBody writes the field that contentType selects.
 func (c *framedContent) encodeBody(w *wire.Writer) {
 	if c.body != nil {
@@ -200,24 +195,25 @@ func (a *authenticatedContent) decode(r *wire.Reader) {
 // GroupContext of the epoch in which the message is sent; outsiders who do not
 // commit do not sign it. RFC 9420, Section 6.1.
 func (a *authenticatedContent) toBeSigned(encodedContext []byte) []byte {
-	var w wire.Writer
-	w.Grow(a.content.encodedSize() + len(encodedContext))
+	return wire.Encode(func(w *wire.Writer) { a.encodeToBeSigned(w, encodedContext) })
+}
+
+// encodeToBeSigned writes what toBeSigned returns.
+func (a *authenticatedContent) encodeToBeSigned(w *wire.Writer, encodedContext []byte) {
 	w.Uint16(uint16(MLS10))
 	w.Uint16(uint16(a.wireFormat))
-	a.content.encode(&w)
+	a.content.encode(w)
 	switch a.content.sender.Type {
 	case SenderMember, SenderNewMemberCommit:
 		w.Bytes(encodedContext)
 	}
-	return w.Data()
 }
 
 // confirmedTranscriptHashInput returns the struct of that name. RFC 9420, Section 8.2.
 func (a *authenticatedContent) confirmedTranscriptHashInput() []byte {
-	var w wire.Writer
-	w.Grow(a.content.encodedSize() + len(a.auth.signature))
-	w.Uint16(uint16(a.wireFormat))
-	a.content.encode(&w)
-	w.Opaque(a.auth.signature)
-	return w.Data()
+	return wire.Encode(func(w *wire.Writer) {
+		w.Uint16(uint16(a.wireFormat))
+		a.content.encode(w)
+		w.Opaque(a.auth.signature)
+	})
 }

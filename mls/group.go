@@ -312,7 +312,10 @@ func (s *publicState) signAs(signer crypto.Signer, a *authenticatedContent) (err
 	if err := verifyAuthenticatedData(a.content.authenticatedData, s.context.extensions); err != nil {
 		return err
 	}
-	a.auth.signature, err = s.suite.SignWithLabel(s.cfg.Rand, signer, "FramedContentTBS", a.toBeSigned(s.encodedContext))
+	wire.Lend(func(w *wire.Writer) {
+		a.encodeToBeSigned(w, s.encodedContext)
+		a.auth.signature, err = s.suite.SignWithLabel(s.cfg.Rand, signer, "FramedContentTBS", w.Data())
+	})
 	if err != nil {
 		return fmt.Errorf("mls: signing a message: %w", err)
 	}
@@ -321,20 +324,14 @@ func (s *publicState) signAs(signer crypto.Signer, a *authenticatedContent) (err
 
 // protect encodes signed content as an MLSMessage.
 func (g *Group) protect(a *authenticatedContent) ([]byte, error) {
-	m := mlsMessage{wireFormat: a.wireFormat}
-	var err error
-	if a.wireFormat == WireFormatPublicMessage {
-		m.publicMessage, err = protectPublic(g.suite, a, g.epoch.MembershipKey, g.encodedContext)
-	} else {
-		m.privateMessage, err = protectPrivate(g.suite, g.cfg.Rand, a, g.secrets, g.epoch.SenderDataSecret, g.cfg.Padding)
+	if a.wireFormat == WireFormatPrivateMessage {
+		return protectPrivate(g.suite, g.cfg.Rand, a, g.secrets, g.epoch.SenderDataSecret, g.cfg.Padding)
 	}
+	m, err := protectPublic(g.suite, a, g.epoch.MembershipKey, g.encodedContext)
 	if err != nil {
 		return nil, err
 	}
-	var w wire.Writer
-	w.Grow(a.content.encodedSize() + len(a.auth.signature) + len(a.auth.confirmationTag) + g.suite.HashSize() + 128)
-	m.encode(&w)
-	return w.Data(), nil
+	return marshal(&mlsMessage{wireFormat: WireFormatPublicMessage, publicMessage: m}), nil
 }
 
 func (g *Group) signAndProtect(a *authenticatedContent) ([]byte, error) {

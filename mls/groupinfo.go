@@ -65,9 +65,8 @@ func (g *Group) signGroupInfo(o GroupInfoOptions) (*groupInfo, error) {
 // externalPub returns the GroupInfo extension with the public key for external
 // commits. RFC 9420, Section 12.4.3.2.
 func externalPub(key []byte) Extension {
-	var w wire.Writer
-	w.Opaque(key)
-	return Extension{Type: ExtensionExternalPub, Data: w.Data()}
+	data := wire.Encode(func(w *wire.Writer) { w.Opaque(key) })
+	return Extension{Type: ExtensionExternalPub, Data: data}
 }
 
 // externalPub returns the public key of the extension external_pub.

@@ -92,11 +92,7 @@ func (k *KeyPackage) decode(r *wire.Reader) {
 }
 
 // toBeSigned returns KeyPackageTBS.
-func (k *KeyPackage) toBeSigned() []byte {
-	var w wire.Writer
-	k.encodeContent(&w)
-	return w.Data()
-}
+func (k *KeyPackage) toBeSigned() []byte { return wire.Encode(k.encodeContent) }
 
 // verify checks a key package that is about to be added to a group. The rules
 // between members are checked on the whole tree. RFC 9420, Section 10.1.

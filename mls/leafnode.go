@@ -121,13 +121,13 @@ func (l *LeafNode) decode(r *wire.Reader) {
 // toBeSigned returns LeafNodeTBS. A leaf that was made for a group is bound to
 // that group and to its place in it.
 func (l *LeafNode) toBeSigned(groupID []byte, index LeafIndex) []byte {
-	var w wire.Writer
-	l.encodeContent(&w)
-	if l.Source != LeafNodeSourceKeyPackage {
-		w.Opaque(groupID)
-		w.Uint32(uint32(index))
-	}
-	return w.Data()
+	return wire.Encode(func(w *wire.Writer) {
+		l.encodeContent(w)
+		if l.Source != LeafNodeSourceKeyPackage {
+			w.Opaque(groupID)
+			w.Uint32(uint32(index))
+		}
+	})
 }
 
 func (l *LeafNode) sign(s *ciphersuite.Suite, rand io.Reader, id *Identity, groupID []byte, index LeafIndex) (err error) {

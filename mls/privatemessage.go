@@ -17,6 +17,9 @@ type privateMessage struct {
 	authenticatedData   []byte
 	encryptedSenderData []byte
 	ciphertext          []byte
+
+	// SenderDataAAD and PrivateContentAAD of a message that was parsed.
+	senderDataAAD, contentAAD []byte
 }
 
 func (m *privateMessage) encode(w *wire.Writer) {
@@ -26,10 +29,14 @@ func (m *privateMessage) encode(w *wire.Writer) {
 }
 
 func (m *privateMessage) decode(r *wire.Reader) {
+	begin := r.Rest()
+	read := func() []byte { return begin[:len(begin)-len(r.Rest())] }
 	m.groupID = r.Opaque()
 	m.epoch = r.Uint64()
 	m.contentType = readContentType(r)
+	m.senderDataAAD = read()
 	m.authenticatedData = r.Opaque()
+	m.contentAAD = read()
 	m.encryptedSenderData = r.Opaque()
 	m.ciphertext = r.Opaque()
 }
@@ -41,7 +48,8 @@ func (m *privateMessage) encodeContentAAD(w *wire.Writer) {
 	w.Opaque(m.authenticatedData)
 }
 
-// encodeSenderDataAAD writes SenderDataAAD. RFC 9420, Section 6.3.2.
+// encodeSenderDataAAD writes SenderDataAAD, which is how PrivateContentAAD begins.
+// RFC 9420, Section 6.3.2.
 func (m *privateMessage) encodeSenderDataAAD(w *wire.Writer) {
 	w.Opaque(m.groupID)
 	w.Uint64(m.epoch)
@@ -55,6 +63,9 @@ type senderData struct {
 	generation uint32
 	reuseGuard [4]byte
 }
+
+// senderDataSize is the size of an encoded SenderData.
+const senderDataSize = 4 + 4 + 4
 
 func (d *senderData) encode(w *wire.Writer) {
 	w.Uint32(uint32(d.leaf))
@@ -86,67 +97,80 @@ func ratchetKind(t ContentType) secrettree.Kind {
 	return secrettree.Handshake
 }
 
-// protectPrivate encrypts signed content from a member. It uses up one
-// generation of the sender's ratchet, even if it fails.
-func protectPrivate(s *ciphersuite.Suite, rand io.Reader, a *authenticatedContent, tree *secrettree.Tree, senderDataSecret []byte, padding func(int) int) (*privateMessage, error) {
-	c := &a.content
-	m := &privateMessage{
-		groupID:           c.groupID,
-		epoch:             c.epoch,
-		contentType:       c.contentType,
-		authenticatedData: c.authenticatedData,
-	}
-	data := senderData{leaf: c.sender.Leaf}
+// protectPrivate encrypts signed content from a member, as an MLSMessage. It uses
+// up one generation of the sender's ratchet, even if it fails.
+func protectPrivate(s *ciphersuite.Suite, rand io.Reader, a *authenticatedContent, tree *secrettree.Tree, senderDataSecret []byte, padding func(int) int) (message []byte, err error) {
+	data := senderData{leaf: a.content.sender.Leaf}
 	if _, err := io.ReadFull(rand, data.reuseGuard[:]); err != nil {
 		return nil, fmt.Errorf("mls: drawing a reuse guard: %w", err)
 	}
-	key, err := tree.Next(uint32(data.leaf), ratchetKind(c.contentType))
+	key, err := tree.Next(uint32(data.leaf), ratchetKind(a.content.contentType))
 	if err != nil {
 		return nil, fmt.Errorf("mls: encrypting a message: %w", err)
 	}
 	defer key.Discard()
 	data.generation = key.Generation
+	wire.Lend(func(plaintext *wire.Writer) {
+		a.content.encodeBody(plaintext)
+		a.auth.encode(plaintext, a.content.contentType)
+		if padding != nil {
+			plaintext.Bytes(make([]byte, max(0, padding(plaintext.Len()))))
+		}
+		message, err = sealPrivate(s, &a.content, plaintext.Data(), &data, key, senderDataSecret)
+	})
+	return message, err
+}
 
-	var aad wire.Writer
-	plaintext := wire.NewSecretWriter()
-	plaintext.Grow(c.encodedSize() + len(a.auth.signature) + len(a.auth.confirmationTag))
-	c.encodeBody(plaintext)
-	a.auth.encode(plaintext, c.contentType)
-	if padding != nil {
-		plaintext.Bytes(make([]byte, max(0, padding(plaintext.Len()))))
-	}
-	m.encodeContentAAD(&aad)
-	aead, err := s.NewAEAD(key.Key)
+// sealPrivate encrypts PrivateMessageContent and then SenderData, each in the place
+// where the message has it: that is the only buffer. RFC 9420, Sections 6.3.1 and 6.3.2.
+func sealPrivate(s *ciphersuite.Suite, c *framedContent, plaintext []byte, data *senderData, key *secrettree.Key, senderDataSecret []byte) ([]byte, error) {
+	contentAEAD, err := s.NewAEAD(key.Key)
 	if err != nil {
 		return nil, err
 	}
-	m.ciphertext = aead.Seal(nil, data.guardedNonce(key.Nonce), plaintext.Data(), aad.Data())
-	clear(plaintext.Data())
+	header := privateMessage{groupID: c.groupID, epoch: c.epoch, contentType: c.contentType, authenticatedData: c.authenticatedData}
+	sealedSenderData, ciphertext := senderDataSize+contentAEAD.Overhead(), len(plaintext)+contentAEAD.Overhead()
+	var w wire.Writer
+	w.Grow(len(c.groupID) + len(c.authenticatedData) + sealedSenderData + ciphertext + 32)
+	w.Uint16(uint16(MLS10))
+	w.Uint16(uint16(WireFormatPrivateMessage))
+	aadAt := w.Len()
+	header.encodeSenderDataAAD(&w)
+	senderAADEnd := w.Len()
+	w.Opaque(c.authenticatedData)
+	aadEnd := w.Len()
+	w.Length(sealedSenderData)
+	senderDataAt := w.Len()
+	data.encode(&w)
+	w.Bytes(make([]byte, contentAEAD.Overhead()))
+	w.Length(ciphertext)
+	contentAt := w.Len()
+	w.Grow(ciphertext)
+	message := w.Data()
+	message = contentAEAD.Seal(message, data.guardedNonce(key.Nonce), plaintext, message[aadAt:aadEnd])
 
-	var senderAAD wire.Writer
-	m.encodeSenderDataAAD(&senderAAD)
-	senderKey, senderNonce := secrettree.SenderDataKey(s, senderDataSecret, m.ciphertext)
+	senderKey, senderNonce := secrettree.SenderDataKey(s, senderDataSecret, message[contentAt:])
 	defer clear(senderKey)
-	if aead, err = s.NewAEAD(senderKey); err != nil {
+	senderAEAD, err := s.NewAEAD(senderKey)
+	if err != nil {
 		return nil, err
 	}
-	m.encryptedSenderData = aead.Seal(nil, senderNonce, marshal(&data), senderAAD.Data())
-	return m, nil
+	inPlace := message[senderDataAt : senderDataAt+senderDataSize]
+	senderAEAD.Seal(inPlace[:0], senderNonce, inPlace, message[aadAt:senderAADEnd])
+	return message, nil
 }
 
 // openPrivate decrypts a message. The ratchet is as it was until the caller
 // calls Consume on the returned key; Discard leaves it so. The signature has
 // yet to be verified.
 func openPrivate(cfg *Config, s *ciphersuite.Suite, m *privateMessage, tree *secrettree.Tree, senderDataSecret []byte, isMember func(LeafIndex) error) (*authenticatedContent, *secrettree.Key, error) {
-	var senderAAD wire.Writer
-	m.encodeSenderDataAAD(&senderAAD)
 	senderKey, senderNonce := secrettree.SenderDataKey(s, senderDataSecret, m.ciphertext)
 	defer clear(senderKey)
 	aead, err := s.NewAEAD(senderKey)
 	if err != nil {
 		return nil, nil, err
 	}
-	encoded, err := aead.Open(nil, senderNonce, m.encryptedSenderData, senderAAD.Data())
+	encoded, err := aead.Open(nil, senderNonce, m.encryptedSenderData, m.senderDataAAD)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: sender data", ErrDecrypt)
 	}
@@ -176,9 +200,7 @@ func openContent(cfg *Config, s *ciphersuite.Suite, m *privateMessage, data *sen
 	if err != nil {
 		return nil, err
 	}
-	var aad wire.Writer
-	m.encodeContentAAD(&aad)
-	plaintext, err := aead.Open(nil, data.guardedNonce(key.Nonce), m.ciphertext, aad.Data())
+	plaintext, err := aead.Open(nil, data.guardedNonce(key.Nonce), m.ciphertext, m.contentAAD)
 	if err != nil {
 		return nil, fmt.Errorf("%w: content", ErrDecrypt)
 	}

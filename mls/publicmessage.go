@@ -1,6 +1,8 @@
 package mls
 
 import (
+	"crypto/subtle"
+
 	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
@@ -41,7 +43,7 @@ func protectPublic(s *ciphersuite.Suite, a *authenticatedContent, membershipKey,
 	}
 	m := &publicMessage{content: a.content, auth: a.auth}
 	if a.content.sender.Type == SenderMember {
-		m.membershipTag = s.MAC(membershipKey, membershipTagInput(a, encodedContext))
+		m.membershipTag = membershipTag(s, a, membershipKey, encodedContext)
 	}
 	return m, nil
 }
@@ -54,7 +56,7 @@ func (m *publicMessage) verifyMembership(s *ciphersuite.Suite, membershipKey, en
 	if m.content.sender.Type != SenderMember {
 		return nil
 	}
-	if !s.VerifyMAC(membershipKey, m.membershipTag, membershipTagInput(m.authenticatedContent(), encodedContext)) {
+	if subtle.ConstantTimeCompare(m.membershipTag, membershipTag(s, m.authenticatedContent(), membershipKey, encodedContext)) != 1 {
 		return invalid(CheckMembershipTag, "the membership tag does not match")
 	}
 	return nil
@@ -68,9 +70,12 @@ func (c *framedContent) verifyPublic() error {
 	return nil
 }
 
-// membershipTagInput returns AuthenticatedContentTBM. RFC 9420, Section 6.2.
-func membershipTagInput(a *authenticatedContent, encodedContext []byte) []byte {
-	w := wire.NewWriter(a.toBeSigned(encodedContext))
-	a.auth.encode(w, a.content.contentType)
-	return w.Data()
+// membershipTag is the MAC of AuthenticatedContentTBM. RFC 9420, Section 6.2.
+func membershipTag(s *ciphersuite.Suite, a *authenticatedContent, membershipKey, encodedContext []byte) (tag []byte) {
+	wire.Lend(func(w *wire.Writer) {
+		a.encodeToBeSigned(w, encodedContext)
+		a.auth.encode(w, a.content.contentType)
+		tag = s.MAC(membershipKey, w.Data())
+	})
+	return tag
 }

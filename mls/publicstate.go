@@ -65,9 +65,7 @@ func (s *publicState) TreeHash() []byte { return bytes.Clone(s.context.treeHash)
 // RatchetTree returns the tree, encoded as in the ratchet_tree extension, for
 // those who get it apart from a Welcome or a GroupInfo.
 func (s *publicState) RatchetTree() []byte {
-	var w wire.Writer
-	s.tree.encode(&w)
-	return w.Data()
+	return marshal(s.tree)
 }
 
 // PendingProposals returns the proposals that were sent in this epoch and that
@@ -151,7 +149,10 @@ func (s *publicState) verifyContent(a *authenticatedContent) (verifiedContent, e
 func verifySigned(s *ciphersuite.Suite, a *authenticatedContent, sender senderKey, encodedContext []byte, context Extensions) (verifiedContent, error) {
 	key, err := sender.parse(s)
 	if err == nil {
-		err = key.VerifyWithLabel("FramedContentTBS", a.toBeSigned(encodedContext), a.auth.signature)
+		wire.Lend(func(w *wire.Writer) {
+			a.encodeToBeSigned(w, encodedContext)
+			err = key.VerifyWithLabel("FramedContentTBS", w.Data(), a.auth.signature)
+		})
 	}
 	if err != nil {
 		return verifiedContent{}, invalid(CheckMessageSignature, "%w", err)

@@ -26,7 +26,7 @@ func messageRefusals() []refusal {
 				t.Fatal(err)
 			}
 			m.auth = a.auth
-			m.membershipTag = c.suite.MAC(c.members[0].g.epoch.MembershipKey, membershipTagInput(a, c.members[0].g.encodedContext))
+			m.membershipTag = membershipTag(c.suite, a, c.members[0].g.epoch.MembershipKey, c.members[0].g.encodedContext)
 			return c.refused(marshal(&mlsMessage{wireFormat: WireFormatPublicMessage, publicMessage: m}))
 		}},
 		{CheckMembershipTag, "changed", func(t *testing.T) error {

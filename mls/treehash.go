@@ -34,19 +34,19 @@ func (t *ratchetTree) originalTreeHash(s *ciphersuite.Suite, x treemath.NodeInde
 
 // computeTreeHash hashes TreeHashInput for x, without the leaves in except.
 func (t *ratchetTree) computeTreeHash(s *ciphersuite.Suite, x treemath.NodeIndex, except []LeafIndex) []byte {
-	var w wire.Writer
 	if x.IsLeaf() {
 		leaf := t.nodes[x].leaf
 		if slices.Contains(except, LeafIndex(x.Leaf())) {
 			leaf = nil
 		}
-		w.Uint8(nodeTypeLeaf)
-		w.Uint32(uint32(x.Leaf()))
-		w.Optional(leaf != nil)
-		if leaf != nil {
-			leaf.encode(&w)
-		}
-		return s.Hash(w.Data())
+		return hashOf(s, func(w *wire.Writer) {
+			w.Uint8(nodeTypeLeaf)
+			w.Uint32(uint32(x.Leaf()))
+			w.Optional(leaf != nil)
+			if leaf != nil {
+				leaf.encode(w)
+			}
+		})
 	}
 
 	parent := t.nodes[x].parent
@@ -59,25 +59,37 @@ func (t *ratchetTree) computeTreeHash(s *ciphersuite.Suite, x treemath.NodeIndex
 	}
 	left, _ := x.Left()
 	right, _ := x.Right()
-	w.Uint8(nodeTypeParent)
-	w.Optional(parent != nil)
-	if parent != nil {
-		parent.encode(&w)
-	}
-	w.Opaque(t.originalTreeHash(s, left, except))
-	w.Opaque(t.originalTreeHash(s, right, except))
-	return s.Hash(w.Data())
+	leftHash, rightHash := t.originalTreeHash(s, left, except), t.originalTreeHash(s, right, except)
+	return hashOf(s, func(w *wire.Writer) {
+		w.Uint8(nodeTypeParent)
+		w.Optional(parent != nil)
+		if parent != nil {
+			parent.encode(w)
+		}
+		w.Opaque(leftHash)
+		w.Opaque(rightHash)
+	})
 }
 
 // parentHash returns the parent hash of node x with copath child sibling.
 // RFC 9420, Section 7.9.
 func (t *ratchetTree) parentHash(s *ciphersuite.Suite, x, sibling treemath.NodeIndex) []byte {
 	p := t.nodes[x].parent
-	var w wire.Writer
-	w.Opaque(p.encryptionKey)
-	w.Opaque(p.parentHash)
-	w.Opaque(t.originalTreeHash(s, sibling, p.unmergedLeaves))
-	return s.Hash(w.Data())
+	siblingHash := t.originalTreeHash(s, sibling, p.unmergedLeaves)
+	return hashOf(s, func(w *wire.Writer) {
+		w.Opaque(p.encryptionKey)
+		w.Opaque(p.parentHash)
+		w.Opaque(siblingHash)
+	})
+}
+
+// hashOf returns the hash of what encode writes.
+func hashOf(s *ciphersuite.Suite, encode func(w *wire.Writer)) (hash []byte) {
+	wire.Lend(func(w *wire.Writer) {
+		encode(w)
+		hash = s.Hash(w.Data())
+	})
+	return hash
 }
 
 // verifyParentHashes checks that each parent node was put there by the holder

@@ -35,11 +35,7 @@ func (g *groupInfo) decode(r *wire.Reader) {
 }
 
 // toBeSigned returns GroupInfoTBS.
-func (g *groupInfo) toBeSigned() []byte {
-	var w wire.Writer
-	g.encodeContent(&w)
-	return w.Data()
-}
+func (g *groupInfo) toBeSigned() []byte { return wire.Encode(g.encodeContent) }
 
 // welcome brings new members into a group. RFC 9420, Section 12.4.3.1.
 type welcome struct {
