@@ -21,7 +21,7 @@ func TestRandomHistoriesOfClients(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := newClientHistory(t)
 		actions := h.actions()
-		for range rapid.IntRange(10, 120).Draw(t, "steps") {
+		for range rapid.IntRange(20, 150).Draw(t, "steps") {
 			actions[h.below("action", len(actions))]()
 		}
 		h.end()
@@ -67,9 +67,11 @@ func newClientHistory(t *rapid.T) *clientHistory {
 	if h.options.PastEpochs == 0 {
 		h.kept = DefaultPastEpochs
 	}
-	h.found(1)
-	h.enter(h.devices[0])
-	h.devices = nil
+	h.found(3)
+	h.head = h.devices[0].view().Epoch()
+	for _, d := range h.devices {
+		h.enter(d)
+	}
 	return h
 }
 
@@ -78,7 +80,7 @@ func newClientHistory(t *rapid.T) *clientHistory {
 func (h *clientHistory) actions() []func() {
 	return []func(){
 		h.deliverOne, h.deliverOne, h.deliverOne, h.deliverOne, h.deliverOne, h.deliverOne, h.deliverOne,
-		h.say, h.say, h.say,
+		h.say, h.say, h.say, h.say,
 		h.propose, h.propose,
 		h.commit, h.commit, h.commit, h.commit,
 		h.decide,
