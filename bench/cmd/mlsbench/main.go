@@ -38,6 +38,8 @@ func main() {
 	only := flag.String("only", "", "measure the operations that match `regexp`")
 	flag.IntVar(&o.rounds, "rounds", 9, "number of rounds")
 	flag.DurationVar(&o.batch, "batch", 100*time.Millisecond, "how long each takes in a round")
+	flag.StringVar(&o.peers, "peers", "auto", "other implementations: \"auto\" (those whose tools are there), \"none\" or a `list` of "+peerNames())
+	flag.StringVar(&o.peerDir, "peerdir", "peers", "`folder` with the programs of the other implementations")
 	quick := flag.Bool("quick", false, "suite 1, groups of 2 and 100, 3 short rounds, no peers, where nothing else is said")
 	flag.StringVar(&profile, "cpuprofile", "", "write a CPU profile of our operations alone to `file`, and measure nothing else")
 	flag.Parse()
@@ -49,7 +51,9 @@ func main() {
 	if o.only, err = regexp.Compile(*only); err != nil {
 		log.Fatal(err)
 	}
-	o.oursOnly = profile != ""
+	if profile != "" {
+		o.oursOnly, o.peers = true, "none"
+	}
 	err = profiled(profile, func() error { return run(os.Stdout, &o) })
 	if err != nil {
 		log.Fatal(err)
@@ -62,6 +66,8 @@ type options struct {
 	only     *regexp.Regexp
 	rounds   int
 	batch    time.Duration
+	peers    string
+	peerDir  string
 	oursOnly bool
 }
 
@@ -81,6 +87,9 @@ func (o *options) setDefaults(quick bool, set map[string]bool) {
 		}
 		if !set["batch"] {
 			o.batch = 20 * time.Millisecond
+		}
+		if !set["peers"] {
+			o.peers = "none"
 		}
 	}
 	if !set["suites"] {

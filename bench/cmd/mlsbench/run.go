@@ -4,38 +4,46 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mendlink/mendlink/bench/internal/floor"
 	"github.com/mendlink/mendlink/bench/internal/measure"
 	"github.com/mendlink/mendlink/bench/internal/ours"
+	"github.com/mendlink/mendlink/bench/internal/peer"
 	"github.com/mendlink/mendlink/bench/internal/report"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
 
 // run measures what the options ask for and writes tables and verdicts.
 func run(w io.Writer, o *options) error {
+	peers, err := startPeers(o)
+	if err != nil {
+		return err
+	}
+	defer closePeers(peers)
 	header(w, o)
 	for _, id := range o.suites {
 		s, err := ciphersuite.Default().Lookup(id)
 		if err != nil {
 			return err
 		}
-		if err := runSuite(w, o, s); err != nil {
+		if err := runSuite(w, o, withSuite(peers, id), s); err != nil {
 			return fmt.Errorf("suite %v: %w", s, err)
 		}
 	}
 	return nil
 }
 
-func runSuite(w io.Writer, o *options, s *ciphersuite.Suite) error {
+func runSuite(w io.Writer, o *options, peers []*peer.Process, s *ciphersuite.Suite) error {
 	fmt.Fprintf(w, "\nsuite %#04x, %v\n", uint16(s.ID()), s)
 	provider, err := floor.New(s)
 	if err != nil {
 		return err
 	}
-	m := &measurement{options: o, suite: s, provider: provider, warm: make(map[int]*ours.Group)}
+	m := &measurement{options: o, suite: s, provider: provider, peers: peers, warm: make(map[int]*ours.Group)}
 	slices.Sort(o.sizes)
 	for _, members := range o.sizes {
 		log.Printf("suite %#04x, %d members", uint16(s.ID()), members)
@@ -46,11 +54,17 @@ func runSuite(w io.Writer, o *options, s *ciphersuite.Suite) error {
 	if err := m.growth(); err != nil {
 		return err
 	}
-	if err := report.WriteTable(w, m.results, nil); err != nil {
+	var names []string
+	for _, p := range peers {
+		names = append(names, p.Name)
+	}
+	if err := report.WriteTable(w, m.results, names); err != nil {
 		return err
 	}
-	fmt.Fprintln(w)
-	report.WriteGoals(w, m.results.Goals(s.ID()))
+	fmt.Fprintf(w, "\noctets\n  %s\n\n", strings.Join(m.sizes, "\n  "))
+	for _, g := range m.results.Goals(s.ID(), runtime.GOMAXPROCS(0)) {
+		fmt.Fprintln(w, &g)
+	}
 	return nil
 }
 
@@ -59,8 +73,10 @@ type measurement struct {
 	*options
 	suite    *ciphersuite.Suite
 	provider *floor.Provider
+	peers    []*peer.Process
 	warm     map[int]*ours.Group // by size
 	results  report.Results
+	sizes    []string // of messages
 }
 
 // An operation is one of ours, and what it cannot avoid.
@@ -73,13 +89,13 @@ type operation struct {
 
 // group measures the operations in groups of a size.
 func (m *measurement) group(members int) error {
-	var operations []operation
+	var list []operation
 	if members == 2 {
 		handshake, err := ours.Handshake(m.suite)
 		if err != nil {
 			return err
 		}
-		operations = append(operations, operation{name: report.Handshake, op: handshake, floor: floor.Handshake()})
+		list = append(list, operation{name: report.Handshake, op: handshake, floor: floor.Handshake()})
 	}
 	fresh, err := ours.NewGroup(m.suite, ours.Fresh, members)
 	if err != nil {
@@ -96,11 +112,12 @@ func (m *measurement) group(members int) error {
 	m.warm[members] = warm
 	for _, tree := range []struct {
 		*ours.Group
+		name                       ours.Tree
 		create, process, add, join string
 		createFloor                floor.Counts
 	}{
-		{fresh, report.CreateFresh, report.ProcessFresh, report.AddFresh, report.JoinFresh, floor.CreateFresh(members)},
-		{warm, report.CreateWarm, report.ProcessWarm, report.AddWarm, report.JoinWarm, floor.CreateWarm(members)},
+		{fresh, ours.Fresh, report.CreateFresh, report.ProcessFresh, report.AddFresh, report.JoinFresh, floor.CreateFresh(members)},
+		{warm, ours.Warm, report.CreateWarm, report.ProcessWarm, report.AddWarm, report.JoinWarm, floor.CreateWarm(members)},
 	} {
 		process, err := tree.Process()
 		if err != nil {
@@ -110,12 +127,18 @@ func (m *measurement) group(members int) error {
 		if err != nil {
 			return err
 		}
-		operations = append(operations,
+		list = append(list,
 			operation{tree.create, tree.Create(), tree.createFloor, true},
 			operation{tree.process, process, floor.Process(), false},
 			operation{tree.add, add, floor.AddMember(), false},
 			operation{tree.join, tree.Join(), floor.Join(members), true},
 		)
+		sizes, err := tree.Sizes()
+		if err != nil {
+			return err
+		}
+		m.sizes = append(m.sizes, fmt.Sprintf("%d members, %s: key package %d, Welcome %d, commit %d, 1 KiB protected %d, state %d",
+			members, tree.name, sizes.KeyPackage, sizes.Welcome, sizes.Commit, sizes.Message, sizes.State))
 		if members == 2 { // is both
 			break
 		}
@@ -128,14 +151,18 @@ func (m *measurement) group(members int) error {
 	if err != nil {
 		return err
 	}
-	operations = append(operations,
+	list = append(list,
 		operation{name: report.Protect, op: fresh.Protect(), floor: floor.Protect()},
 		operation{name: report.Unprotect, op: unprotect, floor: floor.Unprotect()},
 		operation{name: report.Marshal, op: fresh.Marshal()},
 		operation{name: report.Restore, op: restore},
 	)
-	for _, op := range operations {
-		if err := m.measure(members, &op); err != nil {
+	peers, err := inGroup(m.peers, m.suite.ID(), members)
+	if err != nil {
+		return err
+	}
+	for _, op := range list {
+		if err := m.measure(members, &op, peers); err != nil {
 			return fmt.Errorf("%s: %w", op.name, err)
 		}
 	}
@@ -143,15 +170,15 @@ func (m *measurement) group(members int) error {
 }
 
 // measure measures an operation in turn with what it is compared to.
-func (m *measurement) measure(members int, o *operation) error {
-	against := map[string]measure.Subject{report.Ours: o.op}
+func (m *measurement) measure(members int, o *operation, peers []*peer.Process) error {
+	contestants := []contestant{{report.Ours, o.op}}
 	if o.floor != (floor.Counts{}) && !m.oursOnly {
-		against[report.Floor] = m.provider.Op(o.floor)
+		contestants = append(contestants, contestant{report.Floor, m.provider.Op(o.floor)})
 		if o.parallel && members >= report.Medium { // else, starting goroutines is what costs
-			against[report.ParallelFloor] = m.provider.ParallelOp(o.floor)
+			contestants = append(contestants, contestant{report.ParallelFloor, m.provider.ParallelOp(o.floor)})
 		}
 	}
-	return m.compare(members, o.name, against)
+	return m.compare(members, o.name, append(contestants, operations(peers, o.name)...))
 }
 
 // growth compares our operations in the largest group with those in a group of
@@ -161,31 +188,28 @@ func (m *measurement) growth() error {
 	if large == nil || medium == nil {
 		return nil
 	}
-	return m.compare(report.Large, report.CreateAndProcess, map[string]measure.Subject{
-		report.Ours:    large.CreateAndProcess(),
-		report.Smaller: medium.CreateAndProcess(),
+	return m.compare(report.Large, report.CreateAndProcess, []contestant{
+		{report.Ours, large.CreateAndProcess()},
+		{report.Smaller, medium.CreateAndProcess()},
 	})
 }
 
-// compare measures subjects in turn, unless the options leave the operation out.
-func (m *measurement) compare(members int, name string, against map[string]measure.Subject) error {
-	if !m.only.MatchString(name) {
+// compare measures contestants in turn, unless the options leave the operation out.
+func (m *measurement) compare(members int, operation string, contestants []contestant) error {
+	if !m.only.MatchString(operation) {
 		return nil
 	}
-	var subjects []measure.Subject
-	var who []string
-	for _, name := range []string{report.Ours, report.Floor, report.ParallelFloor, report.Smaller} {
-		if s, ok := against[name]; ok {
-			who, subjects = append(who, name), append(subjects, s)
-		}
+	subjects := make([]measure.Subject, len(contestants))
+	for i, c := range contestants {
+		subjects[i] = c.Subject
 	}
 	series, err := measure.Rounds(m.rounds, m.batch, subjects)
 	if err != nil {
 		return err
 	}
-	r := &report.Result{Suite: m.suite.ID(), Members: members, Operation: name, Series: make(map[string]measure.Series)}
-	for i, name := range who {
-		r.Series[name] = series[i]
+	r := &report.Result{Suite: m.suite.ID(), Members: members, Operation: operation, Series: make(map[string]measure.Series)}
+	for i, c := range contestants {
+		r.Series[c.who] = series[i]
 	}
 	m.results = append(m.results, r)
 	return nil

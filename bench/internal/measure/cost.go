@@ -19,6 +19,9 @@ type Cost struct {
 	Allocs float64
 }
 
+// Cores returns how many cores were at work, on average.
+func (c Cost) Cores() float64 { return float64(c.CPU) / float64(c.Wall) }
+
 // A Subject is an operation that can be measured.
 type Subject interface {
 	// Measure executes the operation n times and returns the mean cost.

@@ -11,7 +11,8 @@ import (
 type Series []Cost
 
 // Rounds measures subjects in turn, so that what disturbs the machine for a while
-// disturbs all of them. In each round, each is executed for about as long as batch.
+// disturbs all of them. In each round, each is executed for about as long as batch,
+// in CPU time.
 func Rounds(rounds int, batch time.Duration, subjects []Subject) ([]Series, error) {
 	counts := make([]int, len(subjects))
 	for i, s := range subjects {
@@ -36,19 +37,18 @@ func Rounds(rounds int, batch time.Duration, subjects []Subject) ([]Series, erro
 // executions returns how many executions of s take about as long as batch. They
 // also warm s up.
 func executions(s Subject, batch time.Duration) (int, error) {
-	for n := 1; ; {
+	const enough = 8 // for the clock: CPU time comes in steps on some systems
+	for n := 1; ; n *= 4 {
 		c, err := s.Measure(n)
 		if err != nil {
 			return 0, err
 		}
-		took := c.Wall * time.Duration(n)
-		if took >= batch/4 {
-			return max(1, int(batch/max(c.Wall, 1))), nil
+		if c.CPU*time.Duration(n) >= batch/enough {
+			return max(1, int(batch/c.CPU)), nil
 		}
 		if n > 1<<24 {
-			return 0, fmt.Errorf("%d executions take %v", n, took)
+			return 0, fmt.Errorf("%d executions take no time", n)
 		}
-		n *= 4
 	}
 }
 
@@ -60,6 +60,20 @@ func (s Series) Median() Cost {
 		Bytes:  Median(s, func(c Cost) float64 { return c.Bytes }),
 		Allocs: Median(s, func(c Cost) float64 { return c.Allocs }),
 	}
+}
+
+// Plus returns what two operations cost together in each round.
+func (s Series) Plus(o Series) Series {
+	both := make(Series, min(len(s), len(o)))
+	for i := range both {
+		both[i] = Cost{
+			CPU:    s[i].CPU + o[i].CPU,
+			Wall:   s[i].Wall + o[i].Wall,
+			Bytes:  s[i].Bytes + o[i].Bytes,
+			Allocs: s[i].Allocs + o[i].Allocs,
+		}
+	}
+	return both
 }
 
 // CPU and Wall are the quantities of a Cost that ratios are made of.

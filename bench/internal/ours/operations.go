@@ -198,27 +198,27 @@ type Sizes struct {
 	KeyPackage, Welcome, Commit, Message, State int
 }
 
-// Sizes returns those of the messages that the operations make.
-func (g *Group) Sizes() (z Sizes, err error) {
+// Sizes returns those of what the operations make.
+func (g *Group) Sizes() (Sizes, error) {
 	b, err := g.last.newKeyPackage()
 	if err != nil {
-		return z, err
+		return Sizes{}, err
 	}
 	added, err := g.creator.add(g.before, false, b.Message())
 	if err != nil {
-		return z, err
+		return Sizes{}, err
 	}
 	commit, err := update(g.atCreator)
 	if err != nil {
-		return z, err
+		return Sizes{}, err
 	}
 	message, err := g.atCreator.Protect(make([]byte, messageSize), nil)
 	if err != nil {
-		return z, err
+		return Sizes{}, err
 	}
 	state, err := g.atCreator.Marshal()
 	if err != nil {
-		return z, err
+		return Sizes{}, err
 	}
 	return Sizes{len(b.Message()), len(added.Welcome()), len(commit.Message()), len(message), len(state)}, nil
 }

@@ -2,6 +2,7 @@
 package report
 
 import (
+	"slices"
 	"time"
 
 	"github.com/mendlink/mendlink/bench/internal/measure"
@@ -18,7 +19,6 @@ const (
 
 // What is measured. The same operation on a fresh and on a warm tree are two.
 const (
-	SignLoop         = "sign"
 	Handshake        = "handshake"
 	CreateFresh      = "create, fresh"
 	ProcessFresh     = "process, fresh"
@@ -43,14 +43,15 @@ type Result struct {
 	Series    map[string]measure.Series // by who it was
 }
 
+// measured reports whether there is a result that has a series of each of who.
+func (r *Result) measured(who ...string) bool {
+	return r != nil && !slices.ContainsFunc(who, func(w string) bool { return len(r.Series[w]) == 0 })
+}
+
 // Ratio returns the median of what who's execution cost in each round, in terms
-// of base's. ok is false unless both were measured.
-func (r *Result) Ratio(who, base string, quantity func(measure.Cost) time.Duration) (ratio float64, ok bool) {
-	s, b := r.Series[who], r.Series[base]
-	if len(s) == 0 || len(b) == 0 {
-		return 0, false
-	}
-	return measure.Ratio(s, b, quantity), true
+// of base's.
+func (r *Result) Ratio(who, base string, quantity func(measure.Cost) time.Duration) float64 {
+	return measure.Ratio(r.Series[who], r.Series[base], quantity)
 }
 
 // Results are all that was measured.

@@ -39,11 +39,10 @@ func WriteTable(w io.Writer, results Results, peers []string) error {
 // comparison returns what an operation cost base, and what ours did in terms of
 // that.
 func (r *Result) comparison(base string, quantity func(measure.Cost) time.Duration) []string {
-	ratio, ok := r.Ratio(Ours, base, quantity)
-	if !ok {
+	if !r.measured(Ours, base) {
 		return []string{"", ""}
 	}
-	return []string{micros(quantity(r.Series[base].Median())), fmt.Sprintf("%.2f", ratio)}
+	return []string{micros(quantity(r.Series[base].Median())), fmt.Sprintf("%.2f", r.Ratio(Ours, base, quantity))}
 }
 
 func micros(d time.Duration) string {
