@@ -1,6 +1,7 @@
 package mls
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -57,7 +58,7 @@ func (s *memberState) eraseAllBut(kept *memberState) {
 //	struct {
 //	    uint16 version = 1;
 //	    uint64 epoch;
-//	    uint16 state_version;    /* of usage and of group/ID/epoch */
+//	    uint16 state_version;    /* of usage */
 //	    opaque usage<V>;
 //	    uint64 past_epochs<V>;   /* oldest first */
 //	    uint8 has_pending;
@@ -65,7 +66,6 @@ func (s *memberState) eraseAllBut(kept *memberState) {
 //
 //	struct {
 //	    uint16 state_version;
-//	    uint64 epoch;
 //	    opaque state[rest];
 //	} EpochRecord;
 const headVersion uint16 = 1
@@ -172,7 +172,6 @@ func (s *memberState) encodeHead(w *wire.Writer) {
 
 func (g *Group) encodeEpochRecord(w *wire.Writer) {
 	w.Uint16(stateVersion)
-	w.Uint64(g.context.epoch)
 	g.encodeEpoch(w)
 }
 
@@ -195,7 +194,13 @@ func (h *storedHead) decode(r *wire.Reader) {
 		r.Fail(err)
 	}
 	h.usage = r.Opaque()
-	r.Vector(func(r *wire.Reader) { h.past = append(h.past, r.Uint64()) })
+	r.Vector(func(r *wire.Reader) {
+		epoch := r.Uint64()
+		if n := len(h.past); epoch >= h.epoch || n > 0 && epoch <= h.past[n-1] {
+			r.Fail(fmt.Errorf("past epoch %d of epoch %d is out of order", epoch, h.epoch))
+		}
+		h.past = append(h.past, epoch)
+	})
 	h.hasPending = r.Optional()
 }
 
@@ -225,6 +230,9 @@ func (m *Membership) load(ctx context.Context) (err error) {
 		if s.pending, err = restorePendingCommit(m.client.cfg, m.client.signers, value); err != nil {
 			return err
 		}
+		if !bytes.Equal(s.pending.base, s.group.interimTranscriptHash) {
+			return fmt.Errorf("%w: the pending commit is of another epoch", ErrConflict)
+		}
 	}
 	for _, epoch := range head.past {
 		if value, err = m.readPart(ctx, m.past(epoch)); err != nil {
@@ -235,6 +243,9 @@ func (m *Membership) load(ctx context.Context) (err error) {
 			return err
 		}
 		s.past = append(s.past, p)
+		if err := m.verifyRecord(&p.context, epoch); err != nil {
+			return err
+		}
 	}
 	m.state = s
 	return nil
@@ -252,15 +263,14 @@ func (m *Membership) loadGroup(ctx context.Context, head *storedHead) (*Group, e
 	if err != nil {
 		return nil, err
 	}
-	// The records are read one after the other, while somebody else may write.
-	if epoch := r.Uint64(); epoch != head.epoch {
-		return nil, fmt.Errorf("%w: the state is of epoch %d, want %d", ErrConflict, epoch, head.epoch)
-	}
 	g := newRestored(cfg)
 	if err := g.decodeEpoch(r, version); err != nil {
 		return nil, err
 	}
 	if err := r.Finish(); err != nil {
+		return nil, err
+	}
+	if err := m.verifyRecord(&g.context, head.epoch); err != nil {
 		return nil, err
 	}
 	usage := wire.NewReaderWithContext(head.usage, cfg.proposals)
@@ -271,6 +281,15 @@ func (m *Membership) loadGroup(ctx context.Context, head *storedHead) (*Group, e
 		return nil, err
 	}
 	return g, g.takeSigners(m.client.signers)
+}
+
+// verifyRecord checks that a record is of an epoch of this group. They are read one
+// after the other, while somebody else may write.
+func (m *Membership) verifyRecord(c *groupContext, epoch uint64) error {
+	if !bytes.Equal(c.groupID, m.groupID) || c.epoch != epoch {
+		return fmt.Errorf("%w: the record is of epoch %d of group %x, want epoch %d", ErrConflict, c.epoch, c.groupID, epoch)
+	}
+	return nil
 }
 
 // read returns the value of a record and notes its version.

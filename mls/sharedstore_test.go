@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"testing"
 )
@@ -193,5 +194,48 @@ func TestAnUnreadableMembershipIsReplaced(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// What is read while another process writes is not put together.
+func TestRecordsOfDifferentMomentsAreNotMixed(t *testing.T) {
+	f := ready(t)
+	d := f.devices[1]
+	d.commit(CommitOptions{})
+	before := maps.Clone(d.memory.records)
+	for name, r := range before {
+		before[name] = Record{bytes.Clone(r.Value), r.Version}
+	}
+	f.commit(0, CommitOptions{})
+	d.commit(CommitOptions{})
+	after := d.memory.records
+	past := func(epoch uint64) string { return d.m.past(epoch) }
+	for name, test := range map[string]struct {
+		change func(map[string]Record)
+		want   error
+	}{
+		"nothing is changed":                  {func(map[string]Record) {}, nil},
+		"the epoch of before":                 {func(r map[string]Record) { r[d.m.epochRecord()] = before[d.m.epochRecord()] }, ErrConflict},
+		"the head of before":                  {func(r map[string]Record) { r[d.m.head()] = before[d.m.head()] }, ErrConflict},
+		"the pending commit of before":        {func(r map[string]Record) { r[d.m.pendingRecord()] = before[d.m.pendingRecord()] }, ErrConflict},
+		"another past epoch":                  {func(r map[string]Record) { r[past(1)] = r[past(2)] }, ErrConflict},
+		"no epoch":                            {func(r map[string]Record) { delete(r, d.m.epochRecord()) }, ErrConflict},
+		"no pending commit":                   {func(r map[string]Record) { delete(r, d.m.pendingRecord()) }, ErrConflict},
+		"no past epoch":                       {func(r map[string]Record) { delete(r, past(1)) }, ErrConflict},
+		"no head":                             {func(r map[string]Record) { delete(r, d.m.head()) }, ErrNotStored},
+		"a head of a later version":           {func(r map[string]Record) { r[d.m.head()].Value[0] = 0xff }, ErrUnsupported},
+		"a state of a later version":          {func(r map[string]Record) { r[d.m.head()].Value[2+8] = 0xff }, ErrUnsupported},
+		"an epoch of a later version":         {func(r map[string]Record) { r[d.m.epochRecord()].Value[0] = 0xff }, ErrUnsupported},
+		"a pending commit of a later version": {func(r map[string]Record) { r[d.m.pendingRecord()].Value[0] = 0xff }, ErrUnsupported},
+		"a past epoch of a later version":     {func(r map[string]Record) { r[past(2)].Value[0] = 0xff }, ErrUnsupported},
+	} {
+		other := d.with(t, after)
+		test.change(other.memory.records)
+		m, err := other.c.Open(background, d.m.GroupID())
+		if test.want == nil {
+			wantError(t, name, err, nil)
+		} else if m != nil || !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, error %v, want %v", name, m, err, test.want)
+		}
 	}
 }
