@@ -20,8 +20,13 @@
 // erases the old one, or drops it. So a commit that is lost, refused or
 // overtaken costs nothing, and a failure leaves the state as it was.
 //
-// The package does no input or output, keeps no clock and starts no goroutine.
-// What it needs of the world is in [Config]: the time, randomness, and the
+// A [Client] goes from epoch to epoch by itself and keeps its groups, as
+// Memberships, in a [Store]. It is what most programs want; [Group] is for those
+// that keep the state in ways of their own.
+//
+// The package does no input or output and keeps no clock. What goroutines it uses,
+// to encrypt to many or to verify many, have ended when the call returns. What it
+// needs of the world is in [Config]: the time, randomness, and the
 // [AuthenticationService] that says whose credentials are to be believed.
 //
 // Objects that others send are bytes until a Group, or [Join], has verified
