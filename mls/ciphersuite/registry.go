@@ -3,6 +3,7 @@ package ciphersuite
 import (
 	"fmt"
 	"slices"
+	"sync"
 )
 
 // A Registry maps code points to suites. It never changes after creation, so
@@ -31,13 +32,15 @@ func NewRegistry(suites ...*Suite) (*Registry, error) {
 // numbers: those of RFC 9420, then the post-quantum ones, which come last
 // because their numbers are provisional: [Registry.Renumber] gives them others.
 // Whoever wants another order makes a Registry with [NewRegistry].
-func Default() *Registry {
+func Default() *Registry { return defaultRegistry() }
+
+var defaultRegistry = sync.OnceValue(func() *Registry {
 	r, err := NewRegistry(builtin[:]...)
 	if err != nil {
 		panic(err) // the table has a duplicate
 	}
 	return r
-}
+})
 
 // Renumber returns a Registry of the same suites in the same order, in which
 // numbers maps code points to new ones; the others stay. It is how peers that
