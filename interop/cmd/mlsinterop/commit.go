@@ -34,19 +34,24 @@ func (st *state) receive(messages [][]byte) ([]mls.Proposal, error) {
 	return list, nil
 }
 
-// checkReferences returns an error unless the group remembers exactly the listed
-// proposals, since those are what its commit will refer to. An Update of the
-// member's own is for a commit of somebody else.
-func (st *state) checkReferences(listed []mls.Proposal) error {
-	for _, pending := range st.group.PendingProposals() {
-		_, update := pending.Proposal.(*mls.Update)
-		own := update && pending.Sender.Leaf == st.group.OwnLeaf()
-		switch refer := slices.Contains(listed, pending.Proposal); {
-		case refer && own:
-			return status.Error(codes.InvalidArgument, "by_reference has an Update of the committer's own")
-		case !refer && !own:
+// checkReferences returns an error unless a commit refers to exactly the listed
+// proposals. A group commits all that wait and fit together.
+func checkReferences(p *mls.PendingCommit, listed []mls.Proposal) error {
+	var covered []mls.Proposal
+	for _, c := range p.Proposals() {
+		if !c.ByReference {
+			continue
+		}
+		if !slices.Contains(listed, c.Proposal) {
 			return status.Errorf(codes.FailedPrecondition,
-				"a proposal of type %v that was sent in this epoch is missing in by_reference", pending.Proposal.ProposalType())
+				"a proposal of type %v that was sent in this epoch is missing in by_reference", c.Proposal.ProposalType())
+		}
+		covered = append(covered, c.Proposal)
+	}
+	for i, proposal := range listed {
+		if !slices.Contains(covered, proposal) {
+			return status.Errorf(codes.InvalidArgument,
+				"proposal %d, of type %v, is not for a commit of this member with the others", i, proposal.ProposalType())
 		}
 	}
 	return nil
@@ -62,9 +67,6 @@ func (s *server) commit(r *pb.CommitRequest) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := st.checkReferences(listed); err != nil {
-		return nil, err
-	}
 	options := mls.CommitOptions{
 		OmitPath: !r.GetForcePath(), WireFormat: st.wireFormat, WithoutTree: r.GetExternalTree(),
 	}
@@ -77,6 +79,10 @@ func (s *server) commit(r *pb.CommitRequest) (*state, error) {
 	}
 	pending, err := st.group.Commit(options)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkReferences(pending, listed); err != nil {
+		pending.Erase()
 		return nil, err
 	}
 	st.setPending(pending)

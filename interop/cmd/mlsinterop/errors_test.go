@@ -263,6 +263,7 @@ func TestRefusals(t *testing.T) {
 	made = call(s, s.rpc.Commit, &pb.CommitRequest{StateId: bob.state, ByReference: [][]byte{removal}})
 	refused(s, invalid, s.rpc.HandleCommit, &pb.HandleCommitRequest{StateId: alice.state, Commit: made.Commit})
 	refused(s, early, s.rpc.HandleCommit, &pb.HandleCommitRequest{StateId: alice.state, Commit: made.Commit, Proposal: [][]byte{removal}})
+	refused(s, invalid, s.rpc.Commit, &pb.CommitRequest{StateId: alice.state, ByReference: [][]byte{removal}})
 
 	s.commit(bob, commit{references: [][]byte{removal}, gone: []*actor{alice}})
 	s.talk()
