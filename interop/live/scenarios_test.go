@@ -353,7 +353,7 @@ func externalSenders(s *stage, a *actor) extension {
 func life(s *stage) {
 	r := rand.New(rand.NewPCG(uint64(s.suite), 0))
 	s.create()
-	for range 40 {
+	for range 25 {
 		n := len(s.group)
 		by := s.group[r.IntN(n)]
 		switch what := r.IntN(8); {
