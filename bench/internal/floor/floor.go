@@ -15,7 +15,7 @@ import (
 
 // Sizes of what is signed and encrypted, as in messages of small groups.
 const (
-	signedSize        = 300
+	signedSize        = 270        // beside a public key, which all that is signed in handshakes holds
 	signedContentSize = 1024 + 170 // with the rest of FramedContentTBS
 	contextSize       = 150
 	secretSize        = 32
@@ -49,8 +49,8 @@ type Provider struct {
 // New returns the Provider of a suite.
 func New(s *ciphersuite.Suite) (*Provider, error) {
 	p := &Provider{
-		suite:     s,
-		handshake: make([]byte, signedSize), message: make([]byte, signedContentSize),
+		suite:   s,
+		message: make([]byte, signedContentSize),
 		context: make([]byte, contextSize), secret: make([]byte, secretSize),
 		key: make([]byte, s.KeySize()), nonce: make([]byte, s.NonceSize()), aad: make([]byte, aadSize),
 		content: make([]byte, contentSize), senderData: make([]byte, senderDataSize),
@@ -66,13 +66,14 @@ func New(s *ciphersuite.Suite) (*Provider, error) {
 	if p.verifier, err = s.ParseSignaturePublicKey(encoded); err != nil {
 		return nil, err
 	}
+	if p.private, err = s.GenerateHPKEKeyPair(rand.Reader); err != nil {
+		return nil, err
+	}
+	p.handshake = make([]byte, signedSize+len(p.private.PublicKey()))
 	if p.handshakeSignature, err = p.sign(p.handshake); err != nil {
 		return nil, err
 	}
 	if p.messageSignature, err = p.sign(p.message); err != nil {
-		return nil, err
-	}
-	if p.private, err = s.GenerateHPKEKeyPair(rand.Reader); err != nil {
 		return nil, err
 	}
 	if p.public, err = s.ParseHPKEPublicKey(p.private.PublicKey()); err != nil {
