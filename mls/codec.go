@@ -2,6 +2,7 @@ package mls
 
 import (
 	"bytes"
+	"encoding/binary"
 
 	"github.com/mendlink/mendlink/internal/wire"
 )
@@ -92,7 +93,16 @@ func writeUint16s[T ~uint16](w *wire.Writer, values []T) {
 
 // readUint16s reads a vector of code points.
 func readUint16s[T ~uint16](r *wire.Reader) []T {
-	var values []T
-	r.Vector(func(r *wire.Reader) { values = append(values, T(r.Uint16())) })
+	encoded := r.Opaque()
+	if len(encoded)%2 != 0 {
+		r.Fail(wire.ErrTruncated)
+	}
+	if r.Err() != nil || len(encoded) == 0 {
+		return nil
+	}
+	values := make([]T, len(encoded)/2)
+	for i := range values {
+		values[i] = T(binary.BigEndian.Uint16(encoded[2*i:]))
+	}
 	return values
 }
