@@ -268,7 +268,8 @@ func (c *Client) invited(ctx context.Context, message []byte) (string, error) {
 // member: [Membership.Forget] this membership and join anew.
 //
 // If the client is in the group already, as far as the store knows, o.Resync has
-// to be set; the new membership takes the place of the old one.
+// to be set; the new membership takes the place of the old one, which need not be
+// readable any more.
 func (c *Client) JoinExternal(ctx context.Context, groupInfo []byte, o ExternalJoinOptions) (_ *Membership, commit []byte, err error) {
 	pending, err := JoinExternal(c.cfg, groupInfo, o)
 	if err != nil {

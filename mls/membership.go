@@ -118,7 +118,9 @@ func (m *Membership) Protect(ctx context.Context, data, authenticatedData []byte
 	return message, nil
 }
 
-// Propose sends a proposal: see [Group.Propose].
+// Propose sends a proposal: see [Group.Propose]. If the process ends before the
+// message is sent, commits of this epoch have to do without the pending proposals
+// ([CommitOptions].WithoutPending): the others do not know this one.
 func (m *Membership) Propose(ctx context.Context, p Proposal, o ProposeOptions) (message []byte, err error) {
 	err = m.try(ctx, func(g *Group) error {
 		message, err = g.Propose(p, o)
@@ -388,8 +390,10 @@ func (m *Membership) CommitDetached(ctx context.Context, o CommitOptions) (p *Pe
 	return p, nil
 }
 
-// Adopt makes a detached commit effective, and takes it over. It returns an error
-// that matches [ErrNoCommitPending] if it was made in another epoch.
+// Adopt makes a detached commit effective, and takes it over.
+//
+// Errors: [ErrNoCommitPending] if it was made in another epoch; [ErrErased] if it
+// was erased, or adopted before.
 func (m *Membership) Adopt(ctx context.Context, p *PendingCommit) error {
 	if err := m.use(); err != nil {
 		return err

@@ -17,7 +17,7 @@ func TestAFailureChangesNothing(t *testing.T) {
 			forEachOperation(t, func(t *testing.T, f *fleet, a *attempt) {
 				failing := source(a.d)
 				for k := 0; ; k++ {
-					remembered, stored := a.d.remembers(), a.d.stored()
+					remembered, stored, copies := a.d.remembers(), a.d.stored(), a.d.copies()
 					failing.after, failing.hit = k, false
 					err := a.do()
 					failing.after = -1
@@ -34,6 +34,9 @@ func TestAFailureChangesNothing(t *testing.T) {
 						t.Fatalf("call %d failed: error %v, want the fault", k, err)
 					}
 					a.d.sameAs("a failure", remembered, stored)
+					if got := a.d.copies(); got != copies {
+						t.Fatalf("call %d failed: the keys are in use %d times, were %d times: what was tried is not erased", k, got, copies)
+					}
 					if k > 100 {
 						t.Fatal("the operation never ends")
 					}
@@ -42,6 +45,20 @@ func TestAFailureChangesNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// copies returns how many groups in memory use the private keys that a membership
+// has.
+func (d *device) copies() (n int32) {
+	if d.m == nil {
+		return 0
+	}
+	for _, g := range d.m.state.groups() {
+		for _, key := range g.keys {
+			n += key.epochs.Load()
+		}
+	}
+	return n
 }
 
 // A store that has saved and says that it has not: nothing goes on from the state
