@@ -94,7 +94,7 @@ func TestTable(t *testing.T) {
 		rows = append(rows, strings.Fields(line))
 	}
 	for i, want := range []string{
-		"2 handshake 1,234,567 9.0 2.5 12 617,284 2.00 2,469,134 0.50",
+		"2 handshake 1,234,567 9.0 2.5 12 617,284 2.00 2,469,134 2.00",
 		"100 marshal 5.0 6.0 2.5 12",
 		"100 join, fresh 99.0 30.0 2.5 12 1.50",
 	} {

@@ -15,9 +15,9 @@ import (
 // peers that were measured.
 func WriteTable(w io.Writer, results Results, peers []string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	header := []string{"members", "operation", "CPU", "elapsed", "allocated", "allocations", "floor", "ratio", "elapsed to floor on all cores"}
+	header := []string{"members", "operation", "CPU", "elapsed", "allocated", "allocations", "floor", "ratio", "on all cores"}
 	for _, p := range peers {
-		header = append(header, p, "ratio")
+		header = append(header, p, "to ours")
 	}
 	fmt.Fprintln(t, strings.Join(header, "\t")+"\t")
 	for _, r := range results {
@@ -26,23 +26,29 @@ func WriteTable(w io.Writer, results Results, peers []string) error {
 			fmt.Sprint(r.Members), r.Operation, micros(ours.CPU), micros(ours.Wall),
 			kilobytes(ours.Bytes), fmt.Sprintf("%.0f", ours.Allocs),
 		}
-		row = append(row, r.comparison(Floor, measure.CPU)...)
-		row = append(row, r.comparison(ParallelFloor, measure.Wall)[1])
+		row = append(row, r.cpu(Floor), r.ratio(Ours, Floor, measure.CPU), r.ratio(Ours, ParallelFloor, measure.Wall))
 		for _, p := range peers {
-			row = append(row, r.comparison(p, measure.CPU)...)
+			row = append(row, r.cpu(p), r.ratio(p, Ours, measure.CPU))
 		}
 		fmt.Fprintln(t, strings.Join(row, "\t")+"\t")
 	}
 	return t.Flush()
 }
 
-// comparison returns what an operation cost base, and what ours did in terms of
-// that.
-func (r *Result) comparison(base string, quantity func(measure.Cost) time.Duration) []string {
-	if !r.measured(Ours, base) {
-		return []string{"", ""}
+// cpu returns the CPU time that somebody took, "" if that was not measured.
+func (r *Result) cpu(who string) string {
+	if !r.measured(who) {
+		return ""
 	}
-	return []string{micros(quantity(r.Series[base].Median())), fmt.Sprintf("%.2f", r.Ratio(Ours, base, quantity))}
+	return micros(r.Series[who].Median().CPU)
+}
+
+// ratio returns what somebody's execution cost in terms of base's.
+func (r *Result) ratio(who, base string, quantity func(measure.Cost) time.Duration) string {
+	if !r.measured(who, base) {
+		return ""
+	}
+	return fmt.Sprintf("%.2f", r.Ratio(who, base, quantity))
 }
 
 func micros(d time.Duration) string {
