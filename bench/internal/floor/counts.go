@@ -9,8 +9,8 @@ import "math/bits"
 type Counts struct {
 	Generate int // HPKE key pairs from randomness
 	Derive   int // HPKE key pairs from secrets
-	Parse    int // HPKE public keys that come from outside and are sealed to
 	Seal     int // HPKE
+	SealNew  int // HPKE, to a public key that was never seen before
 	Open     int // HPKE
 	Sign     int
 	Verify   int
@@ -27,8 +27,8 @@ func (c Counts) Add(others ...Counts) Counts {
 	for _, o := range others {
 		c.Generate += o.Generate
 		c.Derive += o.Derive
-		c.Parse += o.Parse
 		c.Seal += o.Seal
+		c.SealNew += o.SealNew
 		c.Open += o.Open
 		c.Sign += o.Sign
 		c.Verify += o.Verify
@@ -48,8 +48,8 @@ func NewGroup() Counts { return Counts{Generate: 1, Sign: 1} }
 
 // AddMember is, for a key package from outside and a commit without a path: the
 // signatures of key package and leaf; those of the commit and of the GroupInfo;
-// the secrets for the new member, sealed to a key that was never seen before.
-func AddMember() Counts { return Counts{Verify: 2, Sign: 2, Parse: 1, Seal: 1} }
+// the secrets for the new member, sealed to an init key that was never seen before.
+func AddMember() Counts { return Counts{Verify: 2, Sign: 2, SealNew: 1} }
 
 // Join is, for a group with n members and a Welcome without a path secret: the
 // own secrets, and the signatures of the GroupInfo and of all other leaves.

@@ -15,7 +15,7 @@ import (
 
 // Sizes of what is signed and encrypted, as in messages of small groups.
 const (
-	signedSize        = 270        // beside a public key, which all that is signed in handshakes holds
+	signedSize        = 270        // beside public keys: a leaf has one, a key package or a commit two
 	signedContentSize = 1024 + 170 // with the rest of FramedContentTBS
 	contextSize       = 150
 	secretSize        = 32
@@ -69,7 +69,7 @@ func New(s *ciphersuite.Suite) (*Provider, error) {
 	if p.private, err = s.GenerateHPKEKeyPair(rand.Reader); err != nil {
 		return nil, err
 	}
-	p.handshake = make([]byte, signedSize+len(p.private.PublicKey()))
+	p.handshake = make([]byte, signedSize+len(p.private.PublicKey())*3/2)
 	if p.handshakeSignature, err = p.sign(p.handshake); err != nil {
 		return nil, err
 	}
@@ -133,8 +133,8 @@ func (p *Provider) operations(c Counts) func(yield func(func() error, int) bool)
 	return func(yield func(func() error, int) bool) {
 		_ = yield(p.generate, c.Generate) &&
 			yield(p.derive, c.Derive) &&
-			yield(p.parse, c.Parse) &&
 			yield(p.sealHPKE, c.Seal) &&
+			yield(p.sealNewHPKE, c.SealNew) &&
 			yield(p.openHPKE, c.Open) &&
 			yield(p.signHandshake, c.Sign) &&
 			yield(p.verifyHandshake, c.Verify) &&
@@ -155,13 +155,14 @@ func (p *Provider) derive() error {
 	return err
 }
 
-func (p *Provider) parse() error {
-	_, err := p.suite.ParseHPKEPublicKey(p.private.PublicKey())
+func (p *Provider) sealHPKE() error {
+	_, _, err := p.public.EncryptWithLabel(rand.Reader, "floor", p.context, p.secret)
 	return err
 }
 
-func (p *Provider) sealHPKE() error {
-	_, _, err := p.public.EncryptWithLabel(rand.Reader, "floor", p.context, p.secret)
+// sealNewHPKE parses the key first, and expands it if it is one of ML-KEM.
+func (p *Provider) sealNewHPKE() error {
+	_, _, err := p.suite.EncryptWithLabel(rand.Reader, p.private.PublicKey(), "floor", p.context, p.secret)
 	return err
 }
 
