@@ -4,6 +4,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -32,7 +33,13 @@ func main() {
 		return err
 	})
 	flag.Func("sizes", "`list` of numbers of members (default 2,10,100,1000)", func(s string) (err error) {
-		o.sizes, err = parseList(s, strconv.Atoi)
+		o.sizes, err = parseList(s, func(s string) (int, error) {
+			n, err := strconv.Atoi(s)
+			if err == nil && n < 2 {
+				err = errors.New("a group has 2 members at the least")
+			}
+			return n, err
+		})
 		return err
 	})
 	only := flag.String("only", "", "measure the operations that match `regexp`")
@@ -40,13 +47,16 @@ func main() {
 	flag.DurationVar(&o.batch, "batch", 100*time.Millisecond, "how long each takes in a round")
 	flag.StringVar(&o.peers, "peers", "auto", "other implementations: \"auto\" (those whose tools are there), \"none\" or a `list` of "+peerNames())
 	flag.StringVar(&o.peerDir, "peerdir", "peers", "`folder` with the programs of the other implementations")
-	quick := flag.Bool("quick", false, "suite 1, groups of 2 and 100, 3 short rounds, no peers, where nothing else is said")
+	quick := flag.Bool("quick", false, "suite 1, groups of 2 and 100, 5 short rounds, no peers, where nothing else is said")
 	flag.StringVar(&profile, "cpuprofile", "", "write a CPU profile of our operations alone to `file`, and measure nothing else")
 	flag.Parse()
 
 	set := make(map[string]bool)
 	flag.Visit(func(f *flag.Flag) { set[f.Name] = true })
 	o.setDefaults(*quick, set)
+	if o.rounds < 1 {
+		log.Fatal("there is one round at the least")
+	}
 	var err error
 	if o.only, err = regexp.Compile(*only); err != nil {
 		log.Fatal(err)
@@ -83,10 +93,10 @@ func (o *options) setDefaults(quick bool, set map[string]bool) {
 	if quick {
 		suites, sizes = suites[:1], []int{2, 100}
 		if !set["rounds"] {
-			o.rounds = 3
+			o.rounds = 5
 		}
 		if !set["batch"] {
-			o.batch = 20 * time.Millisecond
+			o.batch = 50 * time.Millisecond
 		}
 		if !set["peers"] {
 			o.peers = "none"

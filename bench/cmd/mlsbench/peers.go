@@ -93,8 +93,8 @@ func inGroup(peers []*peer.Process, suite ciphersuite.ID, members int) ([]*peer.
 	return ready, nil
 }
 
-// operations returns what peers have of one of our operations.
-func operations(peers []*peer.Process, ours string) []contestant {
+// peerContestants returns what peers have of one of our operations.
+func peerContestants(peers []*peer.Process, ours string) []contestant {
 	name, ok := peerOperations[ours]
 	if !ok {
 		return nil

@@ -79,24 +79,8 @@ type measurement struct {
 	sizes    []string // of messages
 }
 
-// An operation is one of ours, and what it cannot avoid.
-type operation struct {
-	name     string
-	op       measure.Op
-	floor    floor.Counts
-	parallel bool // may use all cores
-}
-
 // group measures the operations in groups of a size.
 func (m *measurement) group(members int) error {
-	var list []operation
-	if members == 2 {
-		handshake, err := ours.Handshake(m.suite)
-		if err != nil {
-			return err
-		}
-		list = append(list, operation{name: report.Handshake, op: handshake, floor: floor.Handshake()})
-	}
 	fresh, err := ours.NewGroup(m.suite, ours.Fresh, members)
 	if err != nil {
 		return err
@@ -110,62 +94,33 @@ func (m *measurement) group(members int) error {
 		log.Printf("made a warm group of %d in %v", members, took.Round(time.Second))
 	}
 	m.warm[members] = warm
-	for _, tree := range []struct {
-		*ours.Group
-		name                       ours.Tree
-		create, process, add, join string
-		createFloor                floor.Counts
-	}{
-		{fresh, ours.Fresh, report.CreateFresh, report.ProcessFresh, report.AddFresh, report.JoinFresh, floor.CreateFresh(members)},
-		{warm, ours.Warm, report.CreateWarm, report.ProcessWarm, report.AddWarm, report.JoinWarm, floor.CreateWarm(members)},
-	} {
-		process, err := tree.Process()
-		if err != nil {
-			return err
-		}
-		add, err := tree.Add()
-		if err != nil {
-			return err
-		}
-		list = append(list,
-			operation{tree.create, tree.Create(), tree.createFloor, true},
-			operation{tree.process, process, floor.Process(), false},
-			operation{tree.add, add, floor.AddMember(), false},
-			operation{tree.join, tree.Join(), floor.Join(members), true},
-		)
-		sizes, err := tree.Sizes()
-		if err != nil {
-			return err
-		}
-		m.sizes = append(m.sizes, fmt.Sprintf("%d members, %s: key package %d, Welcome %d, commit %d, 1 KiB protected %d, state %d",
-			members, tree.name, sizes.KeyPackage, sizes.Welcome, sizes.Commit, sizes.Message, sizes.State))
-		if members == 2 { // is both
-			break
-		}
-	}
-	unprotect, err := fresh.Unprotect()
+	operations, err := operationsIn(m.suite, fresh, warm, members)
 	if err != nil {
 		return err
 	}
-	restore, err := fresh.Restore()
-	if err != nil {
-		return err
-	}
-	list = append(list,
-		operation{name: report.Protect, op: fresh.Protect(), floor: floor.Protect()},
-		operation{name: report.Unprotect, op: unprotect, floor: floor.Unprotect()},
-		operation{name: report.Marshal, op: fresh.Marshal()},
-		operation{name: report.Restore, op: restore},
-	)
 	peers, err := inGroup(m.peers, m.suite.ID(), members)
 	if err != nil {
 		return err
 	}
-	for _, op := range list {
-		if err := m.measure(members, &op, peers); err != nil {
-			return fmt.Errorf("%s: %w", op.name, err)
+	for _, o := range operations {
+		if err := m.measure(members, &o, peers); err != nil {
+			return fmt.Errorf("%s: %w", o.name, err)
 		}
 	}
+	if err := m.addSizes(members, ours.Fresh, fresh); err != nil || members == 2 {
+		return err
+	}
+	return m.addSizes(members, ours.Warm, warm)
+}
+
+// addSizes notes how large the messages of a group are.
+func (m *measurement) addSizes(members int, tree ours.Tree, g *ours.Group) error {
+	z, err := g.Sizes()
+	if err != nil {
+		return err
+	}
+	m.sizes = append(m.sizes, fmt.Sprintf("%d members, %s: key package %d, Welcome %d, commit %d, 1 KiB protected %d, state %d",
+		members, tree, z.KeyPackage, z.Welcome, z.Commit, z.Message, z.State))
 	return nil
 }
 
@@ -178,7 +133,7 @@ func (m *measurement) measure(members int, o *operation, peers []*peer.Process) 
 			contestants = append(contestants, contestant{report.ParallelFloor, m.provider.ParallelOp(o.floor)})
 		}
 	}
-	return m.compare(members, o.name, append(contestants, operations(peers, o.name)...))
+	return m.compare(members, o.name, append(contestants, peerContestants(peers, o.name)...))
 }
 
 // growth compares our operations in the largest group with those in a group of
