@@ -100,10 +100,7 @@ func (s faultySigner) Sign(r io.Reader, digest []byte, o crypto.SignerOpts) ([]b
 	return s.Signer.Sign(r, digest, o)
 }
 
-type faultyService struct {
-	acceptAll
-	*faults
-}
+type faultyService struct{ *faults }
 
 func (s faultyService) ValidateLeaf(leaf, previous *LeafNode) error {
 	if previous != nil && !leaf.Credential.Equal(previous.Credential) {
