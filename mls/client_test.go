@@ -113,6 +113,24 @@ func (d *device) newKey() LeafChanges {
 	return LeafChanges{Identity: &Identity{Credential: d.id.Credential, Signer: signer}}
 }
 
+// The signature key that an Update brings takes effect with the commit of another
+// member, whether the client was restarted since it has proposed that or not.
+func TestANewSignatureKeyTakesEffectAfterARestart(t *testing.T) {
+	f := newFleet(t, 2)
+	d := f.devices[1]
+	update, err := d.m.ProposeUpdate(background, d.newKey(), ProposeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.restart()
+	f.broadcast(d, update)
+	f.commit(0, CommitOptions{})
+	f.checkMessages()
+	d.keys = d.keys[1:]
+	d.restart()
+	f.checkMessages()
+}
+
 func TestOpenReturnsTheMembershipThatIsInUse(t *testing.T) {
 	f := newFleet(t, 2)
 	d := f.devices[1]

@@ -405,7 +405,9 @@ func (f *fleet) joiningFromOutside(joiner *device, o ExternalJoinOptions) *attem
 		f.t.Fatal(err)
 	}
 	var commit []byte
+	var before *Membership
 	return &attempt{joiner, func() error {
+		before = joiner.m
 		m, message, err := joiner.c.JoinExternal(background, info, o)
 		if err == nil {
 			joiner.m, commit = m, message
@@ -414,8 +416,11 @@ func (f *fleet) joiningFromOutside(joiner *device, o ExternalJoinOptions) *attem
 	}, func() {
 		f.t.Helper()
 		f.broadcast(joiner, commit)
-		if o.Resync == nil {
+		if before == nil {
 			f.devices = append(f.devices, joiner)
+		} else {
+			_, err := before.View()
+			wantError(f.t, "a view of the membership that was replaced", err, ErrErased)
 		}
 		f.checkAgreement()
 		f.checkMessages()

@@ -159,12 +159,13 @@ func TestAnUnreadableMembershipIsReplaced(t *testing.T) {
 				d.f.t.Fatal(err)
 			}
 		},
-		"no signer": func(d *device) { d.keys = nil },
+		"no signer":                       func(d *device) { d.keys = nil },
+		"no signer of the pending commit": func(d *device) { d.keys = d.keys[:1] },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := ready(t)
 			d := f.devices[1]
-			d.commit(CommitOptions{})
+			d.commit(CommitOptions{Leaf: d.newKey()})
 			neighbour := append(d.m.GroupID(), 1)
 			if _, err := d.c.CreateGroup(background, GroupOptions{Suite: f.suite.ID(), Identity: d.id, GroupID: neighbour}); err != nil {
 				t.Fatal(err)
