@@ -18,7 +18,7 @@ type KeyPackage struct {
 	Extensions  Extensions
 	Signature   []byte
 
-	// verified is the hash of what was verified, so that what was changed
+	// verified is the encoding of what was verified, so that what was changed
 	// since does not pass for it, and init the init key, parsed.
 	verified []byte
 	init     *ciphersuite.HPKEPublicKey
@@ -107,8 +107,8 @@ func (k *KeyPackage) verify(s *ciphersuite.Suite, cfg *Config) error {
 	if err := verifyLifetime(leaf, cfg.Now(), cfg.MaxLifetime); err != nil {
 		return err
 	}
-	hash := s.Hash(marshal(k))
-	if bytes.Equal(hash, k.verified) {
+	encoded := marshal(k)
+	if bytes.Equal(encoded, k.verified) {
 		return nil
 	}
 	if err := cfg.verifyLeafContents(leaf, LeafNodeSourceKeyPackage); err != nil {
@@ -130,7 +130,7 @@ func (k *KeyPackage) verify(s *ciphersuite.Suite, cfg *Config) error {
 	if err := cfg.extensions.verify(InKeyPackage, k.Extensions); err != nil {
 		return err
 	}
-	k.verified, k.init = hash, init
+	k.verified, k.init = encoded, init
 	return nil
 }
 

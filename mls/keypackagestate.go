@@ -73,7 +73,7 @@ func restoreKeyPackage(cfg *Config, signers SignerLookup, state []byte) (*KeyPac
 	if b.encryptionKey, err = s.ParseHPKEKeyPair(stored.encryptionKey, k.LeafNode.EncryptionKey); err != nil {
 		return nil, err
 	}
-	k.verified = s.Hash(marshal(k)) // by whoever made it
+	k.verified = marshal(k) // by whoever made it
 	return b, nil
 }
 

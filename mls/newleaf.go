@@ -154,7 +154,7 @@ func NewKeyPackage(cfg *Config, o KeyPackageOptions) (*KeyPackageBundle, error) 
 	if k.Signature, err = s.SignWithLabel(cfg.Rand, o.Identity.Signer, "KeyPackageTBS", k.toBeSigned()); err != nil {
 		return nil, fmt.Errorf("mls: signing a key package: %w", err)
 	}
-	k.verified = s.Hash(marshal(k))
+	k.verified = marshal(k)
 	return &KeyPackageBundle{keyPackage: k, initKey: initKey, encryptionKey: leafKey, identity: o.Identity}, nil
 }
 
