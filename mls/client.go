@@ -121,7 +121,7 @@ func (c *Client) NewKeyPackage(ctx context.Context, o KeyPackageOptions) (messag
 	if err != nil {
 		return nil, err
 	}
-	change := Change{Name: keyPackageRecord(b.keyPackage.Ref(s)), Value: state}
+	change := Change{Name: keyPackageRecord(b.keyPackage.Ref(s)), Value: state, Next: 1}
 	if err := c.store.Update(ctx, []Change{change}); err != nil {
 		return nil, fmt.Errorf("mls: saving a key package: %w", err)
 	}

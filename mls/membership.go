@@ -106,56 +106,40 @@ func (m *Membership) try(ctx context.Context, f func(g *Group) error) error {
 	return m.move(ctx, next)
 }
 
-// Protect encrypts application data to the group: see [Group.Protect].
-func (m *Membership) Protect(ctx context.Context, data, authenticatedData []byte) (message []byte, err error) {
+// tryOctets is try for an f that returns a message or a secret.
+func (m *Membership) tryOctets(ctx context.Context, f func(g *Group) ([]byte, error)) (octets []byte, err error) {
 	err = m.try(ctx, func(g *Group) error {
-		message, err = g.Protect(data, authenticatedData)
+		octets, err = f(g)
 		return err
 	})
 	if err != nil {
+		clear(octets)
 		return nil, err
 	}
-	return message, nil
+	return octets, nil
+}
+
+// Protect encrypts application data to the group: see [Group.Protect].
+func (m *Membership) Protect(ctx context.Context, data, authenticatedData []byte) ([]byte, error) {
+	return m.tryOctets(ctx, func(g *Group) ([]byte, error) { return g.Protect(data, authenticatedData) })
 }
 
 // Propose sends a proposal: see [Group.Propose]. If the process ends before the
 // message is sent, commits of this epoch have to do without the pending proposals
 // ([CommitOptions].WithoutPending): the others do not know this one.
-func (m *Membership) Propose(ctx context.Context, p Proposal, o ProposeOptions) (message []byte, err error) {
-	err = m.try(ctx, func(g *Group) error {
-		message, err = g.Propose(p, o)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return message, nil
+func (m *Membership) Propose(ctx context.Context, p Proposal, o ProposeOptions) ([]byte, error) {
+	return m.tryOctets(ctx, func(g *Group) ([]byte, error) { return g.Propose(p, o) })
 }
 
 // ProposeUpdate proposes a new leaf for this member: see [Group.ProposeUpdate].
-func (m *Membership) ProposeUpdate(ctx context.Context, c LeafChanges, o ProposeOptions) (message []byte, err error) {
-	err = m.try(ctx, func(g *Group) error {
-		message, err = g.ProposeUpdate(c, o)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return message, nil
+func (m *Membership) ProposeUpdate(ctx context.Context, c LeafChanges, o ProposeOptions) ([]byte, error) {
+	return m.tryOctets(ctx, func(g *Group) ([]byte, error) { return g.ProposeUpdate(c, o) })
 }
 
 // SafeExportSecret takes the epoch's secret of a component out of the group: see
 // [Group.SafeExportSecret].
-func (m *Membership) SafeExportSecret(ctx context.Context, component ComponentID) (secret []byte, err error) {
-	err = m.try(ctx, func(g *Group) error {
-		secret, err = g.SafeExportSecret(component)
-		return err
-	})
-	if err != nil {
-		clear(secret)
-		return nil, err
-	}
-	return secret, nil
+func (m *Membership) SafeExportSecret(ctx context.Context, component ComponentID) ([]byte, error) {
+	return m.tryOctets(ctx, func(g *Group) ([]byte, error) { return g.SafeExportSecret(component) })
 }
 
 // EraseExporterSecret erases the secret behind [Membership.Export] for this epoch.

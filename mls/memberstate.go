@@ -3,9 +3,11 @@ package mls
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -98,7 +100,7 @@ func (m *Membership) move(ctx context.Context, next memberState, others ...Chang
 		if c.Value == nil {
 			delete(m.versions, c.Name)
 		} else {
-			m.versions[c.Name] = c.Version + 1
+			m.versions[c.Name] = c.Next
 		}
 	}
 	m.state.eraseAllBut(&next)
@@ -111,7 +113,15 @@ func (m *Membership) move(ctx context.Context, next memberState, others ...Chang
 // deleted.
 func (m *Membership) changesTo(next *memberState) ([]Change, error) {
 	kept := []string{m.head(), m.epochRecord()}
-	changes := []Change{m.write(m.head(), next.encodeHead)}
+	head := m.write(m.head(), next.encodeHead)
+	if head.Version == 0 {
+		// All changes go with one of the head, so that its version stands for all.
+		var err error
+		if head.Next, err = m.client.firstVersion(); err != nil {
+			return nil, err
+		}
+	}
+	changes := []Change{head}
 	if m.state.group == nil || !sameEpochRecord(m.state.group, next.group) {
 		changes = append(changes, m.write(m.epochRecord(), next.group.encodeEpochRecord))
 	}
@@ -122,7 +132,7 @@ func (m *Membership) changesTo(next *memberState) ([]Change, error) {
 			if err != nil {
 				return changes, err
 			}
-			changes = append(changes, Change{m.pendingRecord(), m.versions[m.pendingRecord()], value})
+			changes = append(changes, m.change(m.pendingRecord(), value))
 		}
 	}
 	for _, p := range next.past {
@@ -143,7 +153,22 @@ func sameEpochRecord(a, b *Group) bool {
 func (m *Membership) write(name string, encode func(*wire.Writer)) Change {
 	w := wire.NewSecretWriter()
 	encode(w)
-	return Change{name, m.versions[name], w.Data()}
+	return m.change(name, w.Data())
+}
+
+// change returns the change that gives a record another value.
+func (m *Membership) change(name string, value []byte) Change {
+	version := m.versions[name]
+	return Change{Name: name, Version: version, Value: value, Next: version + 1}
+}
+
+// firstVersion draws the version of a new membership. There is room for 2^63 changes.
+func (c *Client) firstVersion() (uint64, error) {
+	var b [8]byte
+	if _, err := io.ReadFull(c.cfg.Rand, b[:]); err != nil {
+		return 0, fmt.Errorf("mls: drawing a version: %w", err)
+	}
+	return binary.BigEndian.Uint64(b[:])>>1 + 1, nil
 }
 
 // deletions returns the changes that delete all records but those that are kept.

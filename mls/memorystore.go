@@ -45,7 +45,7 @@ func (s *MemoryStore) Update(_ context.Context, changes []Change) error {
 		if c.Value == nil {
 			delete(s.records, c.Name)
 		} else {
-			s.records[c.Name] = Record{bytes.Clone(c.Value), c.Version + 1}
+			s.records[c.Name] = Record{bytes.Clone(c.Value), c.Next}
 		}
 	}
 	return nil

@@ -155,7 +155,7 @@ func TestAnUnreadableMembershipIsReplaced(t *testing.T) {
 				d.f.t.Fatal(err)
 			}
 			record.Value[0] = 0xff
-			if err := d.memory.Update(background, []Change{{d.m.head(), record.Version, record.Value}}); err != nil {
+			if err := d.memory.Update(background, []Change{{Name: d.m.head(), Version: record.Version, Value: record.Value, Next: record.Version + 1}}); err != nil {
 				d.f.t.Fatal(err)
 			}
 		},
@@ -238,5 +238,26 @@ func TestRecordsOfDifferentMomentsAreNotMixed(t *testing.T) {
 		} else if m != nil || !errors.Is(err, test.want) {
 			t.Errorf("%s: %v, error %v, want %v", name, m, err, test.want)
 		}
+	}
+}
+
+// A process that has slept through the end of a membership does not take another
+// one in the same group for it, however few steps that has made.
+func TestAMembershipThatWasMadeAnewIsAnotherOne(t *testing.T) {
+	f := newFleet(t, 1)
+	d := f.devices[0]
+	sleeper, groupID := d.twin(), d.m.GroupID()
+	if err := d.m.Forget(background); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if d.m, err = d.c.CreateGroup(background, GroupOptions{Suite: suite1, Identity: d.id, GroupID: groupID}); err != nil {
+		t.Fatal(err)
+	}
+	stored := d.stored()
+	_, err = sleeper.m.Protect(background, []byte("good morning"), nil)
+	wantError(t, "the sleeper's message", err, ErrConflict)
+	if !maps.Equal(d.stored(), stored) {
+		t.Error("the sleeper has changed the store")
 	}
 }

@@ -43,7 +43,7 @@ type Store interface {
 // A Record is what a [Store] keeps under a name.
 type Record struct {
 	Value   []byte // the caller's to change
-	Version uint64 // 1 for a new record, and one more with each change
+	Version uint64 // what the last change said; never 0
 }
 
 // A Change writes or deletes a record of a [Store]. Names consist of letters,
@@ -53,7 +53,10 @@ type Change struct {
 	// Version is that of the record which is replaced or deleted, 0 if there
 	// must be none.
 	Version uint64
-	// Value is the new one, which has the version Version+1. Nil deletes the
-	// record.
+	// Value is the new one. Nil deletes the record.
 	Value []byte
+	// Next is the version that the record has afterwards, if it is not deleted:
+	// Version+1, or for some new records a random number, so that one that is
+	// deleted and made again cannot be taken for what it was.
+	Next uint64
 }

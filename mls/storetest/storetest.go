@@ -27,7 +27,7 @@ func Test(t *testing.T, new func() mls.Store) {
 	}{
 		{"an empty store has nothing", emptiness},
 		{"records are kept", records},
-		{"versions count changes", versions},
+		{"a record has the version that the last change said", versions},
 		{"changes that name another version are conflicts", conflicts},
 		{"an update is made as a whole or not at all", atomicity},
 		{"values are neither kept nor shared", ownership},
@@ -79,6 +79,11 @@ func versions(t *testing.T, s mls.Store) {
 	wantNone(t, s, "a")
 	update(t, s, mls.Change{Name: "a", Value: []byte("anew")})
 	want(t, s, "a", []byte("anew"), 1)
+	const drawn = 1<<63 - 3 // as new records may have
+	update(t, s, mls.Change{Name: "b", Value: []byte("first"), Next: drawn})
+	want(t, s, "b", []byte("first"), drawn)
+	update(t, s, mls.Change{Name: "b", Version: drawn, Value: []byte("second")})
+	want(t, s, "b", []byte("second"), drawn+1)
 }
 
 func conflicts(t *testing.T, s mls.Store) {
@@ -199,7 +204,7 @@ func increment(t *testing.T, s mls.Store) {
 			t.Fatal(err)
 		}
 		value := []byte{r.Value[0] + 1}
-		err = s.Update(t.Context(), []mls.Change{{Name: "copy", Version: r.Version, Value: value}, {Name: "counter", Version: r.Version, Value: value}})
+		err = s.Update(t.Context(), counted([]mls.Change{{Name: "copy", Version: r.Version, Value: value}, {Name: "counter", Version: r.Version, Value: value}}))
 		if err == nil {
 			return
 		}
@@ -214,7 +219,7 @@ func cancellation(t *testing.T, s mls.Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	version, value := uint64(1), []byte("1")
-	err := s.Update(ctx, []mls.Change{{Name: "a", Version: 1, Value: []byte("2")}, {Name: "b", Value: []byte("1")}})
+	err := s.Update(ctx, counted([]mls.Change{{Name: "a", Version: 1, Value: []byte("2")}, {Name: "b", Value: []byte("1")}}))
 	if err == nil { // a store may be too quick to notice
 		version, value = 2, []byte("2")
 		want(t, s, "b", []byte("1"), 1)
@@ -227,9 +232,20 @@ func cancellation(t *testing.T, s mls.Store) {
 	want(t, s, "a", value, version)
 }
 
+// counted gives changes that do not say a version the next one.
+func counted(changes []mls.Change) []mls.Change {
+	changes = slices.Clone(changes)
+	for i, c := range changes {
+		if c.Next == 0 && c.Value != nil {
+			changes[i].Next = c.Version + 1
+		}
+	}
+	return changes
+}
+
 func update(t *testing.T, s mls.Store, changes ...mls.Change) {
 	t.Helper()
-	if err := s.Update(t.Context(), changes); err != nil {
+	if err := s.Update(t.Context(), counted(changes)); err != nil {
 		t.Fatalf("Update: %v", err)
 	}
 }
@@ -266,7 +282,7 @@ func wantNames(t *testing.T, s mls.Store, prefix string, want ...string) {
 
 func wantConflict(t *testing.T, s mls.Store, what string, changes ...mls.Change) {
 	t.Helper()
-	if err := s.Update(t.Context(), changes); !errors.Is(err, mls.ErrConflict) {
+	if err := s.Update(t.Context(), counted(changes)); !errors.Is(err, mls.ErrConflict) {
 		t.Errorf("%s: error %v, want one that matches ErrConflict", what, err)
 	}
 }

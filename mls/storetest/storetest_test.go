@@ -21,7 +21,7 @@ type brokenStore struct {
 }
 
 var rules = []string{
-	"none", "keep no values", "share no values", "all or nothing", "compare versions", "count versions",
+	"none", "keep no values", "share no values", "all or nothing", "compare versions", "keep the version that a change says",
 	"compare versions of deletions", "find by prefix", "empty is a value", "say ErrConflict",
 	"say ErrNotStored", "save what succeeds", "change nothing when cancelled",
 }
@@ -73,12 +73,12 @@ func (s *brokenStore) check(c mls.Change) error {
 }
 
 func (s *brokenStore) change(c mls.Change) {
-	r := mls.Record{Value: c.Value, Version: c.Version + 1}
+	r := mls.Record{Value: c.Value, Version: c.Next}
 	if s.breaks != "keep no values" {
 		r.Value = append([]byte{}, c.Value...)
 	}
-	if s.breaks == "count versions" {
-		r.Version = 1
+	if s.breaks == "keep the version that a change says" {
+		r.Version = c.Version + 1
 	}
 	switch {
 	case s.breaks == "save what succeeds":
