@@ -155,6 +155,9 @@ func (g *Group) decodeEpoch(r *wire.Reader, version uint16) (err error) {
 	if g.suite, err = g.cfg.Suites.Lookup(g.context.cipherSuite); err != nil {
 		return err
 	}
+	if err := g.tree.parseKeys(g.suite); err != nil {
+		return err
+	}
 	if version < 4 {
 		if err := g.decodeSecrets(r); err != nil {
 			return err

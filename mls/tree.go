@@ -7,6 +7,7 @@ import (
 
 	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
+	"github.com/mendlink/mendlink/mls/internal/parallel"
 	"github.com/mendlink/mendlink/mls/internal/treemath"
 )
 
@@ -342,6 +343,25 @@ func (t *ratchetTree) decode(r *wire.Reader) {
 	// the input.
 	t.nodes, t.hashes = nodes, make([][]byte, len(nodes))
 	t.resize(treemath.SizeFor(uint32(len(nodes)/2 + 1)))
+}
+
+// parseKeys parses the keys of a tree that was verified before it was stored, so
+// that this is not done each time they are used.
+func (t *ratchetTree) parseKeys(s *ciphersuite.Suite) error {
+	return parallel.For(len(t.nodes), func(x int) (err error) {
+		switch n := t.nodes[x]; {
+		case n.leaf != nil:
+			if n.leaf.encryption, err = s.ParseHPKEPublicKey(n.leaf.EncryptionKey); err == nil {
+				n.leaf.signature, err = s.ParseSignaturePublicKey(n.leaf.SignatureKey)
+			}
+		case n.parent != nil:
+			n.parent.parsed, err = s.ParseHPKEPublicKey(n.parent.encryptionKey)
+		}
+		if err != nil {
+			return fmt.Errorf("node %d: %w", x, err)
+		}
+		return nil
+	})
 }
 
 // parseTree decodes a ratchet_tree extension.
