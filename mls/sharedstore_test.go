@@ -3,6 +3,7 @@ package mls
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"maps"
 	"sync"
@@ -72,6 +73,8 @@ func TestOnlyOneOfTwoProcessesMovesAGroup(t *testing.T) {
 func TestAKeyPackageServesForOneGroup(t *testing.T) {
 	f, g := newFleet(t, 1), otherFleet(t, 1)
 	joiner := f.newDevice()
+	joiner.cfg.Rand = rand.Reader // for both at once
+	joiner.c = joiner.newClient()
 	add := joiner.keyPackage()
 	second := &device{client: joiner.client, f: f, keys: joiner.keys, memory: joiner.memory, store: joiner.store}
 	second.c = second.newClient()
