@@ -7,12 +7,16 @@ import (
 	"sync/atomic"
 )
 
-// For calls f(0) to f(n-1), several at once on as many goroutines as may run at
-// once ([runtime.GOMAXPROCS]). All calls have returned when For returns. If some
+// perWorker is how many calls there have to be for each goroutine: to wake another
+// processor costs about as much as a signature.
+const perWorker = 4
+
+// For calls f(0) to f(n-1), if there are many of them several at once, on as many
+// goroutines as may run at once ([runtime.GOMAXPROCS]). All calls have returned when For returns. If some
 // fail, the result is the error that a loop would have met first, and not all of
 // those behind it are called. A panic in f is one of the caller's.
 func For(n int, f func(i int) error) error {
-	workers := min(n, runtime.GOMAXPROCS(0))
+	workers := min(n/perWorker, runtime.GOMAXPROCS(0))
 	if workers <= 1 {
 		for i := range n {
 			if err := f(i); err != nil {

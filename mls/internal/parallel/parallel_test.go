@@ -33,10 +33,11 @@ func TestForCallsEachIndexOnce(t *testing.T) {
 func TestForRunsCallsAtTheSameTime(t *testing.T) {
 	atOnce(t)
 	meet := make(chan struct{})
-	err := For(2, func(i int) error {
-		if i == 0 {
+	err := For(2*perWorker, func(i int) error {
+		switch i {
+		case 0:
 			meet <- struct{}{} // would block for ever if index 1 came after
-		} else {
+		case 1:
 			<-meet
 		}
 		return nil
@@ -87,4 +88,12 @@ func TestForPassesAPanicOnToItsCaller(t *testing.T) {
 		return nil
 	})
 	t.Error("For returned")
+}
+
+func TestForDoesNotWakeOthersForLittle(t *testing.T) {
+	atOnce(t)
+	calls := 0 // the race detector would see several goroutines here
+	if err := For(2*perWorker-1, func(int) error { calls++; return nil }); err != nil || calls != 2*perWorker-1 {
+		t.Errorf("%d calls, error %v", calls, err)
+	}
 }
