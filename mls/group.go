@@ -34,6 +34,7 @@ type Group struct {
 
 	epoch              *keysched.Epoch
 	secrets            *secrettree.Tree
+	senderData         *secrettree.SenderData   // made by the first encrypted message
 	exporter           *secrettree.ExporterTree // of the components
 	pastResumptionPSKs []pastPSK                // oldest first
 
@@ -237,6 +238,7 @@ func (g *Group) Erase() {
 	g.erased = true
 	g.epoch.Erase()
 	g.secrets.Erase()
+	g.senderData = nil
 	g.exporter.Erase()
 	g.keys.erase()
 	for _, p := range g.pastResumptionPSKs {
@@ -256,6 +258,7 @@ func (g *Group) fork() *Group {
 		f.keys[x] = key.share()
 	}
 	f.epoch, f.secrets, f.exporter = g.epoch.Clone(), g.secrets.Clone(), g.exporter.Clone()
+	f.senderData = nil
 	f.pastResumptionPSKs = nil
 	for _, p := range g.pastResumptionPSKs {
 		f.pastResumptionPSKs = append(f.pastResumptionPSKs, pastPSK{p.epoch, bytes.Clone(p.secret)})
@@ -322,10 +325,18 @@ func (s *publicState) signAs(signer crypto.Signer, a *authenticatedContent) (err
 	return nil
 }
 
+// senderDataKeys returns what encrypts the sender data of the epoch's messages.
+func (g *Group) senderDataKeys() *secrettree.SenderData {
+	if g.senderData == nil {
+		g.senderData = secrettree.NewSenderData(g.suite, g.epoch.SenderDataSecret)
+	}
+	return g.senderData
+}
+
 // protect encodes signed content as an MLSMessage.
 func (g *Group) protect(a *authenticatedContent) ([]byte, error) {
 	if a.wireFormat == WireFormatPrivateMessage {
-		return protectPrivate(g.suite, g.cfg.Rand, a, g.secrets, g.epoch.SenderDataSecret, g.cfg.Padding)
+		return protectPrivate(g.suite, g.cfg.Rand, a, g.secrets, g.senderDataKeys(), g.cfg.Padding)
 	}
 	m, err := protectPublic(g.suite, a, g.epoch.MembershipKey, g.encodedContext)
 	if err != nil {
