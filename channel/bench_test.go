@@ -22,7 +22,6 @@ func bench(b *testing.B, f func(b *testing.B, p, q *peer)) {
 			for _, h := range []*host{alice, bob} {
 				h.cfg.Identity.Signer = must(s.GenerateSigner(rand.Reader))
 				h.cfg.Suites = []ciphersuite.ID{id}
-				h.cfg.MaxPeerUpdates = -1
 			}
 			p, q := initiate(b, alice, bob)
 			p.start(b)

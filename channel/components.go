@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/mendlink/mendlink/mls"
@@ -136,6 +137,23 @@ func verifyContext(x mls.Extensions) (choice []byte, err error) {
 	return choice, nil
 }
 
+// verifySameParameters checks that an end's new leaf says of the channel what the
+// one before said: that is settled by the full handshake.
+func verifySameParameters(before, after *mls.LeafNode) error {
+	var entries [2][]byte
+	for i, leaf := range []*mls.LeafNode{before, after} {
+		d, err := leaf.Extensions.AppDataDictionary()
+		if err != nil {
+			return err
+		}
+		entries[i], _ = d.Find(componentParameters)
+	}
+	if !bytes.Equal(entries[0], entries[1]) {
+		return fmt.Errorf("%w: parameters in the leaf change from %x to %x", ErrProfile, entries[0], entries[1])
+	}
+	return nil
+}
+
 // verifyPair checks that a group has two members, of which the peer advertises
 // the components.
 func verifyPair(g *mls.Group) error {
@@ -151,9 +169,11 @@ func verifyPair(g *mls.Group) error {
 }
 
 // peerLeaf returns the leaf of the other member of a pair.
-func peerLeaf(g *mls.Group) *mls.LeafNode {
+func peerLeaf(g *mls.Group) *mls.LeafNode { return leafOf(g, 1-g.OwnLeaf()) }
+
+func leafOf(g *mls.Group, i mls.LeafIndex) *mls.LeafNode {
 	for _, m := range g.Members() {
-		if m.Index == 1-g.OwnLeaf() {
+		if m.Index == i {
 			return m.Leaf
 		}
 	}

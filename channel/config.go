@@ -12,11 +12,11 @@ import (
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
 
-// Defaults of [Config].
-const (
-	DefaultMaxSessionAge  = 30 * 24 * time.Hour
-	DefaultMaxPeerUpdates = 5000
-)
+// DefaultMaxSessionAge is that of [Config.MaxSessionAge].
+const DefaultMaxSessionAge = 30 * 24 * time.Hour
+
+// maxEarlyDataLimit bounds [Config.MaxEarlyData], in octets.
+const maxEarlyDataLimit = 1 << 16
 
 // DefaultSuites are the cipher suites that are acceptable where
 // [Config.Suites] is nil, the most preferred first: hybrid post-quantum ones
@@ -49,12 +49,56 @@ type Config struct {
 	Now func() time.Time
 	// Rand is the source of all randomness. Default: crypto/rand.Reader.
 	Rand io.Reader
-	// Suites are the acceptable cipher suites, the most preferred first; the
-	// initiator offers the first. Default: those of [DefaultSuites] that the
-	// signer's key fits.
+	// Suites are the acceptable cipher suites. Those of the initiator stand in
+	// its order of preference: the first that the responder has too is used.
+	// Default: those of [DefaultSuites] that the signer's key fits.
 	Suites []ciphersuite.ID
 	// Registry maps the code points of suites. Default: [ciphersuite.Default].
 	Registry *ciphersuite.Registry
+	// PreviousIdentities are those under which stored sessions may still be. A
+	// session that is resumed under one of them is moved to Identity, by an
+	// update. Default: none; sessions of another signature key are of no use.
+	PreviousIdentities []mls.Identity
+
+	// Protocols are the application protocols that this end speaks, its
+	// favourite first, of 1 to 255 octets each. The responder's favourite that
+	// both have is used. Default: none is agreed on. RFC 7301.
+	Protocols []string
+	// ServerName is the name by which the initiator calls the responder, of at
+	// most 255 octets. It is sent in the clear. Default: none.
+	ServerName string
+	// Select lets the responder choose another configuration, such as that of a
+	// server name, for an initiator; nil means this one. [ErrUnknownName] refuses
+	// the name, any other error the peer. What led up to the choice, such as the
+	// suites to choose from and the Store to resume from, is of the first
+	// configuration. It may be called by several sessions at once.
+	Select func(ClientHello) (*Config, error)
+	// Features are the options that this end wants.
+	Features Features
+	// MaxRecordSize is how many octets of content this end accepts in one
+	// protected record. Default, and the most: [MaxRecordSize].
+	MaxRecordSize int
+	// TransportBinding is a secret or a name that both ends have of the
+	// transport beneath, such as a TLS exporter's output (RFC 9266), and nobody in the
+	// middle can have at both sides. It is bound into the handshake and, at each
+	// resumption, into the keys. Default: none; an end with one accepts no
+	// peer without.
+	TransportBinding []byte
+
+	// PSK looks up a pre-shared key by its identity. It returns an error that
+	// matches [mls.ErrUnknownPSK] for one that it does not know. Default: none is known.
+	PSK func(identity []byte) ([]byte, error)
+	// PSKIdentities are those of the pre-shared keys that the initiator offers,
+	// of 1 to 255 octets each. They are sent in the clear. All that the responder knows as well go
+	// into the keys of the first epoch. Default: none.
+	PSKIdentities [][]byte
+	// RequirePSK refuses a peer without a pre-shared key in common.
+	RequirePSK bool
+
+	// MaxEarlyData is how many octets this end accepts together with a
+	// ResumptionRequest, at most 65,536. Default: 0; early data is refused.
+	MaxEarlyData int
+
 	// Store keeps the session between connections. Default: none, and
 	// sessions cannot be resumed.
 	Store Store
@@ -76,10 +120,8 @@ type Config struct {
 	// session can no longer be resumed. It does not end a live connection.
 	// Default: [DefaultMaxSessionAge].
 	MaxSessionAge time.Duration
-	// MaxPeerUpdates is the number of updates a second that the peer may make.
-	// Ten times as many may come in a burst. Default: [DefaultMaxPeerUpdates].
-	// Negative: no bound.
-	MaxPeerUpdates int
+	// Trace is told what the session does. Default: nobody is.
+	Trace *Trace
 }
 
 // withDefaults returns a copy of c in which nothing is left open.
@@ -100,15 +142,46 @@ func (c *Config) withDefaults() (*Config, error) {
 	if d.MaxSessionAge == 0 {
 		d.MaxSessionAge = DefaultMaxSessionAge
 	}
-	if d.MaxPeerUpdates == 0 {
-		d.MaxPeerUpdates = DefaultMaxPeerUpdates
+	if d.MaxRecordSize == 0 {
+		d.MaxRecordSize = MaxRecordSize
 	}
 	if d.MaxMessageSize < 0 || d.MaxMessageSize >= 1<<24 || d.MaxSessionAge < 0 {
 		return nil, fmt.Errorf("channel: Config has MaxMessageSize %d and MaxSessionAge %v", d.MaxMessageSize, d.MaxSessionAge)
 	}
+	if err := d.verifyNegotiable(); err != nil {
+		return nil, err
+	}
 	var err error
 	d.Suites, err = d.usableSuites()
 	return &d, err
+}
+
+// verifyNegotiable checks what is told to the peer.
+func (c *Config) verifyNegotiable() error {
+	if c.MaxRecordSize < MinRecordSize || c.MaxRecordSize > MaxRecordSize {
+		return fmt.Errorf("channel: Config has MaxRecordSize %d, want %d to %d", c.MaxRecordSize, MinRecordSize, MaxRecordSize)
+	}
+	if c.MaxEarlyData < 0 || c.MaxEarlyData > maxEarlyDataLimit {
+		return fmt.Errorf("channel: Config has MaxEarlyData %d, want 0 to %d", c.MaxEarlyData, maxEarlyDataLimit)
+	}
+	if c.Features&^definedFeatures != 0 {
+		return fmt.Errorf("channel: Config has the undefined features %#x", c.Features&^definedFeatures)
+	}
+	if len(c.ServerName) > maxNameLength || len(c.Protocols) > maxNames || len(c.PSKIdentities) > maxNames {
+		return fmt.Errorf("channel: Config has a ServerName of %d octets, %d Protocols and %d PSKIdentities, want at most %d, %d and %d",
+			len(c.ServerName), len(c.Protocols), len(c.PSKIdentities), maxNameLength, maxNames, maxNames)
+	}
+	for _, p := range c.Protocols {
+		if len(p) == 0 || len(p) > maxNameLength {
+			return fmt.Errorf("channel: Config has a protocol of %d octets, want 1 to %d", len(p), maxNameLength)
+		}
+	}
+	for _, id := range c.PSKIdentities {
+		if len(id) == 0 || len(id) > maxNameLength {
+			return fmt.Errorf("channel: Config has a PSK identity of %d octets, want 1 to %d", len(id), maxNameLength)
+		}
+	}
+	return nil
 }
 
 // usableSuites returns the suites of c, or those of the default ones that c's

@@ -23,11 +23,23 @@ var (
 	ErrNoCommonSuite = errors.New("channel: cipher suite not acceptable")
 	// ErrNoCommonVersion means that the ends share no version of the profile.
 	ErrNoCommonVersion = errors.New("channel: no common version of the profile")
+	// ErrNoCommonProtocol means that the ends share none of their application
+	// protocols.
+	ErrNoCommonProtocol = errors.New("channel: no common application protocol")
+	// ErrUnknownName is what [Config.Select] returns for a server name that
+	// this end does not go by.
+	ErrUnknownName = errors.New("channel: unknown server name")
+	// ErrTransportBinding means that the ends do not sit on the same transport:
+	// somebody may be in the middle of it.
+	ErrTransportBinding = errors.New("channel: the ends are not on the same transport")
+	// ErrDowngrade means that somebody led the ends to a cipher suite that is
+	// not their best.
+	ErrDowngrade = errors.New("channel: cipher suite was downgraded")
+	// ErrPSK means that a pre-shared key is wanted that the ends do not share.
+	ErrPSK = errors.New("channel: no pre-shared key")
 	// ErrPeerRefused means that [Config.Validator] does not accept the peer.
 	// Its own error is in the chain.
 	ErrPeerRefused = errors.New("channel: peer refused")
-	// ErrTooManyUpdates means that the peer updates faster than the limit.
-	ErrTooManyUpdates = errors.New("channel: peer updates too often")
 	// ErrResumptionRefused means that the peer cannot resume the session, and
 	// that the configuration forbids going on to a full handshake.
 	ErrResumptionRefused = errors.New("channel: peer refused to resume the session")

@@ -50,7 +50,38 @@ type Updated struct {
 	Reason UpdateReason
 }
 
+// StepSend asks for everything that follows to be sent under the next key of the
+// same epoch, which a KDF step gives: [record.Protection.Update].
+type StepSend struct{}
+
+// StepReceive asks for everything that follows on the receiving side to be opened
+// under the next key of the same epoch. Like [SwitchReceive], it must not find part
+// of another message waiting.
+type StepReceive struct{}
+
+// PeerChanged says that the peer goes on with another credential or signature key,
+// which [Config.Validator] accepts. Neither leaf must be changed.
+type PeerChanged struct{ Leaf, Previous *mls.LeafNode }
+
+// PeerRefused says that [Config.Validator] does not accept the peer any more.
+type PeerRefused struct{ Err error }
+
+// EarlyData is data that the peer has sent together with its ResumptionRequest. It
+// comes before HandshakeComplete: the peer is who it was, but may be cut off already.
+// The data belongs to the driver.
+type EarlyData struct{ Data []byte }
+
+// EarlyDataResult says what became of this end's early data. It comes right before
+// PeerAuthenticated.
+type EarlyDataResult struct{ Fate EarlyDataFate }
+
 func (Send) event()              {}
+func (StepSend) event()          {}
+func (StepReceive) event()       {}
+func (PeerChanged) event()       {}
+func (PeerRefused) event()       {}
+func (EarlyData) event()         {}
+func (EarlyDataResult) event()   {}
 func (SwitchSend) event()        {}
 func (SwitchReceive) event()     {}
 func (PeerAuthenticated) event() {}

@@ -1,15 +1,15 @@
 package channel
 
 import (
+	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"slices"
 	"time"
 
 	"github.com/mendlink/mendlink/mls"
+	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
 
 // helloLifetime is how far from now, in either direction, the key package of a
@@ -34,15 +34,20 @@ func (s *Session) leafOptions(parameters []byte) mls.LeafOptions {
 
 // sendClientHello begins a full handshake.
 func (s *Session) sendClientHello() ([]Event, error) {
+	return s.sendClientHelloOf(s.cfg.Suites[0])
+}
+
+func (s *Session) sendClientHelloOf(suite ciphersuite.ID) ([]Event, error) {
 	bundle, err := mls.NewKeyPackage(s.mls, mls.KeyPackageOptions{
-		Suite:    s.cfg.Suites[0],
+		Suite:    suite,
 		Identity: s.cfg.Identity,
-		Leaf:     s.leafOptions(ownOffer().marshal()),
+		Leaf:     s.leafOptions(s.cfg.ownOffer(s.retry).marshal()),
 	})
 	if err != nil {
 		return nil, because(AlertInternalError, err)
 	}
-	s.bundle, s.state = bundle, StateAwaitingServerHello
+	s.bundle = bundle
+	s.enter(StateAwaitingServerHello)
 	return []Event{send(MessageClientHello, bundle.Message())}, nil
 }
 
@@ -50,20 +55,33 @@ func (s *Session) sendClientHello() ([]Event, error) {
 // ends as its members. The responder is leaf 0, the initiator leaf 1. Whether
 // the initiator is alive, or its hello a replay, shows in the next message.
 func (s *Session) receiveClientHello(_ context.Context, body []byte) ([]Event, error) {
+	if s.early.seen {
+		return nil, because(AlertUnexpectedMessage, fmt.Errorf("%w: ClientHello behind EarlyData", ErrUnexpectedMessage))
+	}
 	unverified, err := mls.ParseKeyPackage(body)
 	if err != nil {
 		return nil, peerFault(AlertDecodeError, err)
 	}
 	if suite := unverified.CipherSuite(); !slices.Contains(s.cfg.Suites, suite) {
-		return nil, because(AlertHandshakeFailure, fmt.Errorf("%w: peer offers %v, want one of %v", ErrNoCommonSuite, suite, s.cfg.Suites))
+		return s.helloRetry(suite, body)
 	}
 	keyPackage, err := unverified.Verify(s.mls)
 	if err != nil {
 		return nil, peerFault(AlertIllegalParameter, err)
 	}
-	parameters, err := chooseParameters(&keyPackage.LeafNode)
+	offered, err := offerOf(&keyPackage.LeafNode)
 	if err != nil {
 		return nil, peerFault(AlertIllegalParameter, err)
+	}
+	if err := s.selectConfig(&keyPackage.LeafNode, offered); err != nil {
+		return nil, err
+	}
+	if err := s.verifyRetry(keyPackage, offered); err != nil {
+		return nil, err
+	}
+	chosen, err := s.cfg.choose(offered)
+	if err != nil {
+		return nil, err
 	}
 	groupID := make([]byte, len(s.id))
 	if _, err := io.ReadFull(s.cfg.Rand, groupID); err != nil {
@@ -73,17 +91,21 @@ func (s *Session) receiveClientHello(_ context.Context, body []byte) ([]Event, e
 		Suite:      keyPackage.CipherSuite,
 		Identity:   s.cfg.Identity,
 		GroupID:    groupID,
-		Extensions: dictionary(parameters.marshal()),
+		Extensions: dictionary(chosen.marshal()),
 		Leaf:       s.leafOptions(nil),
 	})
 	if err != nil {
 		return nil, because(AlertInternalError, err)
 	}
 	defer alone.Erase()
+	proposals, err := s.pskProposals(alone, chosen.parameters.psks)
+	if err != nil {
+		return nil, err
+	}
 	// The group is a moment old: a path would renew keys that nobody has used.
 	// The commit is sent to nobody: all of it that counts is in the Welcome.
 	pair, err := alone.Commit(mls.CommitOptions{
-		Proposals:         []mls.Proposal{&mls.Add{KeyPackage: keyPackage}},
+		Proposals:         append(proposals, &mls.Add{KeyPackage: keyPackage}),
 		OmitPath:          true,
 		AuthenticatedData: noPurpose,
 	})
@@ -93,29 +115,12 @@ func (s *Session) receiveClientHello(_ context.Context, body []byte) ([]Event, e
 	if err := s.establish(pair.Group()); err != nil {
 		return nil, err
 	}
-	s.state = StateAwaitingHandshakeDone
+	s.enter(StateAwaitingHandshakeDone)
 	return []Event{
 		send(MessageServerHello, pair.Welcome()),
 		s.switchSend(s.secrets),
 		s.switchReceive(s.secrets),
 	}, nil
-}
-
-// chooseParameters answers the offer in the initiator's leaf.
-func chooseParameters(leaf *mls.LeafNode) (choice, error) {
-	d, err := verifyComponents(leaf.Extensions)
-	if err != nil {
-		return choice{}, err
-	}
-	data, ok := d.Find(componentParameters)
-	if !ok {
-		return choice{}, fmt.Errorf("%w: leaf has no offer of parameters", ErrProfile)
-	}
-	offered, err := parseOffer(data)
-	if err != nil {
-		return choice{}, peerFault(AlertDecodeError, err)
-	}
-	return offered.choose()
 }
 
 // receiveServerHello completes the initiator's handshake.
@@ -124,7 +129,7 @@ func (s *Session) receiveServerHello(ctx context.Context, body []byte) ([]Event,
 	if err != nil {
 		return nil, peerFault(AlertIllegalParameter, err)
 	}
-	if err := verifyWelcome(group); err != nil {
+	if err := s.verifyWelcome(group); err != nil {
 		group.Erase()
 		return nil, peerFault(AlertIllegalParameter, err)
 	}
@@ -138,18 +143,18 @@ func (s *Session) receiveServerHello(ctx context.Context, body []byte) ([]Event,
 	s.bundle.Erase()
 	s.bundle = nil
 	s.deleteReplaced(ctx)
-	s.state = StateSynced
-	return []Event{
+	s.enter(StateSynced)
+	return s.withEarlyDataFate(EarlyDataUnknown, []Event{
 		s.switchSend(s.secrets),
 		s.switchReceive(s.secrets),
 		send(MessageHandshakeDone, nil),
 		PeerAuthenticated{peerLeaf(group)},
 		HandshakeComplete{},
-	}, nil
+	}), nil
 }
 
 // verifyWelcome checks the group that the responder has made.
-func verifyWelcome(g *mls.Group) error {
+func (s *Session) verifyWelcome(g *mls.Group) error {
 	if err := verifyPair(g); err != nil {
 		return err
 	}
@@ -165,19 +170,37 @@ func verifyWelcome(g *mls.Group) error {
 	if err != nil {
 		return err
 	}
-	return ownOffer().verify(chosen)
+	if err := s.cfg.verifyChoice(s.cfg.ownOffer(s.retry), chosen); err != nil {
+		return err
+	}
+	return s.verifyUsedPSKs(chosen)
 }
 
 // establish takes over the group of a full handshake. The commit that led to
 // it was sent to nobody, so lastCommit stays empty and equals no hash.
 func (s *Session) establish(g *mls.Group) error {
 	s.group, s.id, s.created = g, SessionID(g.GroupID()), s.cfg.Now()
-	if s.role == RoleResponder {
-		s.peer = Fingerprint(peerLeaf(g).SignatureKey)
+	s.labelPeer()
+	var err error
+	if s.terms, err = s.negotiated(g); err != nil {
+		return peerFault(AlertIllegalParameter, err)
 	}
-	secrets, err := s.drawSecrets(g)
-	s.secrets = secrets
+	own, peer := leafOf(g, g.OwnLeaf()), peerLeaf(g)
+	s.prevails = s.role == RoleInitiator
+	if s.terms.Features&FeatureTieBreakByKey != 0 {
+		s.prevails = bytes.Compare(own.SignatureKey, peer.SignatureKey) > 0
+	}
+	s.secrets, err = s.drawSecrets(g)
+	s.cfg.Trace.epoch(s, false)
 	return err
+}
+
+// labelPeer gives the stored session of a responder the name of the peer's
+// signature key.
+func (s *Session) labelPeer() {
+	if s.role == RoleResponder {
+		s.peer = Fingerprint(peerLeaf(s.group).SignatureKey)
+	}
 }
 
 // receiveHandshakeDone completes the responder's handshake: what came under the
@@ -191,15 +214,8 @@ func (s *Session) receiveHandshakeDone(ctx context.Context, body []byte) ([]Even
 	if err := s.save(ctx); err != nil {
 		return nil, err
 	}
-	s.state = StateSynced
+	s.enter(StateSynced)
 	return []Event{PeerAuthenticated{peerLeaf(s.group)}, HandshakeComplete{}}, nil
-}
-
-// Fingerprint names a signature key, encoded as MLS does it, in the form that
-// ssh-keygen made known: the SHA-256 hash in base64 after "SHA256:".
-func Fingerprint(signatureKey []byte) string {
-	sum := sha256.Sum256(signatureKey)
-	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
 }
 
 // send returns the event that sends a message.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
@@ -116,9 +117,9 @@ func TestSuiteOfInitiatorHasToBeAcceptable(t *testing.T) {
 	ha.cfg.Suites = []ciphersuite.ID{ciphersuite.MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519}
 	a, b := initiate(t, ha, hb)
 	a.start(t)
-	b.deliver(t)
-	if !errors.Is(b.err, ErrNoCommonSuite) || AlertOf(b.err) != AlertHandshakeFailure {
-		t.Errorf("error is %v, alert %v", b.err, AlertOf(b.err))
+	settle(t, a, b)
+	if !errors.Is(a.err, ErrNoCommonSuite) || AlertOf(a.err) != AlertHandshakeFailure {
+		t.Errorf("error is %v, alert %v", a.err, AlertOf(a.err))
 	}
 }
 
@@ -167,12 +168,46 @@ func lists(t *testing.T, app, aad mls.ComponentsList, parameters []byte) mls.Ext
 	return mls.Extensions{must(d.Extension())}
 }
 
+// rawOffer returns an offer with parameters of any type: pairs of a type and a value.
+func rawOffer(versions []uint16, parameters ...any) []byte {
+	var w wire.Writer
+	w.Vector(func() {
+		for _, v := range versions {
+			w.Uint16(v)
+		}
+	})
+	writeRaw(&w, parameters)
+	return w.Data()
+}
+
+func rawChoice(version uint16, parameters ...any) []byte {
+	var w wire.Writer
+	w.Uint16(version)
+	writeRaw(&w, parameters)
+	return w.Data()
+}
+
+func writeRaw(w *wire.Writer, parameters []any) {
+	w.Vector(func() {
+		for i := 0; i < len(parameters); i += 2 {
+			switch kind := parameters[i].(type) {
+			case int:
+				w.Uint16(uint16(kind))
+			case uint16:
+				w.Uint16(kind)
+			}
+			value, _ := parameters[i+1].([]byte)
+			w.Opaque(value)
+		}
+	})
+}
+
 func TestComponentsOfInitiator(t *testing.T) {
 	both := mls.ComponentsList{componentTwoParty, componentParameters}
 	one := mls.ComponentsList{componentTwoParty}
 	greased := mls.ComponentsList{0x0A0A, componentTwoParty, componentParameters, 0xF123}
-	version := ownOffer().marshal()
-	unknown := offer{versions: []uint16{7, ProfileVersion, 9}, parameters: []parameter{{1, []byte("x")}, {0xFFFF, nil}}}.marshal()
+	version := offer{versions: []uint16{ProfileVersion}}.marshal()
+	unknown := rawOffer([]uint16{7, ProfileVersion, 9}, 0x100, []byte("x"), 0xFFFF, nil)
 	for _, test := range []struct {
 		name string
 		x    mls.Extensions
@@ -190,7 +225,14 @@ func TestComponentsOfInitiator(t *testing.T) {
 		{"no offer", lists(t, both, one, nil), ErrProfile},
 		{"no version in common", lists(t, both, one, offer{versions: []uint16{2, 3}}.marshal()), ErrNoCommonVersion},
 		{"offer cut short", lists(t, both, one, version[:2]), nil},
-		{"parameters in disorder", lists(t, both, one, offer{versions: []uint16{1}, parameters: []parameter{{2, nil}, {1, nil}}}.marshal()), ErrMalformed},
+		{"parameters in disorder", lists(t, both, one, rawOffer([]uint16{1}, 0x102, nil, 0x101, nil)), ErrMalformed},
+		{"protocol without a name", lists(t, both, one, rawOffer([]uint16{1}, parameterALPN, []byte{0})), ErrMalformed},
+		{"record size limit of one octet", lists(t, both, one, rawOffer([]uint16{1}, parameterRecordSizeLimit, []byte{64})), wire.ErrTruncated},
+		{"record size limit too small", lists(t, both, one, rawOffer([]uint16{1}, parameterRecordSizeLimit, []byte{0, 63})), ErrProfile},
+		{"features of five octets", lists(t, both, one, rawOffer([]uint16{1}, parameterFeatures, make([]byte, 5))), wire.ErrTrailing},
+		{"long server name", lists(t, both, one, rawOffer([]uint16{1}, parameterServerName, make([]byte, 256))), ErrMalformed},
+		{"retry that nobody asked for", lists(t, both, one, rawOffer([]uint16{1}, parameterRetry, make([]byte, 32))), ErrDowngrade},
+		{"binding that this end has not", lists(t, both, one, rawOffer([]uint16{1}, parameterTransportBinding, make([]byte, 32))), ErrTransportBinding},
 	} {
 		p := listen(t, newHost(t, "bob"))
 		_, err := p.Receive(ctx, hello(t, test.x))
@@ -233,7 +275,10 @@ func TestGroupOfResponder(t *testing.T) {
 		{"context with an unknown component in SafeAAD", id, lists(t, both, append(one, 0xF123), version), good, 2, ErrProfile},
 		{"context with another extension", id, append(slices.Clone(good), mls.ExternalSenders()), good, 2, ErrProfile},
 		{"version that was not offered", id, lists(t, both, one, choice{version: 2}.marshal()), good, 2, ErrNoCommonVersion},
-		{"parameter that was not offered", id, lists(t, both, one, choice{version: 1, parameters: []parameter{{5, nil}}}.marshal()), good, 2, ErrProfile},
+		{"parameter that was not offered", id, lists(t, both, one, rawChoice(1, parameterPSKs, []byte("\x01x"))), good, 2, ErrProfile},
+		{"parameter that is not known", id, lists(t, both, one, rawChoice(1, 0x100, nil)), good, 2, ErrProfile},
+		{"features that were not offered", id, lists(t, both, one, rawChoice(1, parameterFeatures, []byte{1, 0, 0, 0})), good, 2, ErrProfile},
+		{"record size limit too small", id, lists(t, both, one, rawChoice(1, parameterRecordSizeLimit, []byte{0, 10})), good, 2, ErrProfile},
 	} {
 		ha, hb := newHost(t, "alice"), newHost(t, "bob")
 		a, _ := initiate(t, ha, hb)
@@ -271,13 +316,17 @@ func TestWireOfComponents(t *testing.T) {
 		t.Errorf("authenticated data is %x, want %x", got, want)
 	}
 	want := []byte{
-		0x1D,
+		0x28,
 		0, 1, 5, 4, 0xF0, 0x20, 0xF0, 0x21,
 		0, 2, 3, 2, 0xF0, 0x20,
-		0xF0, 0x21, 4, 2, 0, 1, 0,
+		0xF0, 0x21, 0x17, 2, 0, 1, 0x13,
+		0, 3, 2, 0x40, 0x01,
+		0, 4, 4, 0, 0, 0, 0,
+		0, 8, 4, 0, 0, 0, 0,
 	}
 	want[0] = byte(len(want) - 1)
-	if got := dictionary(ownOffer().marshal())[0].Data; !bytes.Equal(got, want) {
+	cfg := must((&newHost(t, "alice").cfg).withDefaults())
+	if got := dictionary(cfg.ownOffer(nil).marshal())[0].Data; !bytes.Equal(got, want) {
 		t.Errorf("dictionary is %x, want %x", got, want)
 	}
 	if got, want := (choice{version: 1}).marshal(), []byte{0, 1, 0}; !bytes.Equal(got, want) {

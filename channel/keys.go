@@ -21,6 +21,7 @@ type trafficSecrets struct {
 	epoch         uint64
 	send, receive []byte
 	exporter      []byte
+	early         []byte // nil where this end accepts no early data
 }
 
 // drawSecrets derives a group's traffic secrets and erases its exporter secret,
@@ -31,11 +32,15 @@ func (s *Session) drawSecrets(g *mls.Group) (*trafficSecrets, error) {
 	if s.role == RoleResponder {
 		client, server = &t.receive, &t.send
 	}
-	for _, d := range []struct {
+	drawn := []struct {
 		label  string
 		secret *[]byte
-	}{{labelClientTraffic, client}, {labelServerTraffic, server}, {labelExporter, &t.exporter}} {
-		secret, err := g.Export(d.label, nil, g.Suite().HashSize())
+	}{{labelClientTraffic, client}, {labelServerTraffic, server}, {labelExporter, &t.exporter}, {labelEarlyData, &t.early}}
+	if s.terms.ReceiveEarlyData == 0 {
+		drawn = drawn[:3]
+	}
+	for _, d := range drawn {
+		secret, err := g.Export(d.label, s.cfg.bindingHash(), g.Suite().HashSize())
 		if err != nil {
 			t.erase()
 			return nil, because(AlertInternalError, fmt.Errorf("channel: drawing the secrets of epoch %d: %w", g.Epoch(), err))
@@ -57,7 +62,15 @@ func (t *trafficSecrets) erase() {
 	clear(t.send)
 	clear(t.receive)
 	clear(t.exporter)
-	t.send, t.receive, t.exporter = nil, nil, nil
+	clear(t.early)
+	t.send, t.receive, t.exporter, t.early = nil, nil, nil, nil
+}
+
+// takeEarly hands over the secret of early data.
+func (t *trafficSecrets) takeEarly() []byte {
+	secret := t.early
+	t.early = nil
+	return secret
 }
 
 // switchSend hands the sending secret over to the driver.
@@ -81,6 +94,22 @@ func (s *Session) switchReceive(t *trafficSecrets) SwitchReceive {
 // Section 8.5). Errors match [ErrNotReady] or [ErrClosed], or say that length
 // is out of range.
 func (s *Session) ExportKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
+	return s.export(label, "exported", context, length)
+}
+
+// ExportFrom is like ExportKeyingMaterial for what one end alone sends: it is bound
+// to the role that this end has in the full handshake, and each role gives other octets.
+func (s *Session) ExportFrom(from Role, label string, context []byte, length int) ([]byte, error) {
+	switch from {
+	case RoleInitiator:
+		return s.export(label, "exported c", context, length)
+	case RoleResponder:
+		return s.export(label, "exported s", context, length)
+	}
+	return nil, fmt.Errorf("channel: exporting from %v", from)
+}
+
+func (s *Session) export(label, purpose string, context []byte, length int) ([]byte, error) {
 	if s.state == StateClosed {
 		return nil, ErrClosed
 	}
@@ -93,5 +122,5 @@ func (s *Session) ExportKeyingMaterial(label string, context []byte, length int)
 	}
 	secret := suite.DeriveSecret(s.secrets.exporter, label)
 	defer clear(secret)
-	return suite.ExpandWithLabel(secret, "exported", suite.Hash(context), length), nil
+	return suite.ExpandWithLabel(secret, purpose, suite.Hash(context), length), nil
 }

@@ -23,6 +23,10 @@ const (
 	MessageResumptionRequest  MessageType = 0xE6 // MLSMessage(PrivateMessage(Commit))
 	MessageResumptionResponse MessageType = 0xE7 // MLSMessage(PrivateMessage(Commit))
 	MessageResumptionRefused  MessageType = 0xE8 // uint8 RefusalReason
+	MessageHelloRetry         MessageType = 0xE9 // CipherSuite suites<V>
+	MessageKeyUpdate          MessageType = 0xEA // uint8 request
+	MessageEarlyData          MessageType = 0xEB // opaque nonce[32], opaque ciphertext<V>
+	MessageEarlyDataStatus    MessageType = 0xEC // uint8 delivered, opaque digest[32]
 )
 
 var messageNames = map[MessageType]string{
@@ -35,6 +39,10 @@ var messageNames = map[MessageType]string{
 	MessageResumptionRequest:  "ResumptionRequest",
 	MessageResumptionResponse: "ResumptionResponse",
 	MessageResumptionRefused:  "ResumptionRefused",
+	MessageHelloRetry:         "HelloRetry",
+	MessageKeyUpdate:          "KeyUpdate",
+	MessageEarlyData:          "EarlyData",
+	MessageEarlyDataStatus:    "EarlyDataStatus",
 }
 
 func (t MessageType) String() string {
@@ -47,7 +55,8 @@ func (t MessageType) String() string {
 // Protected reports whether messages of this type travel under an epoch's keys.
 func (t MessageType) Protected() bool {
 	switch t {
-	case MessageHandshakeDone, MessageConnectionUpdate, MessageEpochKeyUpdate, MessageKeySwitch:
+	case MessageHandshakeDone, MessageConnectionUpdate, MessageEpochKeyUpdate, MessageKeySwitch,
+		MessageKeyUpdate, MessageEarlyDataStatus:
 		return true
 	}
 	return false

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -113,6 +114,10 @@ type peer struct {
 	in                  []packet // on the way to this end
 	other               *peer
 	complete            int
+	early               [][]byte
+	fate                EarlyDataFate
+	changes             []PeerChanged
+	refusals            []PeerRefused
 	updated             []Updated
 	leaf                *mls.LeafNode
 	err                 error // that ended the session
@@ -220,6 +225,18 @@ func (p *peer) carryOut(t tb, events []Event, err error) {
 			p.sendKey, p.sendEpoch = verifySecret(t, e.Secret, e.Suite), e.Epoch
 		case SwitchReceive:
 			p.receiveKey, p.receiveEpoch = verifySecret(t, e.Secret, e.Suite), e.Epoch
+		case StepSend:
+			p.sendKey = nextKey(p.sendKey)
+		case StepReceive:
+			p.receiveKey = nextKey(p.receiveKey)
+		case EarlyData:
+			p.early = append(p.early, e.Data)
+		case EarlyDataResult:
+			p.fate = e.Fate
+		case PeerChanged:
+			p.changes = append(p.changes, e)
+		case PeerRefused:
+			p.refusals = append(p.refusals, e)
 		case PeerAuthenticated:
 			p.leaf = e.Leaf
 		case HandshakeComplete:
@@ -231,6 +248,12 @@ func (p *peer) carryOut(t tb, events []Event, err error) {
 			p.updated = append(p.updated, e)
 		}
 	}
+}
+
+// nextKey stands for the KDF step inside an epoch.
+func nextKey(secret []byte) []byte {
+	sum := sha256.Sum256(secret)
+	return sum[:]
 }
 
 func verifySecret(t tb, secret []byte, s *ciphersuite.Suite) []byte {

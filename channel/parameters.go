@@ -18,7 +18,7 @@ const ProfileVersion uint16 = 1
 //	struct { uint16 versions<V>; Parameter parameters<V>; } Offer;
 type offer struct {
 	versions   []uint16
-	parameters []parameter
+	parameters parameters
 }
 
 // choice is what the responder made of an offer. It stands in the GroupContext.
@@ -26,36 +26,130 @@ type offer struct {
 //	struct { uint16 version; Parameter parameters<V>; } Choice;
 type choice struct {
 	version    uint16
-	parameters []parameter
+	parameters parameters
 }
 
-// parameter is a property of the channel. No types are defined yet.
-type parameter struct {
-	kind  uint16
-	value []byte
+// The types of parameters.
+const (
+	parameterALPN             uint16 = 1 // ProtocolName names[]; one of them in the choice
+	parameterServerName       uint16 = 2 // opaque name[]; empty in the choice
+	parameterRecordSizeLimit  uint16 = 3 // uint16
+	parameterFeatures         uint16 = 4 // uint32
+	parameterTransportBinding uint16 = 5 // opaque hash[32]
+	parameterRetry            uint16 = 6 // opaque hash[32]; offer only
+	parameterPSKs             uint16 = 7 // PSKIdentity identities[]
+	parameterMaxEarlyData     uint16 = 8 // uint32
+)
+
+// Bounds on what a peer may list.
+const (
+	maxNames      = 64
+	maxNameLength = 255
+)
+
+// parameters are properties of a channel. What is absent is zero, and the types
+// that are there are listed.
+type parameters struct {
+	types            []uint16
+	protocols        []string
+	serverName       string
+	recordSizeLimit  uint16
+	features         Features
+	transportBinding []byte
+	retry            []byte
+	psks             [][]byte
+	maxEarlyData     uint32
 }
 
-func ownOffer() offer { return offer{versions: []uint16{ProfileVersion}} }
+// has reports whether a type is there.
+func (p *parameters) has(kind uint16) bool { return slices.Contains(p.types, kind) }
 
-// choose answers an offer.
-func (o offer) choose() (choice, error) {
-	if !slices.Contains(o.versions, ProfileVersion) {
-		return choice{}, because(AlertProtocolVersion, fmt.Errorf("%w: peer offers %d, want %d", ErrNoCommonVersion, o.versions, ProfileVersion))
-	}
-	return choice{version: ProfileVersion}, nil
-}
-
-// verify checks that a choice is an answer to the offer.
-func (o offer) verify(c choice) error {
-	if !slices.Contains(o.versions, c.version) {
-		return because(AlertIllegalParameter, fmt.Errorf("%w: peer chose %d, offered were %d", ErrNoCommonVersion, c.version, o.versions))
-	}
-	for _, p := range c.parameters {
-		if !slices.ContainsFunc(o.parameters, func(q parameter) bool { return q.kind == p.kind }) {
-			return fmt.Errorf("%w: peer chose parameter %#04x, which was not offered", ErrProfile, p.kind)
+// encode writes the parameters in increasing order of type.
+func (p *parameters) encode(w *wire.Writer) {
+	write := func(kind uint16, value func()) {
+		if p.has(kind) {
+			w.Uint16(kind)
+			w.Vector(value)
 		}
 	}
-	return nil
+	w.Vector(func() {
+		write(parameterALPN, func() {
+			for _, name := range p.protocols {
+				w.String(name)
+			}
+		})
+		write(parameterServerName, func() { w.Bytes([]byte(p.serverName)) })
+		write(parameterRecordSizeLimit, func() { w.Uint16(p.recordSizeLimit) })
+		write(parameterFeatures, func() { w.Uint32(uint32(p.features)) })
+		write(parameterTransportBinding, func() { w.Bytes(p.transportBinding) })
+		write(parameterRetry, func() { w.Bytes(p.retry) })
+		write(parameterPSKs, func() {
+			for _, id := range p.psks {
+				w.Opaque(id)
+			}
+		})
+		write(parameterMaxEarlyData, func() { w.Uint32(p.maxEarlyData) })
+	})
+}
+
+// decode reads parameters, which stand in increasing order of type, and passes
+// over types that it does not know.
+func (p *parameters) decode(r *wire.Reader) {
+	r.Vector(func(r *wire.Reader) {
+		kind, value := r.Uint16(), r.Opaque()
+		if n := len(p.types); n > 0 && p.types[n-1] >= kind {
+			r.Fail(fmt.Errorf("%w: parameter %#04x follows %#04x", ErrMalformed, kind, p.types[n-1]))
+			return
+		}
+		p.types = append(p.types, kind)
+		if err := p.decodeValue(kind, value); err != nil {
+			r.Fail(fmt.Errorf("parameter %#04x: %w", kind, err))
+		}
+	})
+}
+
+func (p *parameters) decodeValue(kind uint16, value []byte) error {
+	r := wire.NewReader(value)
+	switch kind {
+	case parameterALPN:
+		for _, name := range readNames(r) {
+			p.protocols = append(p.protocols, string(name))
+		}
+	case parameterServerName:
+		if len(value) > maxNameLength {
+			return fmt.Errorf("%w: name of %d octets, at most %d are allowed", ErrMalformed, len(value), maxNameLength)
+		}
+		p.serverName = string(r.Bytes(len(value)))
+	case parameterRecordSizeLimit:
+		p.recordSizeLimit = r.Uint16()
+	case parameterFeatures:
+		p.features = Features(r.Uint32())
+	case parameterTransportBinding:
+		p.transportBinding = r.Bytes(hashSize)
+	case parameterRetry:
+		p.retry = r.Bytes(hashSize)
+	case parameterPSKs:
+		p.psks = readNames(r)
+	case parameterMaxEarlyData:
+		p.maxEarlyData = r.Uint32()
+	default:
+		return nil
+	}
+	return r.Finish()
+}
+
+// readNames reads opaque<V> names up to the end.
+func readNames(r *wire.Reader) (names [][]byte) {
+	for r.More() {
+		name := r.Opaque()
+		if len(name) == 0 || len(name) > maxNameLength || len(names) == maxNames {
+			r.Fail(fmt.Errorf("%w: name %d of %d octets; at most %d names of 1 to %d octets are allowed",
+				ErrMalformed, len(names), len(name), maxNames, maxNameLength))
+			return nil
+		}
+		names = append(names, name)
+	}
+	return names
 }
 
 func (o offer) marshal() []byte {
@@ -65,49 +159,27 @@ func (o offer) marshal() []byte {
 			w.Uint16(v)
 		}
 	})
-	writeParameters(&w, o.parameters)
+	o.parameters.encode(&w)
 	return w.Data()
 }
 
 func parseOffer(data []byte) (o offer, err error) {
 	r := wire.NewReader(data)
 	r.Vector(func(r *wire.Reader) { o.versions = append(o.versions, r.Uint16()) })
-	o.parameters = readParameters(r)
+	o.parameters.decode(r)
 	return o, r.Finish()
 }
 
 func (c choice) marshal() []byte {
 	var w wire.Writer
 	w.Uint16(c.version)
-	writeParameters(&w, c.parameters)
+	c.parameters.encode(&w)
 	return w.Data()
 }
 
 func parseChoice(data []byte) (c choice, err error) {
 	r := wire.NewReader(data)
 	c.version = r.Uint16()
-	c.parameters = readParameters(r)
+	c.parameters.decode(r)
 	return c, r.Finish()
-}
-
-func writeParameters(w *wire.Writer, list []parameter) {
-	w.Vector(func() {
-		for _, p := range list {
-			w.Uint16(p.kind)
-			w.Opaque(p.value)
-		}
-	})
-}
-
-// readParameters reads parameters, which stand in increasing order of type.
-func readParameters(r *wire.Reader) (list []parameter) {
-	r.Vector(func(r *wire.Reader) {
-		p := parameter{kind: r.Uint16(), value: r.Opaque()}
-		if n := len(list); n > 0 && list[n-1].kind >= p.kind {
-			r.Fail(fmt.Errorf("%w: parameter %#04x follows %#04x", ErrMalformed, p.kind, list[n-1].kind))
-			return
-		}
-		list = append(list, p)
-	})
-	return list
 }

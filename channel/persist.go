@@ -15,16 +15,23 @@ import (
 // stateVersion is the first octet of a stored session.
 //
 //	struct {
-//	  uint8 version = 1;
+//	  uint8 version = 2;
 //	  Role role;
+//	  uint8 prevails;                /* 0 or 1 */
 //	  uint64 created;                /* seconds since 1970-01-01T00:00:00Z */
 //	  opaque last_commit<V>;         /* SHA-256, or empty */
-//	  opaque group<V>;               /* mls.Group.Marshal */
+//	  opaque early_digest<V>;        /* of the early data with that commit, or empty */
+//	  Epoch current;
 //	  optional<Pending> pending;
 //	} StoredState;
 //
-//	struct { UpdateReason reason; opaque commit<V>; opaque group<V>; } Pending;
-const stateVersion = 1
+//	struct {
+//	  opaque signature_key<V>;       /* of this end's leaf */
+//	  opaque group<V>;               /* mls.Group.Marshal */
+//	} Epoch;
+//
+//	struct { UpdateReason reason; opaque commit<V>; Epoch next; } Pending;
+const stateVersion = 2
 
 // entry is a session's place in the store.
 type entry struct {
@@ -42,25 +49,29 @@ func (s *Session) marshal() ([]byte, error) {
 	}
 	defer clear(group)
 	var next []byte
-	size := len(group) + 128
+	size := len(group) + len(ownKey(s.group)) + 128
 	if p := s.pending; p != nil {
 		if next, err = p.group.Marshal(); err != nil {
 			return nil, err
 		}
 		defer clear(next)
-		size += len(next) + len(p.commit)
+		size += len(next) + len(ownKey(p.group)) + len(p.commit)
 	}
 	// The buffer must not grow: that would leave a copy behind.
 	w := wire.NewWriter(make([]byte, 0, size))
 	w.Uint8(stateVersion)
 	w.Uint8(uint8(s.role))
+	w.Optional(s.prevails)
 	w.Uint64(uint64(max(0, s.created.Unix())))
 	w.Opaque(s.lastCommit)
+	w.Opaque(s.earlyDigest)
+	w.Opaque(ownKey(s.group))
 	w.Opaque(group)
 	w.Optional(s.pending != nil)
 	if p := s.pending; p != nil {
 		w.Uint8(uint8(p.reason))
 		w.Opaque(p.commit)
+		w.Opaque(ownKey(p.group))
 		w.Opaque(next)
 	}
 	return w.Data(), nil
@@ -73,14 +84,18 @@ func (s *Session) unmarshal(data []byte) error {
 		return fmt.Errorf("state version %d, want %d", v, stateVersion)
 	}
 	s.role = Role(r.Uint8())
+	s.prevails = r.Optional()
 	s.created = time.Unix(int64(r.Uint64()), 0)
 	s.lastCommit = bytes.Clone(r.Opaque())
-	group := r.Opaque()
+	if s.earlyDigest = bytes.Clone(r.Opaque()); len(s.earlyDigest) == 0 {
+		s.earlyDigest = nil
+	}
+	key, group := r.Opaque(), r.Opaque()
 	var pending *pendingUpdate
-	var next []byte
+	var nextKey, next []byte
 	if r.Optional() {
-		pending = &pendingUpdate{reason: UpdateReason(r.Uint8()), commit: bytes.Clone(r.Opaque())}
-		next = r.Opaque()
+		pending = &pendingUpdate{wish: wish{reason: UpdateReason(r.Uint8())}, commit: bytes.Clone(r.Opaque())}
+		nextKey, next = r.Opaque(), r.Opaque()
 	}
 	if err := r.Finish(); err != nil {
 		return err
@@ -89,11 +104,11 @@ func (s *Session) unmarshal(data []byte) error {
 		return fmt.Errorf("role %d", s.role)
 	}
 	var err error
-	if s.group, err = mls.RestoreGroup(s.mls, s.cfg.Identity.Signer, group); err != nil {
+	if s.group, err = s.restoreGroup(key, group); err != nil {
 		return err
 	}
 	if pending != nil {
-		if pending.group, err = mls.RestoreGroup(s.mls, s.cfg.Identity.Signer, next); err != nil {
+		if pending.group, err = s.restoreGroup(nextKey, next); err != nil {
 			return err
 		}
 		s.pending = pending
@@ -104,8 +119,23 @@ func (s *Session) unmarshal(data []byte) error {
 	if id := s.group.Suite().ID(); !slices.Contains(s.cfg.Suites, id) {
 		return fmt.Errorf("%w: %v", ErrNoCommonSuite, id)
 	}
-	return verifyPair(s.group)
+	if err := verifyPair(s.group); err != nil {
+		return err
+	}
+	s.terms, err = s.negotiated(s.group)
+	return err
 }
+
+func (s *Session) restoreGroup(signatureKey, state []byte) (*mls.Group, error) {
+	signer, err := s.signer(signatureKey)
+	if err != nil {
+		return nil, err
+	}
+	return mls.RestoreGroup(s.mls, signer, state)
+}
+
+// ownKey returns this end's public signature key in an epoch.
+func ownKey(g *mls.Group) []byte { return leafOf(g, g.OwnLeaf()).SignatureKey }
 
 // load takes a stored session over. If it returns an error, the session is as
 // it was.
@@ -154,6 +184,7 @@ func (s *Session) save(ctx context.Context) error {
 		return because(AlertInternalError, fmt.Errorf("channel: saving session %v: %w", s.id, err))
 	}
 	s.version = version
+	s.cfg.Trace.saved(s)
 	return nil
 }
 

@@ -39,17 +39,22 @@ func (s *Session) sendResumptionRequest(ctx context.Context) ([]Event, error) {
 	if s.pending != nil {
 		err = s.save(ctx)
 	} else {
-		err = s.commit(ctx, purposeResumptionRequest, 0)
+		err = s.commit(ctx, purposeResumptionRequest, wish{})
 	}
 	if err != nil {
 		return nil, err
 	}
-	return s.request(), nil
+	early, err := s.sendEarlyData()
+	if err != nil {
+		return nil, err
+	}
+	return append(early, s.request()...), nil
 }
 
 // request asks the peer to resume, by the commit that is pending.
 func (s *Session) request() []Event {
-	s.leads, s.state = true, StateAwaitingResumptionResponse
+	s.leads = true
+	s.enter(StateAwaitingResumptionResponse)
 	return []Event{send(MessageResumptionRequest, s.pending.commit)}
 }
 
@@ -71,7 +76,7 @@ func (s *Session) receiveResumptionRequest(ctx context.Context, body []byte) ([]
 	case err != nil:
 		return nil, err
 	}
-	if s.role == RoleInitiator && s.pending != nil && header.Epoch == s.group.Epoch() {
+	if s.prevails && s.pending != nil && header.Epoch == s.group.Epoch() {
 		return s.insist(ctx, body)
 	}
 	events, err := s.answer(ctx, header.Epoch, body)
@@ -82,7 +87,7 @@ func (s *Session) receiveResumptionRequest(ctx context.Context, body []byte) ([]
 }
 
 // insist deals with a request that conflicts with the pending commit of the
-// initial initiator. That commit may be under way on another connection, where
+// end that prevails. That commit may be under way on another connection, where
 // the peer yields to it; to yield here as well could leave the ends in different
 // epochs. So it is repeated on this connection, and the peer yields here too.
 //
@@ -95,7 +100,7 @@ func (s *Session) insist(ctx context.Context, body []byte) ([]Event, error) {
 		return nil, because(AlertInternalError, err)
 	}
 	defer clear(state)
-	copied, err := mls.RestoreGroup(s.mls, s.cfg.Identity.Signer, state)
+	copied, err := s.restoreGroup(ownKey(s.group), state)
 	if err != nil {
 		return nil, because(AlertInternalError, err)
 	}
@@ -116,15 +121,17 @@ func (s *Session) insist(ctx context.Context, body []byte) ([]Event, error) {
 // handshake.
 func (s *Session) refuse(r RefusalReason) []Event {
 	s.dropGroups()
-	*s = Session{cfg: s.cfg, mls: s.mls, role: RoleResponder, state: StateAwaitingClientHello}
+	s.restart()
+	s.role = RoleResponder
+	s.enter(StateAwaitingClientHello)
 	return []Event{send(MessageResumptionRefused, []byte{byte(r)})}
 }
 
-// receiveCrossingRequest deals with a ResumptionRequest that crossed ours. The
-// initial initiator's stands, whatever the other builds on; to look at
+// receiveCrossingRequest deals with a ResumptionRequest that crossed ours. That
+// of the end that prevails stands, whatever the other builds on; to look at
 // that first can leave both ends with nothing.
 func (s *Session) receiveCrossingRequest(ctx context.Context, body []byte) ([]Event, error) {
-	if s.role == RoleInitiator {
+	if s.prevails {
 		return nil, s.ignore(body)
 	}
 	header, err := mls.ParseHeader(body)
@@ -146,8 +153,9 @@ var errOutdated = fmt.Errorf("%w: request builds on another epoch", ErrProfile)
 // answers it with a commit of our own, which is the peer's to acknowledge.
 func (s *Session) answer(ctx context.Context, epoch uint64, body []byte) ([]Event, error) {
 	var err error
+	duplicate := bytes.Equal(hashCommit(body), s.lastCommit)
 	switch {
-	case bytes.Equal(hashCommit(body), s.lastCommit):
+	case duplicate:
 		err = s.verifyDuplicate()
 	case s.pending != nil && epoch == s.group.Epoch()+1:
 		err = s.applyBehindPending(body)
@@ -159,19 +167,24 @@ func (s *Session) answer(ctx context.Context, epoch uint64, body []byte) ([]Even
 	if err != nil {
 		return nil, err
 	}
+	var early []Event
+	if !duplicate {
+		early = s.openEarlyData(body)
+	}
 	if s.pending == nil {
-		if err := s.commit(ctx, purposeResumptionResponse, 0); err != nil {
+		if err := s.commit(ctx, purposeResumptionResponse, wish{}); err != nil {
 			return nil, err
 		}
 	}
 	if s.pending.secrets, err = s.drawSecrets(s.pending.group); err != nil {
 		return nil, err
 	}
-	s.leads, s.state = false, StateAwaitingResumptionAck
-	return []Event{
+	s.leads = false
+	s.enter(StateAwaitingResumptionAck)
+	return append(early,
 		send(MessageResumptionResponse, s.pending.commit),
 		s.switchReceive(s.pending.secrets),
-	}, nil
+	), nil
 }
 
 // verifyDuplicate deals with a request whose commit is applied already: the
@@ -222,40 +235,59 @@ func (s *Session) receiveResumptionResponse(ctx context.Context, body []byte) ([
 	if err := s.applyBehindPending(body); err != nil {
 		return nil, err
 	}
-	acknowledgement, err := s.acknowledgement()
+	acknowledgement, err := s.acknowledgement(s.early.nonce...)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.save(ctx); err != nil {
 		return nil, err
 	}
-	s.state = StateSynced
-	return []Event{
-		s.switchSend(s.secrets),
-		s.switchReceive(s.secrets),
-		acknowledgement,
+	events := []Event{s.switchSend(s.secrets), s.switchReceive(s.secrets), acknowledgement}
+	if s.early.sent {
+		s.enter(StateAwaitingEarlyDataStatus)
+		return events, nil
+	}
+	s.enter(StateSynced)
+	return s.complete(ctx, append(events, s.withEarlyDataFate(EarlyDataRejected, []Event{
 		PeerAuthenticated{peerLeaf(s.group)},
 		HandshakeComplete{Resumed: true},
-	}, nil
+	})...))
+}
+
+// complete makes up for an identity that has changed while there was no
+// connection, once a resumption is complete.
+func (s *Session) complete(ctx context.Context, events []Event) ([]Event, error) {
+	if s.newIdentity() != nil {
+		s.wanted = s.wanted.and(wish{reason: ReasonIdentity})
+	}
+	return s.followUp(ctx, events)
 }
 
 // receiveResumptionAck completes the resumption at the end that answered.
 func (s *Session) receiveResumptionAck(ctx context.Context, body []byte) ([]Event, error) {
-	if err := verifyAcknowledgement(s.pending.group, body); err != nil {
+	nonce, err := openAcknowledgement(s.pending.group, body)
+	if err != nil {
 		return nil, err
 	}
+	if len(nonce) != 0 && len(nonce) != earlyNonceSize {
+		return nil, because(AlertIllegalParameter, fmt.Errorf("%w: EpochKeyUpdate goes on with %x", ErrProfile, nonce))
+	}
+	status := s.earlyDataStatus()
 	if err := s.adoptPending(); err != nil {
 		return nil, err
 	}
 	if err := s.save(ctx); err != nil {
 		return nil, err
 	}
-	s.state = StateSynced
-	return []Event{
-		s.switchSend(s.secrets),
+	events := []Event{s.switchSend(s.secrets)}
+	if len(nonce) > 0 {
+		events = append(events, status)
+	}
+	s.enter(StateSynced)
+	return s.complete(ctx, append(events, s.withEarlyDataFate(EarlyDataUnknown, []Event{
 		PeerAuthenticated{peerLeaf(s.group)},
 		HandshakeComplete{Resumed: true},
-	}, nil
+	})...))
 }
 
 // receiveResumptionRefused goes on to a full handshake. The refusal could be
@@ -267,8 +299,11 @@ func (s *Session) receiveResumptionRefused(_ context.Context, body []byte) ([]Ev
 	if s.cfg.ResumeOnly {
 		return nil, because(AlertUserCanceled, fmt.Errorf("%w: %v", ErrResumptionRefused, RefusalReason(body[0])))
 	}
+	early := s.early
+	replaced := s.entry
 	s.dropGroups()
-	*s = Session{cfg: s.cfg, mls: s.mls, replaces: s.entry}
+	s.restart()
+	s.early, s.replaces = early, replaced
 	s.becomeInitiator()
 	return s.sendClientHello()
 }

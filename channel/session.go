@@ -30,15 +30,22 @@ type Session struct {
 	resumed bool
 	ignored bool // a message that crossed ours: there can be one at most
 
-	entry                // in the store
-	created    time.Time // of the full handshake
-	bundle     *mls.KeyPackageBundle
-	group      *mls.Group      // the current epoch
-	lastCommit []byte          // hash of the commit that led to it, ours or the peer's
-	secrets    *trafficSecrets // of the current epoch, nil before they are needed
-	pending    *pendingUpdate  // our commit that is not acknowledged, if there is one
-	wanted     UpdateReason    // an update to start once that is done, or zero
-	updates    rateLimit       // on what the peer may make us do
+	entry                 // in the store
+	created     time.Time // of the full handshake
+	identity    mls.Identity
+	bundle      *mls.KeyPackageBundle
+	retry       []byte          // hash of a first exchange that found no suite
+	usedPSKs    [][]byte        // in the Welcome
+	terms       Negotiated      // in the full handshake
+	prevails    bool            // where two resumptions cross; settled by the full handshake
+	group       *mls.Group      // the current epoch
+	lastCommit  []byte          // hash of the commit that led to it, ours or the peer's
+	earlyDigest []byte          // of the early data that came with that commit, if any did
+	secrets     *trafficSecrets // of the current epoch, nil before they are needed
+	pending     *pendingUpdate  // our commit that is not acknowledged, if there is one
+	wanted      wish            // an update to start once that is done
+	confirm     []byte          // what a KeySwitch has to hold
+	early       earlyData
 
 	replaces entry // of the session that could not be resumed
 }
@@ -76,7 +83,6 @@ func Resume(ctx context.Context, cfg *Config, id SessionID) (*Session, error) {
 	if err := s.load(ctx, id); err != nil {
 		return nil, err
 	}
-	s.state = StateIdle
 	return s, nil
 }
 
@@ -85,11 +91,31 @@ func newSession(cfg *Config) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Session{cfg: cfg, mls: cfg.mls()}, nil
+	s := &Session{state: StateIdle}
+	s.configure(cfg)
+	return s, nil
+}
+
+// configure makes cfg, in which nothing is left open, that of the session.
+func (s *Session) configure(cfg *Config) {
+	s.cfg, s.mls, s.identity = cfg, cfg.mls(), cfg.Identity
+	s.mls.PSK = s.lookUpPSK
+}
+
+// restart makes s a session that has not begun, of the same configuration.
+func (s *Session) restart() {
+	*s = Session{cfg: s.cfg, mls: s.mls, state: s.state, identity: s.cfg.Identity}
 }
 
 func (s *Session) becomeInitiator() {
-	s.role, s.leads, s.state, s.peer = RoleInitiator, true, StateIdle, s.cfg.PeerName
+	s.role, s.leads, s.peer = RoleInitiator, true, s.cfg.PeerName
+}
+
+// enter goes on to another state.
+func (s *Session) enter(to State) {
+	from := s.state
+	s.state = to
+	s.cfg.Trace.transition(s, from)
 }
 
 // Start begins: an initiator sends a ClientHello, a session that resumes a
@@ -110,6 +136,7 @@ func (s *Session) Start(ctx context.Context) (events []Event, err error) {
 	if err != nil {
 		return nil, s.fail(ctx, Message{}, err)
 	}
+	s.cfg.Trace.events(s, events)
 	return events, nil
 }
 
@@ -121,23 +148,39 @@ var transitions = map[State]map[MessageType]handler{
 	StateAwaitingHello: {
 		MessageClientHello:       (*Session).receiveClientHello,
 		MessageResumptionRequest: (*Session).receiveResumptionRequest,
+		MessageEarlyData:         (*Session).receiveEarlyData,
 	},
-	StateAwaitingClientHello:   {MessageClientHello: (*Session).receiveClientHello},
-	StateAwaitingServerHello:   {MessageServerHello: (*Session).receiveServerHello},
+	StateAwaitingClientHello: {MessageClientHello: (*Session).receiveClientHello},
+	StateAwaitingServerHello: {
+		MessageServerHello: (*Session).receiveServerHello,
+		MessageHelloRetry:  (*Session).receiveHelloRetry,
+	},
 	StateAwaitingHandshakeDone: {MessageHandshakeDone: (*Session).receiveHandshakeDone},
-	StateSynced:                {MessageConnectionUpdate: (*Session).receiveUpdate},
-	StateAcknowledged:          {MessageKeySwitch: (*Session).receiveKeySwitch},
+	StateSynced: {
+		MessageConnectionUpdate: (*Session).receiveUpdate,
+		MessageKeyUpdate:        (*Session).receiveKeyUpdate,
+	},
+	StateAcknowledged: {
+		MessageKeySwitch: (*Session).receiveKeySwitch,
+		MessageKeyUpdate: (*Session).receiveKeyUpdate,
+	},
 	StateUpdating: {
 		MessageEpochKeyUpdate:   (*Session).receiveEpochKeyUpdate,
 		MessageConnectionUpdate: (*Session).receiveCrossingUpdate,
+		MessageKeyUpdate:        (*Session).receiveKeyUpdate,
 	},
-	StateAcknowledgedUpdating: {MessageKeySwitch: (*Session).receiveKeySwitch},
+	StateAcknowledgedUpdating: {
+		MessageKeySwitch: (*Session).receiveKeySwitch,
+		MessageKeyUpdate: (*Session).receiveKeyUpdate,
+	},
 	StateAwaitingResumptionResponse: {
 		MessageResumptionResponse: (*Session).receiveResumptionResponse,
 		MessageResumptionRequest:  (*Session).receiveCrossingRequest,
 		MessageResumptionRefused:  (*Session).receiveResumptionRefused,
+		MessageEarlyData:          (*Session).receiveEarlyData,
 	},
-	StateAwaitingResumptionAck: {MessageEpochKeyUpdate: (*Session).receiveResumptionAck},
+	StateAwaitingResumptionAck:   {MessageEpochKeyUpdate: (*Session).receiveResumptionAck},
+	StateAwaitingEarlyDataStatus: {MessageEarlyDataStatus: (*Session).receiveEarlyDataStatus},
 }
 
 // Receive takes a message from the peer. Message.Protected has to say whether it
@@ -151,10 +194,12 @@ func (s *Session) Receive(ctx context.Context, m Message) ([]Event, error) {
 	if s.state == StateClosed {
 		return nil, ErrClosed
 	}
+	s.cfg.Trace.received(s, m)
 	events, err := s.receive(ctx, m)
 	if err != nil {
 		return nil, s.fail(ctx, m, err)
 	}
+	s.cfg.Trace.events(s, events)
 	return events, nil
 }
 
@@ -186,6 +231,7 @@ func (s *Session) fail(ctx context.Context, m Message, err error) error {
 			e.Err = errors.Join(e.Err, err)
 		}
 	}
+	s.cfg.Trace.failed(s, e)
 	s.Close()
 	return e
 }
@@ -230,8 +276,11 @@ func (s *Session) Peer() *mls.LeafNode {
 // Close ends the session and erases what it holds in memory. What is in the
 // store stays there, for the session to be resumed.
 func (s *Session) Close() {
-	s.state = StateClosed
+	if s.state != StateClosed {
+		s.enter(StateClosed)
+	}
 	s.dropGroups()
+	s.early.erase()
 	if s.bundle != nil {
 		s.bundle.Erase()
 		s.bundle = nil

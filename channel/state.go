@@ -38,6 +38,9 @@ const (
 	// StateAwaitingResumptionAck is that of an end that has answered a
 	// ResumptionRequest (Awaiting EpochKeyUpdate).
 	StateAwaitingResumptionAck
+	// StateAwaitingEarlyDataStatus is that of an end that has resumed and sent
+	// early data: the peer says first what became of it.
+	StateAwaitingEarlyDataStatus
 	// StateClosed: nothing can be done any more.
 	StateClosed
 )
@@ -54,6 +57,7 @@ var stateNames = [...]string{
 	StateAcknowledgedUpdating:       "awaiting KeySwitch and EpochKeyUpdate",
 	StateAwaitingResumptionResponse: "awaiting ResumptionResponse",
 	StateAwaitingResumptionAck:      "awaiting EpochKeyUpdate of a resumption",
+	StateAwaitingEarlyDataStatus:    "awaiting EarlyDataStatus",
 	StateClosed:                     "closed",
 }
 
@@ -76,7 +80,7 @@ func (s State) complete() bool {
 // receivesProtected reports whether what comes protected can only be from a peer
 // that has been authenticated before.
 func (s State) receivesProtected() bool {
-	return s.complete() || s == StateAwaitingResumptionAck
+	return s.complete() || s == StateAwaitingResumptionAck || s == StateAwaitingEarlyDataStatus
 }
 
 // Role is the part that an end had in the full handshake, whoever resumes later.
@@ -106,21 +110,45 @@ const (
 	// ReasonBytes: a lot was sent under the traffic keys. An update by
 	// the peer serves as well.
 	ReasonBytes UpdateReason = 1 + iota
+	// ReasonRecords: many records were protected with the traffic keys. An
+	// update by the peer serves as well.
+	ReasonRecords
 	// ReasonAge: this end's private keys are old. Only an update of its own
 	// replaces them.
 	ReasonAge
+	// ReasonIdle: the connection has been quiet for long, and the keys that it
+	// goes on with shall be fresh.
+	ReasonIdle
+	// ReasonExpiry: this end's credential is about to expire.
+	ReasonExpiry
 	// ReasonRequested: the application wants keys that are made from now on.
 	ReasonRequested
+	// ReasonIdentity: this end has another credential or signature key.
+	ReasonIdentity
 )
+
+// byTraffic reports whether fresh traffic keys are enough, whoever made them.
+func (r UpdateReason) byTraffic() bool { return r <= ReasonRecords }
+
+// needsLater reports whether only an update serves that is made from now on.
+func (r UpdateReason) needsLater() bool { return r >= ReasonRequested }
 
 func (r UpdateReason) String() string {
 	switch r {
 	case ReasonBytes:
 		return "bytes"
+	case ReasonRecords:
+		return "records"
 	case ReasonAge:
 		return "age"
+	case ReasonIdle:
+		return "idle"
+	case ReasonExpiry:
+		return "expiry"
 	case ReasonRequested:
 		return "requested"
+	case ReasonIdentity:
+		return "identity"
 	}
 	return fmt.Sprintf("UpdateReason(%d)", uint8(r))
 }

@@ -2,7 +2,6 @@ package channel
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"testing"
 
@@ -35,7 +34,7 @@ func (t *trafficSecrets) clone() *trafficSecrets {
 	if t == nil {
 		return nil
 	}
-	return &trafficSecrets{t.epoch, bytes.Clone(t.send), bytes.Clone(t.receive), bytes.Clone(t.exporter)}
+	return &trafficSecrets{t.epoch, bytes.Clone(t.send), bytes.Clone(t.receive), bytes.Clone(t.exporter), bytes.Clone(t.early)}
 }
 
 // Every byte of every message is changed, one at a time. Either the receiver
@@ -102,10 +101,10 @@ func deliverTampered(t *testing.T, p *peer, m Message) error {
 		switch sent.Message.Type {
 		case MessageResumptionRefused:
 			return nil // the group ID or the epoch was hit
-		case MessageServerHello:
+		case MessageServerHello, MessageHelloRetry:
 			other := p.other.clone(t)
 			if _, err := other.Session.receive(ctx, sent.Message); err == nil {
-				return errors.New("the initiator takes the ServerHello")
+				return fmt.Errorf("the initiator takes the %v", sent.Message.Type)
 			}
 			return nil
 		}

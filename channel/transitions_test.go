@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+
+	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
 
 // after says which messages each state takes and where they lead. It is written
@@ -13,23 +15,39 @@ var after = map[State]map[MessageType]State{
 	StateAwaitingHello: {
 		MessageClientHello:       StateAwaitingHandshakeDone,
 		MessageResumptionRequest: StateAwaitingResumptionAck,
+		MessageEarlyData:         StateAwaitingHello,
 	},
-	StateAwaitingClientHello:   {MessageClientHello: StateAwaitingHandshakeDone},
-	StateAwaitingServerHello:   {MessageServerHello: StateSynced},
+	StateAwaitingClientHello: {MessageClientHello: StateAwaitingHandshakeDone},
+	StateAwaitingServerHello: {
+		MessageServerHello: StateSynced,
+		MessageHelloRetry:  StateAwaitingServerHello,
+	},
 	StateAwaitingHandshakeDone: {MessageHandshakeDone: StateSynced},
-	StateSynced:                {MessageConnectionUpdate: StateAcknowledged},
-	StateAcknowledged:          {MessageKeySwitch: StateSynced},
+	StateSynced: {
+		MessageConnectionUpdate: StateAcknowledged,
+		MessageKeyUpdate:        StateSynced,
+	},
+	StateAcknowledged: {
+		MessageKeySwitch: StateSynced,
+		MessageKeyUpdate: StateAcknowledged,
+	},
 	StateUpdating: {
 		MessageEpochKeyUpdate:   StateSynced,
 		MessageConnectionUpdate: StateUpdating, // ignored, as this end leads
+		MessageKeyUpdate:        StateUpdating,
 	},
-	StateAcknowledgedUpdating: {MessageKeySwitch: StateUpdating},
+	StateAcknowledgedUpdating: {
+		MessageKeySwitch: StateUpdating,
+		MessageKeyUpdate: StateAcknowledgedUpdating,
+	},
 	StateAwaitingResumptionResponse: {
 		MessageResumptionResponse: StateSynced,
 		MessageResumptionRequest:  StateAwaitingResumptionResponse, // ignored by the initial initiator
 		MessageResumptionRefused:  StateAwaitingServerHello,
+		MessageEarlyData:          StateAwaitingResumptionResponse,
 	},
-	StateAwaitingResumptionAck: {MessageEpochKeyUpdate: StateSynced},
+	StateAwaitingResumptionAck:   {MessageEpochKeyUpdate: StateSynced},
+	StateAwaitingEarlyDataStatus: {MessageEarlyDataStatus: StateSynced},
 }
 
 // inState returns a session in the given state with a valid message of type m,
@@ -38,15 +56,23 @@ func inState(t tb, state State, m MessageType) (p *peer, body []byte) {
 	t.Helper()
 	next := func() { // the message that is on the way to p
 		t.Helper()
-		if p.in[0].Type == m {
-			body = p.in[0].Body
+		for _, packet := range p.in {
+			if packet.Type == m {
+				body = packet.Body
+			}
 		}
+	}
+	if m == MessageKeyUpdate {
+		defer func() { body = []byte{0} }()
 	}
 	switch state {
 	case StateIdle:
 		p, _ = initiate(t, newHost(t, "alice"), newHost(t, "bob"))
 		return p, nil
 	case StateAwaitingHello:
+		if m == MessageEarlyData {
+			return listen(t, newHost(t, "bob")), []byte("whatever")
+		}
 		if m == MessageResumptionRequest {
 			a, b := established(t)
 			id := a.ID()
@@ -72,7 +98,11 @@ func inState(t tb, state State, m MessageType) (p *peer, body []byte) {
 		next()
 	case StateAwaitingServerHello:
 		var b *peer
-		p, b = initiate(t, newHost(t, "alice"), newHost(t, "bob"))
+		ha, hb := newHost(t, "alice"), newHost(t, "bob")
+		if m == MessageHelloRetry {
+			ha.cfg.Suites = []ciphersuite.ID{ciphersuite.MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519, suite}
+		}
+		p, b = initiate(t, ha, hb)
 		p.start(t)
 		b.deliver(t)
 		next()
@@ -120,6 +150,8 @@ func inState(t tb, state State, m MessageType) (p *peer, body []byte) {
 		switch m {
 		case MessageResumptionRequest:
 			next()
+		case MessageEarlyData:
+			body = []byte("whatever")
 		case MessageResumptionRefused:
 			body = []byte{byte(RefusedUnknown)}
 		default:
@@ -130,6 +162,14 @@ func inState(t tb, state State, m MessageType) (p *peer, body []byte) {
 		p, _ = inState(t, StateAwaitingHello, MessageResumptionRequest)
 		p.deliver(t)
 		p.other.deliver(t)
+		next()
+	case StateAwaitingEarlyDataStatus:
+		var b *peer
+		p, b = resumeEarly(t, []byte("early"))
+		b.deliver(t)
+		b.deliver(t)
+		p.deliver(t)
+		b.deliver(t)
 		next()
 	case StateClosed:
 		p, _ = established(t)
@@ -145,7 +185,7 @@ func inState(t tb, state State, m MessageType) (p *peer, body []byte) {
 
 func TestEveryMessageInEveryState(t *testing.T) {
 	t.Parallel()
-	types := []MessageType{0, MessageClientHello - 1, MessageResumptionRefused + 1}
+	types := []MessageType{0, MessageClientHello - 1, MessageEarlyDataStatus + 1}
 	for m := range messageNames {
 		types = append(types, m)
 	}
@@ -164,7 +204,7 @@ func TestEveryMessageInEveryState(t *testing.T) {
 				pairs++
 				name := fmt.Sprintf("%v/%v/%t", state, m, protected)
 				p, body := inState(t, state, m)
-				authenticated, stored := state.complete() || state == StateAwaitingResumptionAck, p.store.Len()
+				authenticated, stored := state.receivesProtected(), p.store.Len()
 				events, err := p.Receive(ctx, Message{Type: m, Body: body, Protected: protected})
 				if takes && protected == m.Protected() {
 					legal++
@@ -193,8 +233,8 @@ func TestEveryMessageInEveryState(t *testing.T) {
 			}
 		}
 	}
-	if want := int(StateClosed-StateIdle) * 12 * 2; pairs != want || legal != 14 {
-		t.Errorf("%d cases of which %d are legal, want %d and 14", pairs, legal, want)
+	if want := int(StateClosed-StateIdle) * 16 * 2; pairs != want || legal != 22 {
+		t.Errorf("%d cases of which %d are legal, want %d and 22", pairs, legal, want)
 	}
 }
 

@@ -6,16 +6,28 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/mendlink/mendlink/mls"
 )
 
 // pendingUpdate is a commit of ours that the peer has not acknowledged.
 type pendingUpdate struct {
-	reason  UpdateReason // zero if it was made to resume
-	commit  []byte       // repeated byte for byte as long as it is pending
-	group   *mls.Group   // the epoch that it leads to
+	wish               // zero if it was made to resume
+	commit  []byte     // repeated byte for byte as long as it is pending
+	group   *mls.Group // the epoch that it leads to
 	secrets *trafficSecrets
+}
+
+// A wish is what an update is for.
+type wish struct {
+	reason UpdateReason // zero: there is no wish
+	psks   [][]byte     // identities of pre-shared keys to mix in
+}
+
+// and returns a wish that serves both.
+func (w wish) and(other wish) wish {
+	return wish{max(w.reason, other.reason), slices.Concat(w.psks, other.psks)}
 }
 
 // Update starts an update: new private keys for this end, and a new epoch. It
@@ -25,44 +37,76 @@ type pendingUpdate struct {
 // Errors: [ErrNotReady], [ErrClosed], and those of the store, after which the
 // session can go on if they do not match [ErrSuperseded].
 func (s *Session) Update(ctx context.Context, reason UpdateReason) ([]Event, error) {
+	return s.update(ctx, wish{reason: reason})
+}
+
+// InjectPSK starts an update that mixes pre-shared keys, which both ends look up
+// by [Config.PSK], into the next epoch. It is done once [Updated] says so. If the
+// connection ends before, whether it took effect is not known, and it can be
+// repeated. Errors are those of [Session.Update], and [mls.ErrUnknownPSK].
+func (s *Session) InjectPSK(ctx context.Context, identities ...[]byte) ([]Event, error) {
+	for _, id := range identities {
+		if len(id) == 0 || len(id) > maxNameLength {
+			return nil, fmt.Errorf("channel: PSK identity of %d octets, want 1 to %d", len(id), maxNameLength)
+		}
+		if s.cfg.PSK == nil {
+			return nil, fmt.Errorf("channel: Config has no PSK: %w", mls.ErrUnknownPSK)
+		}
+		if _, err := s.cfg.PSK(id); err != nil {
+			return nil, fmt.Errorf("channel: looking up a pre-shared key: %w", err)
+		}
+	}
+	return s.update(ctx, wish{ReasonRequested, identities})
+}
+
+func (s *Session) update(ctx context.Context, w wish) ([]Event, error) {
 	switch s.state {
 	case StateClosed:
 		return nil, ErrClosed
 	case StateSynced, StateAcknowledged:
-		events, err := s.startUpdate(ctx, reason)
+		events, err := s.startUpdate(ctx, w)
 		if AlertOf(err) == AlertUserCanceled {
 			return nil, s.fail(ctx, Message{}, err)
 		}
+		s.cfg.Trace.events(s, events)
 		return events, err
 	case StateUpdating, StateAcknowledgedUpdating:
-		s.wanted = max(s.wanted, reason)
+		s.wanted = s.wanted.and(w)
 		return nil, nil
 	}
 	return nil, ErrNotReady
 }
 
 // startUpdate commits, and tells the peer once the commit is in the store.
-func (s *Session) startUpdate(ctx context.Context, reason UpdateReason) ([]Event, error) {
-	if err := s.commit(ctx, purposeConnectionUpdate, reason); err != nil {
+func (s *Session) startUpdate(ctx context.Context, w wish) ([]Event, error) {
+	if err := s.commit(ctx, purposeConnectionUpdate, w); err != nil {
 		return nil, err
 	}
-	s.wanted = 0
+	s.wanted = wish{}
 	if s.state == StateAcknowledged {
-		s.state = StateAcknowledgedUpdating
+		s.enter(StateAcknowledgedUpdating)
 	} else {
-		s.state = StateUpdating
+		s.enter(StateUpdating)
 	}
 	return []Event{send(MessageConnectionUpdate, s.pending.commit)}, nil
 }
 
 // commit makes a commit with a path and saves it as pending. If it fails, there
 // is none.
-func (s *Session) commit(ctx context.Context, p purpose, reason UpdateReason) error {
-	c, err := s.group.Commit(mls.CommitOptions{AuthenticatedData: p.authenticatedData()})
+func (s *Session) commit(ctx context.Context, p purpose, w wish) error {
+	proposals, err := s.pskProposals(s.group, w.psks)
+	if err != nil {
+		return err
+	}
+	c, err := s.group.Commit(mls.CommitOptions{
+		Proposals:         proposals,
+		Leaf:              mls.LeafChanges{Identity: s.newIdentity()},
+		AuthenticatedData: p.authenticatedData(),
+	})
 	if err != nil {
 		return because(AlertInternalError, fmt.Errorf("channel: committing: %w", err))
 	}
-	s.pending = &pendingUpdate{reason: reason, commit: c.Message(), group: c.Group()}
+	s.pending = &pendingUpdate{wish: w, commit: c.Message(), group: c.Group()}
 	if err := s.save(ctx); err != nil {
 		s.dropPending()
 		return err
@@ -73,13 +117,11 @@ func (s *Session) commit(ctx context.Context, p purpose, reason UpdateReason) er
 // receiveUpdate applies the peer's update and acknowledges it, as the last
 // message under the old keys. The peer's own switch is to come.
 func (s *Session) receiveUpdate(ctx context.Context, body []byte) ([]Event, error) {
-	if !s.updates.allow(s.cfg.Now(), s.cfg.MaxPeerUpdates) {
-		return nil, because(AlertUnexpectedMessage, fmt.Errorf("%w: more than %d a second", ErrTooManyUpdates, s.cfg.MaxPeerUpdates))
-	}
 	next, err := applyCommit(s.group, body, purposeConnectionUpdate)
 	if err != nil {
 		return nil, err
 	}
+	changed := s.peerChange(next)
 	if err := s.adopt(next, body); err != nil {
 		return nil, err
 	}
@@ -90,9 +132,10 @@ func (s *Session) receiveUpdate(ctx context.Context, body []byte) ([]Event, erro
 	if err := s.save(ctx); err != nil {
 		return nil, err
 	}
-	s.state = StateAcknowledged
+	s.confirm = confirmation(acknowledgement.Message.Body)
+	s.enter(StateAcknowledged)
 	events := []Event{acknowledgement, s.switchSend(s.secrets), Updated{Epoch: s.group.Epoch()}}
-	return s.followUp(ctx, events)
+	return s.followUp(ctx, append(events, changed...))
 }
 
 // receiveCrossingUpdate deals with an update that crossed ours. That of the end
@@ -103,11 +146,9 @@ func (s *Session) receiveCrossingUpdate(ctx context.Context, body []byte) ([]Eve
 	}
 	// Fresh traffic keys come with any update, fresh private keys only
 	// with our own.
-	if dropped := s.pending.reason; dropped > ReasonBytes {
-		s.wanted = max(s.wanted, dropped)
-	}
-	if s.wanted == ReasonBytes {
-		s.wanted = 0
+	s.wanted = s.pending.and(s.wanted)
+	if s.wanted.reason.byTraffic() {
+		s.wanted = wish{}
 	}
 	s.dropPending()
 	return s.receiveUpdate(ctx, body)
@@ -143,34 +184,38 @@ func (s *Session) receiveEpochKeyUpdate(ctx context.Context, body []byte) ([]Eve
 	if err := s.save(ctx); err != nil {
 		return nil, err
 	}
-	s.state = StateSynced
+	s.enter(StateSynced)
 	events := []Event{
 		s.switchReceive(s.secrets),
-		send(MessageKeySwitch, epochBody(s.group.Epoch())),
+		send(MessageKeySwitch, append(epochBody(s.group.Epoch()), confirmation(body)...)),
 		s.switchSend(s.secrets),
 		Updated{Epoch: s.group.Epoch(), Own: true, Reason: reason},
 	}
-	if s.wanted < ReasonRequested {
-		s.wanted = 0 // it has just been served
+	if !s.wanted.reason.needsLater() {
+		s.wanted = wish{} // it has just been served
 	}
 	return s.followUp(ctx, events)
 }
 
 // receiveKeySwitch completes the peer's update: what follows comes under the
-// keys of the new epoch.
+// keys of the new epoch. That the peer has seen the acknowledgement bounds how
+// fast it can make this end work: an update takes it a round trip.
 func (s *Session) receiveKeySwitch(_ context.Context, body []byte) ([]Event, error) {
-	if want := epochBody(s.group.Epoch()); !bytes.Equal(body, want) {
+	if want := append(epochBody(s.group.Epoch()), s.confirm...); !bytes.Equal(body, want) {
 		return nil, because(AlertIllegalParameter, fmt.Errorf("%w: KeySwitch %x, want %x", ErrProfile, body, want))
 	}
-	if s.state = StateUpdating; s.pending == nil {
-		s.state = StateSynced
+	s.confirm = nil
+	if s.pending == nil {
+		s.enter(StateSynced)
+	} else {
+		s.enter(StateUpdating)
 	}
 	return []Event{s.switchReceive(s.secrets)}, nil
 }
 
 // followUp starts the update that is wanted, if there is one.
 func (s *Session) followUp(ctx context.Context, events []Event) ([]Event, error) {
-	if s.wanted == 0 {
+	if s.wanted.reason == 0 {
 		return events, nil
 	}
 	more, err := s.startUpdate(ctx, s.wanted)
@@ -184,8 +229,9 @@ func (s *Session) followUp(ctx context.Context, events []Event) ([]Event, error)
 // acknowledgement returns the EpochKeyUpdate of the current epoch. It is an
 // application message of that epoch, which only a member can make. The state
 // has to be saved before it is sent, as it uses up a key.
-func (s *Session) acknowledgement() (Send, error) {
-	message, err := s.group.Protect(epochBody(s.group.Epoch()), purposeEpochKeyUpdate.authenticatedData())
+func (s *Session) acknowledgement(more ...byte) (Send, error) {
+	content := append(epochBody(s.group.Epoch()), more...)
+	message, err := s.group.Protect(content, purposeEpochKeyUpdate.authenticatedData())
 	if err != nil {
 		return Send{}, because(AlertInternalError, fmt.Errorf("channel: acknowledging epoch %d: %w", s.group.Epoch(), err))
 	}
@@ -194,25 +240,37 @@ func (s *Session) acknowledgement() (Send, error) {
 
 // verifyAcknowledgement checks that an EpochKeyUpdate acknowledges g's epoch.
 func verifyAcknowledgement(g *mls.Group, body []byte) error {
+	more, err := openAcknowledgement(g, body)
+	if err == nil && len(more) > 0 {
+		err = because(AlertIllegalParameter, fmt.Errorf("%w: EpochKeyUpdate goes on with %x", ErrProfile, more))
+	}
+	return err
+}
+
+// openAcknowledgement checks that an EpochKeyUpdate acknowledges g's epoch and
+// returns what it says beyond.
+func openAcknowledgement(g *mls.Group, body []byte) (more []byte, err error) {
 	received, err := g.Process(body)
 	if err != nil {
-		return peerFault(AlertDecryptError, err)
+		return nil, peerFault(AlertDecryptError, err)
 	}
 	message, ok := received.(*mls.ReceivedApplication)
 	if !ok {
-		return because(AlertIllegalParameter, fmt.Errorf("%w: EpochKeyUpdate holds a %T", ErrProfile, received))
+		return nil, because(AlertIllegalParameter, fmt.Errorf("%w: EpochKeyUpdate holds a %T", ErrProfile, received))
 	}
 	if err := verifyPurpose(message.AuthenticatedData, purposeEpochKeyUpdate); err != nil {
-		return peerFault(AlertIllegalParameter, err)
+		return nil, peerFault(AlertIllegalParameter, err)
 	}
-	if want := epochBody(g.Epoch()); !bytes.Equal(message.Data, want) {
-		return because(AlertIllegalParameter, fmt.Errorf("%w: EpochKeyUpdate says %x, want %x", ErrProfile, message.Data, want))
+	more, ok = bytes.CutPrefix(message.Data, epochBody(g.Epoch()))
+	if !ok {
+		return nil, because(AlertIllegalParameter, fmt.Errorf("%w: EpochKeyUpdate says %x, want %x", ErrProfile, message.Data, epochBody(g.Epoch())))
 	}
-	return nil
+	return more, nil
 }
 
 // applyCommit returns the epoch that the peer's commit leads to. The profile
-// wants commits that have a path and no proposals, from a member.
+// wants commits that have a path, from a member, and no proposals; those that
+// inject pre-shared keys are allowed here.
 func applyCommit(g *mls.Group, body []byte, allowed ...purpose) (*mls.Group, error) {
 	header, err := mls.ParseHeader(body)
 	if err != nil {
@@ -226,21 +284,27 @@ func applyCommit(g *mls.Group, body []byte, allowed ...purpose) (*mls.Group, err
 		return nil, peerFault(AlertDecryptError, err)
 	}
 	commit := received.(*mls.ReceivedCommit)
-	if err := verifyCommit(commit, allowed); err != nil {
+	if err := verifyCommit(g, commit, allowed); err != nil {
 		commit.Erase()
 		return nil, peerFault(AlertIllegalParameter, err)
 	}
 	return commit.Group(), nil
 }
 
-func verifyCommit(c *mls.ReceivedCommit, allowed []purpose) error {
+func verifyCommit(g *mls.Group, c *mls.ReceivedCommit, allowed []purpose) error {
 	if err := verifyPurpose(c.AuthenticatedData, allowed...); err != nil {
 		return err
 	}
-	if !c.HasPath || len(c.Proposals) > 0 || c.Sender.Type != mls.SenderMember {
-		return fmt.Errorf("%w: commit with %d proposals, path: %t; want none and a path", ErrProfile, len(c.Proposals), c.HasPath)
+	if !c.HasPath || c.Sender.Type != mls.SenderMember {
+		return fmt.Errorf("%w: commit of a %v, path: %t; want a member's with a path", ErrProfile, c.Sender.Type, c.HasPath)
 	}
-	return verifyPair(c.Group())
+	if err := verifyOnlyPSKs(c.Proposals); err != nil {
+		return err
+	}
+	if err := verifyPair(c.Group()); err != nil {
+		return err
+	}
+	return verifySameParameters(peerLeaf(g), peerLeaf(c.Group()))
 }
 
 // adopt goes on to the epoch that a commit led to, and erases the one before.
@@ -251,6 +315,7 @@ func (s *Session) adopt(next *mls.Group, commit []byte) error {
 		return err
 	}
 	s.step(next, commit, secrets)
+	s.cfg.Trace.epoch(s, false)
 	return nil
 }
 
@@ -265,6 +330,7 @@ func (s *Session) adoptPending() error {
 	}
 	s.pending = nil
 	s.step(p.group, p.commit, p.secrets)
+	s.cfg.Trace.epoch(s, true)
 	return nil
 }
 
@@ -272,7 +338,8 @@ func (s *Session) step(next *mls.Group, commit []byte, secrets *trafficSecrets) 
 	s.group.Erase()
 	s.secrets.erase()
 	s.group, s.lastCommit, s.secrets = next, hashCommit(commit), secrets
-	s.ignored = false
+	s.earlyDigest, s.ignored = nil, false
+	s.labelPeer()
 }
 
 // dropPending gives our own commit up.
@@ -290,6 +357,12 @@ func hashCommit(commit []byte) []byte {
 	return sum[:]
 }
 
-// epochBody is the body of a KeySwitch and the content of an EpochKeyUpdate:
-// uint64 epoch.
+// confirmation names an EpochKeyUpdate: the first half of its SHA-256. Nobody
+// can tell it without having seen the message.
+func confirmation(epochKeyUpdate []byte) []byte {
+	sum := sha256.Sum256(epochKeyUpdate)
+	return sum[:hashSize/2]
+}
+
+// epochBody begins a KeySwitch and the content of an EpochKeyUpdate: uint64 epoch.
 func epochBody(epoch uint64) []byte { return binary.BigEndian.AppendUint64(nil, epoch) }

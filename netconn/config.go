@@ -54,10 +54,6 @@ type Config struct {
 	// none, which is the only safe choice.
 	KeyLogWriter io.Writer
 
-	// MaxPeerUpdates bounds how many updates a second the peer may make, beyond a burst
-	// of ten times as many. Default: channel's. Negative: no bound.
-	MaxPeerUpdates int
-
 	// Rekey says when fresh key material is put into a living connection.
 	Rekey RekeyPolicy
 	// HandshakeTimeout bounds the handshake as a whole, from its first
@@ -123,7 +119,6 @@ func (c *Config) channelConfig() *channel.Config {
 		Now:            c.Time,
 		MaxMessageSize: c.MaxMessageSize,
 		MaxSessionAge:  c.MaxSessionAge,
-		MaxPeerUpdates: c.MaxPeerUpdates,
 		KeyLogWriter:   c.KeyLogWriter,
 	}
 }

@@ -291,6 +291,10 @@ func (c *Conn) carryOut(e channel.Event, out *[]outItem) error {
 			return err
 		}
 		c.receiver.install(p)
+	case channel.StepSend:
+		*out = append(*out, outItem{step: true})
+	case channel.StepReceive:
+		return c.receiver.stepKeys()
 	case channel.PeerAuthenticated:
 		c.state.Peer = e.Leaf
 	case channel.HandshakeComplete:

@@ -257,6 +257,9 @@ func (r *receiver) install(p *record.Protection) {
 	r.protection = p
 }
 
+// stepKeys goes on to the next key of the same epoch, at this point of the stream.
+func (r *receiver) stepKeys() error { return r.protection.Update() }
+
 // close forgets everything; r.mu is locked.
 func (r *receiver) close() {
 	if r.err == nil {

@@ -38,6 +38,7 @@ type sender struct {
 type outItem struct {
 	message    channel.Message
 	protection *record.Protection
+	step       bool // to the next key of the same epoch
 	end        *outEnd
 }
 
@@ -210,6 +211,8 @@ func (s *sender) carryOut(i outItem) error {
 		s.erase()
 		s.protection = i.protection
 		return nil
+	case i.step:
+		return s.protection.Update()
 	case i.end != nil:
 		return s.carryOutEnd(i.end)
 	}

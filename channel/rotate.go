@@ -1,0 +1,136 @@
+package channel
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/x509"
+	"fmt"
+	"time"
+
+	"github.com/mendlink/mendlink/mls"
+)
+
+// Rotate gives this end another credential, another signature key, or both, by
+// an update. The peer's validator sees the new leaf and the one before, and the
+// connection lives on. It is done once an [Updated] says so; if the update is
+// dropped for the peer's, it is made again by itself.
+//
+// From then on the stored session can be resumed only with a configuration that
+// has the new identity as its Identity. Until then it is under either: have the other one
+// among the PreviousIdentities.
+//
+// Errors: those of [Session.Update], and one that says that the signer does not
+// fit the cipher suite. After any of them this end is who it was.
+func (s *Session) Rotate(ctx context.Context, identity mls.Identity) ([]Event, error) {
+	if s.state == StateClosed {
+		return nil, ErrClosed
+	}
+	if !s.state.complete() {
+		return nil, ErrNotReady
+	}
+	if identity.Signer == nil {
+		return nil, fmt.Errorf("channel: rotating to an identity without a signer")
+	}
+	if _, err := s.Suite().SignaturePublicKey(identity.Signer.Public()); err != nil {
+		return nil, fmt.Errorf("channel: rotating: %w", err)
+	}
+	before := s.identity
+	s.identity = identity
+	events, err := s.update(ctx, wish{reason: ReasonIdentity})
+	if err != nil {
+		s.identity = before
+	}
+	return events, err
+}
+
+// newIdentity returns this end's identity if its leaf shows another one, else nil.
+func (s *Session) newIdentity() *mls.Identity {
+	leaf := leafOf(s.group, s.group.OwnLeaf())
+	key, err := s.group.Suite().SignaturePublicKey(s.identity.Signer.Public())
+	if err != nil || bytes.Equal(key, leaf.SignatureKey) && leaf.Credential.Equal(s.identity.Credential) {
+		return nil
+	}
+	return &s.identity
+}
+
+// signer returns the private key to a signature key of this end.
+func (s *Session) signer(publicKey []byte) (crypto.Signer, error) {
+	for _, id := range append([]mls.Identity{s.identity, s.cfg.Identity}, s.cfg.PreviousIdentities...) {
+		if id.Signer == nil {
+			continue
+		}
+		for _, suite := range s.cfg.Suites {
+			known, err := s.cfg.Registry.Lookup(suite)
+			if err != nil {
+				return nil, err
+			}
+			if key, err := known.SignaturePublicKey(id.Signer.Public()); err == nil && bytes.Equal(key, publicKey) {
+				return id.Signer, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("channel: the configuration has no signer for the public key %x", publicKey)
+}
+
+// CredentialExpiry returns when a credential stops being valid: for a chain of
+// certificates the earliest end of one, for others never, which is the zero time.
+func CredentialExpiry(c mls.Credential) (earliest time.Time, err error) {
+	for _, der := range c.Certificates {
+		certificate, err := x509.ParseCertificate(der)
+		if err != nil {
+			return time.Time{}, fmt.Errorf("channel: parsing a certificate: %w", err)
+		}
+		if earliest.IsZero() || certificate.NotAfter.Before(earliest) {
+			earliest = certificate.NotAfter
+		}
+	}
+	return earliest, nil
+}
+
+// peerChange returns the event that tells of another credential or signature key
+// of the peer in the next epoch, if it has one.
+func (s *Session) peerChange(next *mls.Group) []Event {
+	before, after := peerLeaf(s.group), peerLeaf(next)
+	if bytes.Equal(before.SignatureKey, after.SignatureKey) && before.Credential.Equal(after.Credential) {
+		return nil
+	}
+	return []Event{PeerChanged{Leaf: after, Previous: before}}
+}
+
+// RefusalAction says what becomes of a connection whose peer is not accepted any more.
+type RefusalAction uint8
+
+// The actions.
+const (
+	// RefusalKeep keeps the connection and says nothing.
+	RefusalKeep RefusalAction = 1 + iota
+	// RefusalWarn keeps the connection and returns a [PeerRefused].
+	RefusalWarn
+	// RefusalClose ends the connection, and the session for good.
+	RefusalClose
+)
+
+// Revalidate asks [Config.Validator] about the peer's present leaf once more, as
+// if it were new: for when roots, pins or revocations have changed. What it says
+// decides, with the action, about the connection: the error of RefusalClose
+// matches [ErrPeerRefused] and is final. Other errors: [ErrNotReady], [ErrClosed].
+func (s *Session) Revalidate(ctx context.Context, action RefusalAction) ([]Event, error) {
+	if s.state == StateClosed {
+		return nil, ErrClosed
+	}
+	if !s.state.complete() {
+		return nil, ErrNotReady
+	}
+	err := s.mls.AuthenticationService.ValidateLeaf(peerLeaf(s.group), nil)
+	switch {
+	case err == nil || action == RefusalKeep:
+		return nil, nil
+	case action == RefusalWarn:
+		return []Event{PeerRefused{Err: err}}, nil
+	}
+	if failure := s.discard(ctx, &s.entry); failure != nil {
+		err = fmt.Errorf("%w; %w", err, failure)
+	}
+	return nil, s.fail(ctx, Message{}, peerFault(AlertBadCertificate, err))
+}
