@@ -1,0 +1,111 @@
+package channel
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/mendlink/mendlink/mls"
+)
+
+// keys is a set of pre-shared keys.
+type keys map[string]string
+
+func (k keys) lookUp(id []byte) ([]byte, error) {
+	if secret, ok := k[string(id)]; ok {
+		return []byte(secret), nil
+	}
+	return nil, mls.ErrUnknownPSK
+}
+
+func TestSharedKeysGoIntoTheFirstEpoch(t *testing.T) {
+	shared := keys{"one": "1", "two": "2", "other": "3"}
+	a, b := shake(t, func(a, b *Config) {
+		a.PSK, b.PSK = shared.lookUp, shared.lookUp
+		a.PSKIdentities = [][]byte{[]byte("two"), []byte("unknown to bob"), []byte("one")}
+		a.RequirePSK, b.RequirePSK = true, true
+	})
+	agree(t, a, b)
+	for _, p := range []*peer{a, b} {
+		if got := p.Negotiated().PSKs; len(got) != 2 || string(got[0]) != "two" || string(got[1]) != "one" {
+			t.Errorf("%s: %q", p.name, got)
+		}
+	}
+	canUpdate(t, a, b)
+	a, b = resume(t, a, b)
+	agree(t, a, b)
+}
+
+func TestKeysThatAreNotSharedEndTheHandshake(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		a, b  keys
+		ids   [][]byte
+		alert Alert
+	}{
+		{"the responder knows none", keys{"x": "1"}, keys{}, [][]byte{[]byte("x")}, AlertUnknownPSKIdentity},
+		{"the initiator offers none", keys{"x": "1"}, keys{"x": "1"}, nil, AlertUnknownPSKIdentity},
+		{"the initiator has another key of that name", keys{"x": "1"}, keys{"x": "2"}, [][]byte{[]byte("x")}, 0},
+	} {
+		a, b := shake(t, func(a, b *Config) {
+			a.PSK, b.PSK, b.RequirePSK, a.PSKIdentities = test.a.lookUp, test.b.lookUp, true, test.ids
+		})
+		if a.complete+b.complete != 0 {
+			t.Errorf("%s: the handshake is complete", test.name)
+		}
+		if test.alert != 0 && (!errors.Is(b.err, ErrPSK) || AlertOf(b.err) != test.alert) {
+			t.Errorf("%s: %v, alert %v", test.name, b.err, AlertOf(b.err))
+		}
+	}
+	a, _ := shake(t, func(a, b *Config) { a.RequirePSK = true })
+	if !errors.Is(a.err, ErrPSK) {
+		t.Errorf("an initiator that wants a key: %v", a.err)
+	}
+}
+
+func TestKeyIsInjectedIntoALiveConnection(t *testing.T) {
+	shared := keys{"later": "secret"}
+	a, b := shake(t, func(a, b *Config) { a.PSK, b.PSK = shared.lookUp, shared.lookUp })
+	events, err := b.InjectPSK(ctx, []byte("later"))
+	b.carryOut(t, events, err)
+	settle(t, a, b)
+	agree(t, a, b)
+	if !bytes.Equal(a.usedPSKs[0], []byte("later")) || a.Epoch() != 2 {
+		t.Errorf("the other end looks up %q", a.usedPSKs)
+	}
+	// Where another update is under way, it follows.
+	a.update(t, ReasonAge)
+	events, err = a.InjectPSK(ctx, []byte("later"))
+	a.carryOut(t, events, err)
+	settle(t, a, b)
+	agree(t, a, b)
+	if a.Epoch() != 4 || len(b.usedPSKs) == 0 {
+		t.Errorf("epoch %d, the other end looks up %q", a.Epoch(), b.usedPSKs)
+	}
+	// Where it is dropped for the peer's, it is made again.
+	a.update(t, ReasonAge)
+	events, err = b.InjectPSK(ctx, []byte("later"))
+	b.carryOut(t, events, err)
+	before := len(a.usedPSKs)
+	settle(t, a, b)
+	agree(t, a, b)
+	if len(a.usedPSKs) != before+1 || a.Epoch() != 6 {
+		t.Errorf("epoch %d; the other end has looked up %d keys, want %d", a.Epoch(), len(a.usedPSKs), before+1)
+	}
+}
+
+func TestInjectedKeyHasToBeKnownToBoth(t *testing.T) {
+	a, b := shake(t, func(a, b *Config) { a.PSK, b.PSK = (keys{"mine": "1"}).lookUp, (keys{}).lookUp })
+	if _, err := a.InjectPSK(ctx, []byte("yours")); !errors.Is(err, mls.ErrUnknownPSK) || a.State() != StateSynced {
+		t.Errorf("a key that this end does not know: %v", err)
+	}
+	if _, err := a.InjectPSK(ctx, nil); err == nil {
+		t.Error("a key without a name can be injected")
+	}
+	events, err := a.InjectPSK(ctx, []byte("mine"))
+	a.carryOut(t, events, err)
+	b.deliver(t)
+	if !errors.Is(b.err, mls.ErrUnknownPSK) {
+		t.Errorf("a key that the other end does not know: %v", b.err)
+	}
+}
