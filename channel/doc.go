@@ -20,7 +20,12 @@
 //	complete                                    complete
 //
 // Messages in braces are protected. The responder's handshake is complete only
-// with HandshakeDone, which a replayed ClientHello never brings about.
+// with HandshakeDone, which a replayed ClientHello never brings about. A responder
+// that does not have the key package's cipher suite says which it has, and the
+// initiator begins again (HelloRetry); whoever leads the ends to a worse suite than
+// the best that both have is found out. The hello's signed leaf offers protocols,
+// sizes, features and pre-shared keys, the group's context holds what was chosen:
+// [Negotiated].
 //
 // # An update
 //
@@ -32,6 +37,11 @@
 //	{KeySwitch}                         --->
 //	sends with new keys                         receives with new keys
 //
+// With it an end can show another identity ([Session.Rotate]) and mix in pre-shared
+// keys ([Session.InjectPSK]). KeySwitch names the EpochKeyUpdate that it follows, so
+// that an update takes its maker a round trip. When an update is due, a [Schedule]
+// says; inside an epoch, [Session.UpdateKeys] steps the sending key.
+//
 // Each end has at most one update of its own under way. If two cross, that of
 // the end which began the connection stands. At no time does anybody have to try which keys a record is
 // protected with.
@@ -39,16 +49,20 @@
 // # Resumption
 //
 //	either end                                  the other
+//	(EarlyData)                         --->
 //	ResumptionRequest (Commit)          --->
 //	                                    <---    ResumptionResponse (Commit)
 //	                                            receives with keys of epoch n+2
 //	keys of epoch n+2
 //	{EpochKeyUpdate}                    --->
 //	complete                                    sends with keys of epoch n+2, complete
+//	                                    <---    ({EarlyDataStatus})
 //
 // A commit that was pending when the connection broke is repeated byte for byte.
 // If two requests cross, on one connection or on two, that of the initiator of the
-// full handshake stands.
+// full handshake stands, or that of the end with the greater key if both want that.
+// Early data is delivered at most once, however often the flight is repeated, and
+// its sender waits until it knows whether it was.
 //
 // # What is kept, and when it is erased
 //
