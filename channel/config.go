@@ -130,6 +130,8 @@ func (c *Config) withDefaults() (*Config, error) {
 		return nil, errors.New("channel: Config needs an Identity with a Signer, a Validator and Now")
 	}
 	d := *c
+	d.Protocols, d.PSKIdentities, d.PreviousIdentities = slices.Clone(c.Protocols), slices.Clone(c.PSKIdentities), slices.Clone(c.PreviousIdentities)
+	d.TransportBinding = slices.Clone(c.TransportBinding)
 	if d.Rand == nil {
 		d.Rand = rand.Reader
 	}

@@ -118,6 +118,9 @@ func (s *Session) sendEarlyData() ([]Event, error) {
 		return nil, because(AlertInternalError, fmt.Errorf("channel: drawing the secret of early data: %w", err))
 	}
 	defer clear(secret)
+	if err := s.logEarlyData(g.Epoch(), secret); err != nil {
+		return nil, err
+	}
 	e.nonce = make([]byte, earlyNonceSize)
 	if _, err := io.ReadFull(s.cfg.Rand, e.nonce); err != nil {
 		return nil, because(AlertInternalError, fmt.Errorf("channel: drawing a nonce: %w", err))

@@ -107,6 +107,8 @@ func peerFault(fallback Alert, err error) error {
 	switch {
 	case errors.As(err, &known):
 		return because(known.Alert, err)
+	case errors.Is(err, mls.ErrUnknownPSK):
+		return because(AlertUnknownPSKIdentity, err)
 	case errors.Is(err, mls.ErrDecrypt):
 		return because(AlertDecryptError, err)
 	case errors.Is(err, wire.ErrTruncated), errors.Is(err, wire.ErrTrailing), errors.Is(err, wire.ErrLength), errors.Is(err, wire.ErrOptional), errors.Is(err, ErrMalformed):

@@ -19,6 +19,22 @@ func (s *Session) logSecrets(t *trafficSecrets) error {
 	}
 	_, err := fmt.Fprintf(s.cfg.KeyLogWriter, "CLIENT_TRAFFIC_SECRET %v %d %x\nSERVER_TRAFFIC_SECRET %v %d %x\n",
 		s.id, t.epoch, client, s.id, t.epoch, server)
+	return logFault(err)
+}
+
+// logEarlyData writes the secret of early data, with the epoch that the request
+// leads to:
+//
+//	EARLY_DATA_SECRET <session id> <epoch> <secret>
+func (s *Session) logEarlyData(epoch uint64, secret []byte) error {
+	if s.cfg.KeyLogWriter == nil {
+		return nil
+	}
+	_, err := fmt.Fprintf(s.cfg.KeyLogWriter, "EARLY_DATA_SECRET %v %d %x\n", s.id, epoch, secret)
+	return logFault(err)
+}
+
+func logFault(err error) error {
 	if err != nil {
 		return because(AlertInternalError, fmt.Errorf("channel: writing the key log: %w", err))
 	}

@@ -311,7 +311,7 @@ func (s *Session) selectConfig(leaf *mls.LeafNode, o offer) error {
 		if chosen, err = chosen.withDefaults(); err != nil {
 			return because(AlertInternalError, err)
 		}
-		s.cfg, s.mls = chosen, chosen.mls()
+		s.configure(chosen)
 	}
 	if errors.Is(err, ErrUnknownName) {
 		return because(AlertUnrecognizedName, fmt.Errorf("%w: %q", err, o.parameters.serverName))

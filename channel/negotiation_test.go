@@ -114,6 +114,8 @@ func TestSelectSeesTheHelloAndReplacesTheConfiguration(t *testing.T) {
 	if a.err != nil || b.err != nil || string(a.Peer().Credential.Identity) != "chosen" {
 		t.Fatalf("%v, %v", a.err, b.err)
 	}
+	b.host.name = "chosen"
+	canUpdate(t, a, b)
 	if seen.ServerName != "one" || !slices.Equal(seen.Protocols, []string{"p"}) || len(seen.Suites) != 2 || string(seen.Credential.Identity) != "alice" {
 		t.Errorf("hello is %+v", seen)
 	}

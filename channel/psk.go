@@ -33,14 +33,14 @@ func (c *Config) choosePSKs(offered [][]byte) (known [][]byte, err error) {
 	return known, nil
 }
 
-// lookUpPSK answers for the external pre-shared keys of a commit or a Welcome,
-// and takes note of each.
+// lookUpPSK answers for the external pre-shared keys of a commit or a Welcome. It
+// takes note of those of the Welcome, for them to be compared with the choice.
 func (s *Session) lookUpPSK(id mls.PreSharedKeyID) ([]byte, error) {
 	if id.Type != mls.PSKExternal || s.cfg.PSK == nil {
 		return nil, mls.ErrUnknownPSK
 	}
 	secret, err := s.cfg.PSK(id.ID)
-	if err == nil {
+	if err == nil && s.state == StateAwaitingServerHello {
 		s.usedPSKs = append(s.usedPSKs, bytes.Clone(id.ID))
 	}
 	return secret, err
