@@ -2,7 +2,10 @@ module github.com/mendlink/mendlink/bench
 
 go 1.26.0
 
-require github.com/mendlink/mendlink v0.0.0
+require (
+	github.com/flynn/noise v1.1.0
+	github.com/mendlink/mendlink v0.0.0
+)
 
 require (
 	github.com/cloudflare/circl v1.6.5 // indirect

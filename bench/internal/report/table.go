@@ -23,8 +23,8 @@ func WriteTable(w io.Writer, results Results, peers []string) error {
 	for _, r := range results {
 		ours := r.Series[Ours].Median()
 		row := []string{
-			fmt.Sprint(r.Members), r.Operation, micros(ours.CPU), micros(ours.Wall),
-			kilobytes(ours.Bytes), fmt.Sprintf("%.0f", ours.Allocs),
+			fmt.Sprint(r.Members), r.Operation, Micros(ours.CPU), Micros(ours.Wall),
+			Kilobytes(ours.Bytes), fmt.Sprintf("%.0f", ours.Allocs),
 		}
 		row = append(row, r.cpu(Floor), r.ratio(Ours, Floor, measure.CPU), r.ratio(Ours, ParallelFloor, measure.Wall))
 		for _, p := range peers {
@@ -40,7 +40,7 @@ func (r *Result) cpu(who string) string {
 	if !r.measured(who) {
 		return ""
 	}
-	return micros(r.Series[who].Median().CPU)
+	return Micros(r.Series[who].Median().CPU)
 }
 
 // ratio returns what somebody's execution cost in terms of base's.
@@ -51,7 +51,8 @@ func (r *Result) ratio(who, base string, quantity func(measure.Cost) time.Durati
 	return fmt.Sprintf("%.2f", r.Ratio(who, base, quantity))
 }
 
-func micros(d time.Duration) string {
+// Micros returns a time in microseconds, as tables show it.
+func Micros(d time.Duration) string {
 	us := float64(d) / float64(time.Microsecond)
 	if us < 100 {
 		return fmt.Sprintf("%.1f", us)
@@ -59,7 +60,8 @@ func micros(d time.Duration) string {
 	return grouped(us)
 }
 
-func kilobytes(b float64) string { return fmt.Sprintf("%.1f", b/1000) }
+// Kilobytes returns a number of octets in thousands, as tables show it.
+func Kilobytes(b float64) string { return fmt.Sprintf("%.1f", b/1000) }
 
 // grouped returns a number with a comma between groups of three digits.
 func grouped(v float64) string {
