@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"github.com/mendlink/mendlink/internal/wire"
+	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
 
 // An encoder writes itself in the TLS presentation language. Encoding cannot fail.
@@ -21,6 +22,33 @@ type decoder interface {
 // marshal returns the encoding of v.
 func marshal(v encoder) []byte {
 	return wire.Encode(v.encode)
+}
+
+// isEncodingOf reports whether encoded is the encoding of v.
+func isEncodingOf(v encoder, encoded []byte) (is bool) {
+	wire.Lend(func(w *wire.Writer) {
+		v.encode(w)
+		is = bytes.Equal(w.Data(), encoded)
+	})
+	return is
+}
+
+// haveSameEncoding reports whether a and b differ in nothing that is encoded.
+func haveSameEncoding(a, b encoder) (same bool) {
+	wire.Lend(func(w *wire.Writer) {
+		a.encode(w)
+		same = isEncodingOf(b, w.Data())
+	})
+	return same
+}
+
+// refHashOf returns the hash that names v. RFC 9420, Section 5.2.
+func refHashOf(s *ciphersuite.Suite, label string, v encoder) (ref []byte) {
+	wire.Lend(func(w *wire.Writer) {
+		v.encode(w)
+		ref = s.RefHash(label, w.Data())
+	})
+	return ref
 }
 
 // marshalSecret is marshal for a v that holds secrets: the result, which the

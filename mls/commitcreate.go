@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 	"github.com/mendlink/mendlink/mls/internal/keysched"
 	"github.com/mendlink/mendlink/mls/internal/treemath"
@@ -128,7 +129,11 @@ func (s *publicState) makePath(t *transition, leaf *LeafNode, id *Identity, next
 		return nil, nil, err
 	}
 	// The provisional GroupContext still has the old confirmed transcript hash.
-	encrypted, err := t.tree.encryptPath(s.suite, s.cfg.Rand, path, t.addedLeaves(), marshal(&next.context))
+	var encrypted *updatePath
+	wire.Lend(func(w *wire.Writer) {
+		next.context.encode(w)
+		encrypted, err = t.tree.encryptPath(s.suite, s.cfg.Rand, path, t.addedLeaves(), w.Data())
+	})
 	return path, encrypted, err
 }
 
@@ -266,7 +271,11 @@ func (g *Group) makeWelcome(t *transition, path *newPath, joinerSecret, pskSecre
 	if err != nil {
 		return nil, err
 	}
-	w := &welcome{cipherSuite: g.suite.ID(), encryptedGroupInfo: aead.Seal(nil, nonce, marshal(info), nil)}
+	w := &welcome{cipherSuite: g.suite.ID()}
+	wire.Lend(func(b *wire.Writer) {
+		info.encode(b)
+		w.encryptedGroupInfo = aead.Seal(nil, nonce, b.Data(), nil)
+	})
 	all := make([]ciphersuite.Encryption, len(t.added))
 	for i, member := range t.added {
 		secrets := groupSecrets{joinerSecret: joinerSecret, psks: t.psks}

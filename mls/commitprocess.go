@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"slices"
 
+	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls/internal/keysched"
 )
 
@@ -51,7 +52,11 @@ func (g *Group) decryptPath(path *updatePath, t *transition, next *Group) (commi
 		return make([]byte, g.suite.HashSize()), nil
 	}
 	// The provisional GroupContext still has the old confirmed transcript hash.
-	derived, commitSecret, err := t.tree.decryptPath(g.suite, g.own, next.keys, path, t.pathSteps, t.addedLeaves(), marshal(&next.context))
+	var derived privateKeys
+	wire.Lend(func(w *wire.Writer) {
+		next.context.encode(w)
+		derived, commitSecret, err = t.tree.decryptPath(g.suite, g.own, next.keys, path, t.pathSteps, t.addedLeaves(), w.Data())
+	})
 	if err != nil {
 		return nil, err
 	}

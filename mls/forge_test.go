@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls/internal/keysched"
 )
 
@@ -282,7 +283,7 @@ func (c *crowd) signKeyPackage(k *KeyPackage, id Identity, leafToo bool) {
 		}
 	}
 	var err error
-	if k.Signature, err = c.suite.SignWithLabel(c.rand, id.Signer, "KeyPackageTBS", k.toBeSigned()); err != nil {
+	if k.Signature, err = c.suite.SignWithLabel(c.rand, id.Signer, "KeyPackageTBS", wire.Encode(k.encodeContent)); err != nil {
 		c.t.Fatal(err)
 	}
 }

@@ -211,9 +211,12 @@ func (a *authenticatedContent) encodeToBeSigned(w *wire.Writer, encodedContext [
 
 // confirmedTranscriptHashInput returns the struct of that name. RFC 9420, Section 8.2.
 func (a *authenticatedContent) confirmedTranscriptHashInput() []byte {
-	return wire.Encode(func(w *wire.Writer) {
-		w.Uint16(uint16(a.wireFormat))
-		a.content.encode(w)
-		w.Opaque(a.auth.signature)
-	})
+	return wire.Encode(a.encodeConfirmedTranscriptHashInput)
+}
+
+// encodeConfirmedTranscriptHashInput writes what confirmedTranscriptHashInput returns.
+func (a *authenticatedContent) encodeConfirmedTranscriptHashInput(w *wire.Writer) {
+	w.Uint16(uint16(a.wireFormat))
+	a.content.encode(w)
+	w.Opaque(a.auth.signature)
 }

@@ -56,7 +56,11 @@ func (g *Group) signGroupInfo(o GroupInfoOptions) (*groupInfo, error) {
 		return nil, err
 	}
 	var err error
-	if info.signature, err = g.suite.SignWithLabel(g.cfg.Rand, g.signer, "GroupInfoTBS", info.toBeSigned()); err != nil {
+	wire.Lend(func(w *wire.Writer) {
+		info.encodeContent(w)
+		info.signature, err = g.suite.SignWithLabel(g.cfg.Rand, g.signer, "GroupInfoTBS", w.Data())
+	})
+	if err != nil {
 		return nil, fmt.Errorf("mls: signing a GroupInfo: %w", err)
 	}
 	return info, nil
@@ -127,7 +131,11 @@ func (g *groupInfo) verify(cfg *Config, s *ciphersuite.Suite, ratchetTree []byte
 	if signer == nil {
 		return nil, invalid(CheckGroupInfoSigner, "leaf %d is blank", g.signer)
 	}
-	if err := s.VerifyWithLabel(signer.SignatureKey, "GroupInfoTBS", g.toBeSigned(), g.signature); err != nil {
+	wire.Lend(func(w *wire.Writer) {
+		g.encodeContent(w)
+		err = s.VerifyWithLabel(signer.SignatureKey, "GroupInfoTBS", w.Data(), g.signature)
+	})
+	if err != nil {
 		return nil, invalid(CheckGroupInfoSignature, "%w", err)
 	}
 	if err := cfg.extensions.verify(InGroupInfo, g.extensions); err != nil {

@@ -66,9 +66,10 @@ func (u *UnverifiedKeyPackage) Verify(cfg *Config) (*KeyPackage, error) {
 // Ref returns the KeyPackageRef, the hash that names the key package.
 // RFC 9420, Section 5.2.
 func (k *KeyPackage) Ref(s *ciphersuite.Suite) []byte {
-	return s.RefHash("MLS 1.0 KeyPackage Reference", marshal(k))
+	return refHashOf(s, "MLS 1.0 KeyPackage Reference", k)
 }
 
+// encodeContent writes KeyPackageTBS.
 func (k *KeyPackage) encodeContent(w *wire.Writer) {
 	w.Uint16(uint16(k.Version))
 	w.Uint16(uint16(k.CipherSuite))
@@ -91,9 +92,6 @@ func (k *KeyPackage) decode(r *wire.Reader) {
 	k.Signature = r.Opaque()
 }
 
-// toBeSigned returns KeyPackageTBS.
-func (k *KeyPackage) toBeSigned() []byte { return wire.Encode(k.encodeContent) }
-
 // verify checks a key package that is about to be added to a group. The rules
 // between members are checked on the whole tree. RFC 9420, Section 10.1.
 func (k *KeyPackage) verify(s *ciphersuite.Suite, cfg *Config) error {
@@ -107,8 +105,7 @@ func (k *KeyPackage) verify(s *ciphersuite.Suite, cfg *Config) error {
 	if err := verifyLifetime(leaf, cfg.Now(), cfg.MaxLifetime); err != nil {
 		return err
 	}
-	encoded := marshal(k)
-	if bytes.Equal(encoded, k.verified) {
+	if k.verified != nil && isEncodingOf(k, k.verified) {
 		return nil
 	}
 	if err := cfg.verifyLeafContents(leaf, LeafNodeSourceKeyPackage); err != nil {
@@ -124,13 +121,17 @@ func (k *KeyPackage) verify(s *ciphersuite.Suite, cfg *Config) error {
 	if err := leaf.verify(s, nil, 0); err != nil {
 		return err
 	}
-	if err := leaf.signature.VerifyWithLabel("KeyPackageTBS", k.toBeSigned(), k.Signature); err != nil {
+	wire.Lend(func(w *wire.Writer) {
+		k.encodeContent(w)
+		err = leaf.signature.VerifyWithLabel("KeyPackageTBS", w.Data(), k.Signature)
+	})
+	if err != nil {
 		return invalid(CheckKeyPackageSignature, "%w", err)
 	}
 	if err := cfg.extensions.verify(InKeyPackage, k.Extensions); err != nil {
 		return err
 	}
-	k.verified, k.init = encoded, init
+	k.verified, k.init = marshal(k), init
 	return nil
 }
 

@@ -118,20 +118,21 @@ func (l *LeafNode) decode(r *wire.Reader) {
 	l.Signature = r.Opaque()
 }
 
-// toBeSigned returns LeafNodeTBS. A leaf that was made for a group is bound to
-// that group and to its place in it.
-func (l *LeafNode) toBeSigned(groupID []byte, index LeafIndex) []byte {
-	return wire.Encode(func(w *wire.Writer) {
-		l.encodeContent(w)
-		if l.Source != LeafNodeSourceKeyPackage {
-			w.Opaque(groupID)
-			w.Uint32(uint32(index))
-		}
-	})
+// encodeToBeSigned writes LeafNodeTBS. A leaf that was made for a group is bound
+// to that group and to its place in it.
+func (l *LeafNode) encodeToBeSigned(w *wire.Writer, groupID []byte, index LeafIndex) {
+	l.encodeContent(w)
+	if l.Source != LeafNodeSourceKeyPackage {
+		w.Opaque(groupID)
+		w.Uint32(uint32(index))
+	}
 }
 
 func (l *LeafNode) sign(s *ciphersuite.Suite, rand io.Reader, id *Identity, groupID []byte, index LeafIndex) (err error) {
-	l.Signature, err = s.SignWithLabel(rand, id.Signer, "LeafNodeTBS", l.toBeSigned(groupID, index))
+	wire.Lend(func(w *wire.Writer) {
+		l.encodeToBeSigned(w, groupID, index)
+		l.Signature, err = s.SignWithLabel(rand, id.Signer, "LeafNodeTBS", w.Data())
+	})
 	return err
 }
 
@@ -142,7 +143,10 @@ func (l *LeafNode) verify(s *ciphersuite.Suite, groupID []byte, index LeafIndex)
 		return invalid(CheckLeafEncryptionKey, "leaf %d: %w", index, err)
 	}
 	if l.signature, err = l.parseSignatureKey(s); err == nil {
-		err = l.signature.VerifyWithLabel("LeafNodeTBS", l.toBeSigned(groupID, index), l.Signature)
+		wire.Lend(func(w *wire.Writer) {
+			l.encodeToBeSigned(w, groupID, index)
+			err = l.signature.VerifyWithLabel("LeafNodeTBS", w.Data(), l.Signature)
+		})
 	}
 	if errors.Is(err, ciphersuite.ErrPublicKey) { // some keys show only now that they are none
 		return invalid(CheckLeafSignatureKey, "leaf %d: %w", index, err)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
 
@@ -151,7 +152,11 @@ func NewKeyPackage(cfg *Config, o KeyPackageOptions) (*KeyPackageBundle, error) 
 	if err := cfg.greaseKeyPackage(k); err != nil {
 		return nil, err
 	}
-	if k.Signature, err = s.SignWithLabel(cfg.Rand, o.Identity.Signer, "KeyPackageTBS", k.toBeSigned()); err != nil {
+	wire.Lend(func(w *wire.Writer) {
+		k.encodeContent(w)
+		k.Signature, err = s.SignWithLabel(cfg.Rand, o.Identity.Signer, "KeyPackageTBS", w.Data())
+	})
+	if err != nil {
 		return nil, fmt.Errorf("mls: signing a key package: %w", err)
 	}
 	k.verified = marshal(k)

@@ -434,5 +434,5 @@ func (s *publicState) setExtensions(t *transition, extensions Extensions) error 
 
 // proposalRef returns the ProposalRef of a proposal's message. RFC 9420, Section 5.2.
 func proposalRef(s *ciphersuite.Suite, a *authenticatedContent) []byte {
-	return s.RefHash("MLS 1.0 Proposal Reference", marshal(a))
+	return refHashOf(s, "MLS 1.0 Proposal Reference", a)
 }

@@ -104,7 +104,10 @@ func (s *publicState) next(t *transition) publicState {
 // finish completes the GroupContext for the signed commit a, which leads from
 // before to s.
 func (s *publicState) finish(before *publicState, a *authenticatedContent) {
-	s.context.confirmedTranscriptHash = keysched.ConfirmedTranscriptHash(s.suite, before.interimTranscriptHash, a.confirmedTranscriptHashInput())
+	wire.Lend(func(w *wire.Writer) {
+		a.encodeConfirmedTranscriptHashInput(w)
+		s.context.confirmedTranscriptHash = keysched.ConfirmedTranscriptHash(s.suite, before.interimTranscriptHash, w.Data())
+	})
 	s.encodedContext = marshal(&s.context)
 }
 

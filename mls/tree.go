@@ -103,7 +103,7 @@ func (t *ratchetTree) leaves(yield func(LeafIndex, *LeafNode) bool) {
 // find returns where a leaf is, to the octet.
 func (t *ratchetTree) find(leaf *LeafNode) (LeafIndex, bool) {
 	for i, l := range t.leaves {
-		if bytes.Equal(l.EncryptionKey, leaf.EncryptionKey) && bytes.Equal(marshal(l), marshal(leaf)) {
+		if bytes.Equal(l.EncryptionKey, leaf.EncryptionKey) && haveSameEncoding(l, leaf) {
 			return i, true
 		}
 	}
