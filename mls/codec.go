@@ -19,7 +19,8 @@ type decoder interface {
 	decode(r *wire.Reader)
 }
 
-// marshal returns the encoding of v.
+// marshal returns the encoding of v. There is no other copy, so that whoever
+// erases it has erased the secrets in v's encoding.
 func marshal(v encoder) []byte {
 	return wire.Encode(v.encode)
 }
@@ -49,14 +50,6 @@ func refHashOf(s *ciphersuite.Suite, label string, v encoder) (ref []byte) {
 		ref = s.RefHash(label, w.Data())
 	})
 	return ref
-}
-
-// marshalSecret is marshal for a v that holds secrets: the result, which the
-// caller erases, is the only copy.
-func marshalSecret(v encoder) []byte {
-	w := wire.NewSecretWriter()
-	v.encode(w)
-	return w.Data()
 }
 
 // unmarshal decodes all of b into v. The result does not alias b.

@@ -283,7 +283,7 @@ func (g *Group) makeWelcome(t *transition, path *newPath, joinerSecret, pskSecre
 		if k := slices.IndexFunc(path.steps, func(s pathStep) bool { return s.node == ancestor }); k >= 0 {
 			secrets.hasPathSecret, secrets.pathSecret = true, path.secrets[k]
 		}
-		all[i] = ciphersuite.Encryption{Key: member.keyPackage.parsedInitKey(), PublicKey: member.keyPackage.InitKey, Plaintext: marshalSecret(&secrets)}
+		all[i] = ciphersuite.Encryption{Key: member.keyPackage.parsedInitKey(), PublicKey: member.keyPackage.InitKey, Plaintext: marshal(&secrets)}
 		defer clear(all[i].Plaintext)
 	}
 	if err := g.suite.EncryptAllWithLabel(g.cfg.Rand, "Welcome", w.encryptedGroupInfo, all); err != nil {

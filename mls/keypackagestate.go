@@ -28,12 +28,12 @@ func (b *KeyPackageBundle) Marshal() ([]byte, error) {
 	initKey, encryptionKey := b.initKey.Bytes(), b.encryptionKey.Bytes()
 	defer clear(initKey)
 	defer clear(encryptionKey)
-	w := wire.NewSecretWriter()
-	w.Uint16(keyPackageVersion)
-	b.keyPackage.encode(w)
-	w.Opaque(initKey)
-	w.Opaque(encryptionKey)
-	return w.Data(), nil
+	return wire.Encode(func(w *wire.Writer) {
+		w.Uint16(keyPackageVersion)
+		b.keyPackage.encode(w)
+		w.Opaque(initKey)
+		w.Opaque(encryptionKey)
+	}), nil
 }
 
 // RestoreKeyPackage returns the key package that [KeyPackageBundle.Marshal]

@@ -151,9 +151,7 @@ func sameEpochRecord(a, b *Group) bool {
 }
 
 func (m *Membership) write(name string, encode func(*wire.Writer)) Change {
-	w := wire.NewSecretWriter()
-	encode(w)
-	return m.change(name, w.Data())
+	return m.change(name, wire.Encode(encode))
 }
 
 // change returns the change that gives a record another value.

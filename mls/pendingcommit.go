@@ -79,14 +79,14 @@ func (p *PendingCommit) Marshal() ([]byte, error) {
 		return nil, err
 	}
 	defer clear(next)
-	w := wire.NewSecretWriter()
-	w.Uint16(pendingVersion)
-	w.Opaque(p.base)
-	w.Opaque(p.message)
-	w.Opaque(p.welcome)
-	p.contents.encode(w)
-	w.Opaque(next)
-	return w.Data(), nil
+	return wire.Encode(func(w *wire.Writer) {
+		w.Uint16(pendingVersion)
+		w.Opaque(p.base)
+		w.Opaque(p.message)
+		w.Opaque(p.welcome)
+		p.contents.encode(w)
+		w.Opaque(next)
+	}), nil
 }
 
 // RestorePendingCommit returns the commit that [PendingCommit.Marshal] wrote.

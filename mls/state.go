@@ -30,11 +30,11 @@ func (g *Group) Marshal() ([]byte, error) {
 	if g.erased {
 		return nil, fmt.Errorf("mls: marshalling a group: %w", ErrErased)
 	}
-	w := wire.NewSecretWriter()
-	w.Uint16(stateVersion)
-	g.encodeEpoch(w)
-	g.encodeUsage(w)
-	return w.Data(), nil
+	return wire.Encode(func(w *wire.Writer) {
+		w.Uint16(stateVersion)
+		g.encodeEpoch(w)
+		g.encodeUsage(w)
+	}), nil
 }
 
 // RestoreGroup returns the group that [Group.Marshal] wrote. signer is the
@@ -110,8 +110,10 @@ func (g *Group) encodeEpoch(w *wire.Writer) {
 	}
 	w.Vector(func() {
 		for _, x := range slices.Sorted(maps.Keys(g.keys)) {
+			private := g.keys[x].Bytes()
 			w.Uint32(uint32(x))
-			w.Opaque(g.keys[x].Bytes())
+			w.Opaque(private)
+			clear(private)
 		}
 	})
 	w.Vector(func() {

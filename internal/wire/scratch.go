@@ -23,7 +23,7 @@ func Lend(f func(w *Writer)) {
 	}
 }
 
-// Encode returns what f writes.
+// Encode returns what f writes, of which there is no other copy.
 func Encode(f func(w *Writer)) (data []byte) {
 	Lend(func(w *Writer) {
 		f(w)

@@ -12,15 +12,11 @@ const MaxLength = 1<<30 - 1
 // ready for use.
 type Writer struct {
 	buf    []byte
-	secret bool
+	secret bool // overwrite what it outgrows
 }
 
 // NewWriter returns a Writer that appends to b, which may be nil.
 func NewWriter(b []byte) *Writer { return &Writer{buf: b} }
-
-// NewSecretWriter returns a Writer that overwrites the buffers that it outgrows,
-// so that [Writer.Data] is the only copy of what was written.
-func NewSecretWriter() *Writer { return &Writer{secret: true} }
 
 // Data returns what was written, including what [NewWriter] was given.
 func (w *Writer) Data() []byte { return w.buf }
