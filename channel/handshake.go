@@ -107,6 +107,7 @@ func (s *Session) receiveClientHello(_ context.Context, body []byte) ([]Event, e
 	pair, err := alone.Commit(mls.CommitOptions{
 		Proposals:         append(proposals, &mls.Add{KeyPackage: keyPackage}),
 		OmitPath:          true,
+		WelcomeOnly:       true,
 		AuthenticatedData: noPurpose,
 	})
 	if err != nil {

@@ -33,6 +33,11 @@ type CommitOptions struct {
 	// WithoutTree leaves the ratchet_tree extension out of the Welcome. The
 	// new members need [PendingCommit.RatchetTree] by another way then.
 	WithoutTree bool
+	// WelcomeOnly makes a commit that is sent to nobody, in a group with no
+	// other member, whose new members all join by the Welcome. What nobody can
+	// verify or decrypt is left out: the commit is not signed, and
+	// [PendingCommit.Message] is empty.
+	WelcomeOnly bool
 }
 
 // Commit makes a commit. The group stays in its epoch, but one generation of
@@ -72,7 +77,12 @@ func (g *Group) Commit(o CommitOptions) (*PendingCommit, error) {
 
 	a := g.newContent(ContentCommit, o.WireFormat, o.AuthenticatedData)
 	a.content.setCommit(c)
-	if err = g.sign(a); err != nil {
+	if o.WelcomeOnly {
+		err = g.verifyWelcomeOnly(t, a)
+	} else {
+		err = g.sign(a)
+	}
+	if err != nil {
 		return nil, err
 	}
 	joinerSecret, pskSecret, err := g.advance(next, t, a, path.commitSecret)
@@ -89,10 +99,21 @@ func (g *Group) Commit(o CommitOptions) (*PendingCommit, error) {
 			return nil, err
 		}
 	}
+	if o.WelcomeOnly {
+		return pending, nil
+	}
 	if pending.message, err = g.protect(a); err != nil {
 		return nil, err
 	}
 	return pending, nil
+}
+
+// verifyWelcomeOnly checks that nobody needs the commit a itself.
+func (g *Group) verifyWelcomeOnly(t *transition, a *authenticatedContent) error {
+	if members := len(g.tree.members()); members != 1 || len(t.added) == 0 {
+		return fmt.Errorf("mls: committing for a Welcome only: %d members are there and %d new ones, want 1 and some", members, len(t.added))
+	}
+	return verifyAuthenticatedData(a.content.authenticatedData, g.context.extensions)
 }
 
 // commitPath makes the commit's path, if it has one, and gives its keys to the

@@ -27,7 +27,8 @@ func newPendingCommit(before *publicState, a *authenticatedContent, covered []co
 	return p
 }
 
-// Message returns the commit as an MLSMessage.
+// Message returns the commit as an MLSMessage, empty if it was made with
+// [CommitOptions.WelcomeOnly].
 func (p *PendingCommit) Message() []byte { return p.message }
 
 // Welcome returns the Welcome for the new members as an MLSMessage, nil if
@@ -47,7 +48,9 @@ func (p *PendingCommit) Proposals() []CommittedProposal { return p.contents.Prop
 // Is reports whether message is this commit, for members to whom their own
 // messages come back: to go on with [PendingCommit.Group] is what takes the place
 // of [Group.Process] then.
-func (p *PendingCommit) Is(message []byte) bool { return bytes.Equal(p.message, message) }
+func (p *PendingCommit) Is(message []byte) bool {
+	return len(p.message) > 0 && bytes.Equal(p.message, message)
+}
 
 // Erase drops the commit: it erases the epoch that it would have led to.
 func (p *PendingCommit) Erase() { p.next.Erase() }
