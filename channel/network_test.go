@@ -381,7 +381,7 @@ func (p *peer) copied(t tb) *peer {
 		t.Fatal(err)
 	}
 	store.clock = p.store.clock
-	store.sessions[stored.ID] = &storedInMemory{StoredSession: stored, created: p.store.sessions[stored.ID].created}
+	store.put(&storedInMemory{StoredSession: stored, created: p.store.sessions[stored.ID].created})
 	h.store = &faultyStore{MemoryStore: store}
 	h.cfg.Store, h.cfg.Validator, h.cfg.Now = h.store, h, func() time.Time { return h.clock }
 

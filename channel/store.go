@@ -2,6 +2,7 @@ package channel
 
 import (
 	"cmp"
+	"container/list"
 	"context"
 	"encoding/hex"
 	"slices"
@@ -63,7 +64,8 @@ type MemoryStore struct {
 
 	mu       sync.Mutex
 	sessions map[SessionID]*storedInMemory
-	clock    uint64 // counts saves: the source of versions and of their order
+	saves    list.List // of *storedInMemory, that with the oldest save first
+	clock    uint64    // counts saves: the source of versions and of their order
 	// evicted has the versions of sessions that made room, in the order of
 	// evictions. Without them, a connection that goes on could not be told from
 	// one that was superseded.
@@ -74,6 +76,7 @@ type MemoryStore struct {
 type storedInMemory struct {
 	StoredSession
 	created uint64
+	at      *list.Element // in saves
 }
 
 var _ Store = (*MemoryStore)(nil)
@@ -116,16 +119,25 @@ func (m *MemoryStore) Save(_ context.Context, s StoredSession) (uint64, error) {
 		m.evict()
 	}
 	m.clock++
-	saved := &storedInMemory{StoredSession: s, created: m.clock}
-	saved.Version = m.clock
-	saved.Data = slices.Clone(s.Data)
-	if ok {
-		saved.created = old.created
-		clear(old.Data)
+	if !ok {
+		old = &storedInMemory{created: m.clock}
 	}
-	m.sessions[s.ID] = saved
+	clear(old.Data)
+	s.Version, s.Data = m.clock, append(old.Data[:0], s.Data...)
+	old.StoredSession = s
+	m.put(old)
 	delete(m.evicted, s.ID)
 	return m.clock, nil
+}
+
+// put makes s the session that was saved last.
+func (m *MemoryStore) put(s *storedInMemory) {
+	m.sessions[s.ID] = s
+	if s.at != nil {
+		m.saves.MoveToBack(s.at)
+	} else {
+		s.at = m.saves.PushBack(s)
+	}
 }
 
 // Delete implements [Store].
@@ -173,12 +185,7 @@ func (m *MemoryStore) version(id SessionID) uint64 {
 
 // evict drops the session that was saved the longest time ago.
 func (m *MemoryStore) evict() {
-	var oldest *storedInMemory
-	for _, s := range m.sessions {
-		if oldest == nil || s.Version < oldest.Version {
-			oldest = s
-		}
-	}
+	oldest := m.saves.Front().Value.(*storedInMemory)
 	m.evicted[oldest.ID] = oldest.Version
 	m.evictions = append(m.evictions, oldest.ID)
 	if len(m.evictions) > evictedFactor*m.capacity {
@@ -192,5 +199,6 @@ func (m *MemoryStore) drop(id SessionID) {
 	if s, ok := m.sessions[id]; ok {
 		clear(s.Data)
 		delete(m.sessions, id)
+		m.saves.Remove(s.at)
 	}
 }

@@ -152,3 +152,22 @@ func TestMemoryStoreLetsOneOfManyWin(t *testing.T) {
 		t.Errorf("%d saves of one version took effect", won)
 	}
 }
+
+// New sessions cost no more where each has to take the place of another.
+func BenchmarkSaveWhenFull(b *testing.B) {
+	m := NewMemoryStore(0)
+	data := make([]byte, 2000)
+	var next uint32
+	add := func() {
+		next++
+		s := StoredSession{ID: SessionID{byte(next), byte(next >> 8), byte(next >> 16), byte(next >> 24)}, Data: data}
+		must(m.Save(ctx, s))
+	}
+	for range DefaultMemorySessions {
+		add()
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		add()
+	}
+}
