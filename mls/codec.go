@@ -3,6 +3,7 @@ package mls
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
@@ -92,14 +93,14 @@ func readVector[T any, P interface {
 	var elements []T
 	r.Vector(func(r *wire.Reader) {
 		size := len(r.Rest())
-		var e T
-		P(&e).decode(r)
-		if elements == nil {
+		var blank T
+		elements = append(elements, blank)
+		P(&elements[len(elements)-1]).decode(r)
+		if len(elements) == 1 {
 			// The others may well be as long as the first.
 			rest := len(r.Rest())
-			elements = make([]T, 0, 1+rest/max(1, size-rest))
+			elements = slices.Grow(elements, rest/max(1, size-rest))
 		}
-		elements = append(elements, e)
 	})
 	return elements
 }

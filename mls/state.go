@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"crypto"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
@@ -109,7 +107,7 @@ func (g *Group) encodeEpoch(w *wire.Writer) {
 		w.Opaque(*secret)
 	}
 	w.Vector(func() {
-		for _, x := range slices.Sorted(maps.Keys(g.keys)) {
+		for _, x := range wire.SortedKeys(g.keys) {
 			private := g.keys[x].Bytes()
 			w.Uint32(uint32(x))
 			w.Opaque(private)

@@ -59,7 +59,7 @@ func (t *Tree) MarshalTo(w *wire.Writer) {
 	w.Uint32(uint32(t.frontier.size))
 	t.frontier.marshalTo(w)
 	w.Uint32(uint32(len(t.ratchets)))
-	for _, leaf := range slices.Sorted(maps.Keys(t.ratchets)) {
+	for _, leaf := range wire.SortedKeys(t.ratchets) {
 		w.Uint32(leaf)
 		for i := range t.ratchets[leaf] {
 			t.ratchets[leaf][i].marshalTo(w)
@@ -69,7 +69,7 @@ func (t *Tree) MarshalTo(w *wire.Writer) {
 
 func (f *frontier) marshalTo(w *wire.Writer) {
 	w.Uint32(uint32(len(f.secrets)))
-	for _, n := range slices.Sorted(maps.Keys(f.secrets)) {
+	for _, n := range wire.SortedKeys(f.secrets) {
 		w.Uint32(uint32(n))
 		w.Bytes(f.secrets[n])
 	}
