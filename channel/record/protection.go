@@ -138,7 +138,7 @@ func (p *Protection) Update() error {
 		return ErrErased
 	}
 	old := p.secret
-	if err := p.install(p.expand(old, "traffic upd", len(old))); err != nil {
+	if err := p.install(expand(p.suite.NewExpander(old), "traffic upd", len(old))); err != nil {
 		return err
 	}
 	clear(old)
@@ -183,13 +183,14 @@ func (p *Protection) nextNonce() []byte {
 
 // install takes over a traffic secret and derives key and IV from it.
 func (p *Protection) install(secret []byte) error {
-	key := p.expand(secret, "key", p.suite.KeySize())
+	e := p.suite.NewExpander(secret)
+	key := expand(e, "key", p.suite.KeySize())
 	defer clear(key)
 	aead, err := p.suite.NewAEAD(key)
 	if err != nil {
 		return fmt.Errorf("record: %w", err)
 	}
-	iv := p.expand(secret, "iv", nonceSize)
+	iv := expand(e, "iv", nonceSize)
 	defer clear(iv)
 	p.aead, p.secret = aead, secret
 	copy(p.iv[:], iv)
@@ -197,12 +198,12 @@ func (p *Protection) install(secret []byte) error {
 }
 
 // expand is HKDF-Expand-Label with an empty context. RFC 8446, Section 7.1.
-func (p *Protection) expand(secret []byte, label string, length int) []byte {
+func expand(secret *ciphersuite.Expander, label string, length int) []byte {
 	const prefix = "tls13 "
 	w := wire.NewWriter(make([]byte, 0, 32))
 	w.Uint16(uint16(length))
 	w.Uint8(uint8(len(prefix) + len(label)))
 	w.Bytes([]byte(prefix + label))
 	w.Uint8(0)
-	return p.suite.Expand(secret, w.Data(), length)
+	return secret.Expand(w.Data(), length)
 }

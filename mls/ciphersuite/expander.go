@@ -21,6 +21,11 @@ func (s *Suite) NewExpander(secret []byte) *Expander {
 	return e
 }
 
+// Expand is [Suite.Expand] of the Expander's secret.
+func (e *Expander) Expand(info []byte, length int) []byte {
+	return e.prf.expand(length, info)
+}
+
 // ExpandWithLabel is [Suite.ExpandWithLabel] of the Expander's secret.
 func (e *Expander) ExpandWithLabel(label string, context []byte, length int) []byte {
 	return e.prf.expandWithLabel(label, context, length)

@@ -26,6 +26,9 @@ func TestExpanderAgreesWithTheSuite(t *testing.T) {
 				}
 			}
 		}
+		if got, want := e.Expand([]byte("info"), 100), s.Expand(secret, []byte("info"), 100); !bytes.Equal(got, want) {
+			t.Errorf("%v: Expand: %x, want %x", s, got, want)
+		}
 		if got, want := e.DeriveSecret("name"), s.DeriveSecret(secret, "name"); !bytes.Equal(got, want) {
 			t.Errorf("%v: DeriveSecret: %x, want %x", s, got, want)
 		}
