@@ -27,12 +27,14 @@ import (
 // nothing. What became of it the peer says in a protected
 //
 //	struct {
-//	  uint8 delivered;       /* 0 or 1 */
+//	  uint8 delivered;       /* 0: no, 1: on this connection, 2: on another */
 //	  opaque digest[32];     /* of the data that was delivered */
 //	} EarlyDataStatus;
 //
-// which is its first message. The EpochKeyUpdate before it holds the nonce, so
-// that nobody can make the ends differ about whether there was early data.
+// which is its first message. The EpochKeyUpdate before it holds the nonce. If that is
+// not the one of the data that was delivered on this connection, somebody has put the data of
+// another attempt there, and the connection ends: so the ends never differ about
+// what there was on it.
 
 // EarlyDataFate says what became of early data.
 type EarlyDataFate uint8
@@ -79,8 +81,9 @@ type earlyData struct {
 	fate   bool // wanted by the application, and not told yet
 
 	// Of the end that receives it.
-	received []byte // the message, until the request comes
-	seen     bool   // one such message came: there is one at most
+	received  []byte // the message, until the request comes
+	seen      bool   // one such message came: there is one at most
+	delivered []byte // nonce of what was delivered on this connection
 }
 
 func (e *earlyData) erase() {
@@ -170,6 +173,7 @@ func (s *Session) openEarlyData(commit []byte) []Event {
 		return nil
 	}
 	s.earlyDigest = earlyDigest(s.group, secret, data)
+	s.early.delivered = bytes.Clone(nonce)
 	return []Event{EarlyData{Data: data}}
 }
 
@@ -179,6 +183,9 @@ func (s *Session) earlyDataStatus() Send {
 	body := make([]byte, 1+earlyDigestSize)
 	if s.earlyDigest != nil {
 		body[0] = 1
+		if s.early.delivered == nil {
+			body[0] = 2
+		}
 		copy(body[1:], s.earlyDigest)
 	}
 	return send(MessageEarlyDataStatus, body)
@@ -186,32 +193,49 @@ func (s *Session) earlyDataStatus() Send {
 
 // receiveEarlyDataStatus completes a resumption with early data.
 func (s *Session) receiveEarlyDataStatus(ctx context.Context, body []byte) ([]Event, error) {
-	if len(body) != 1+earlyDigestSize || body[0] > 1 {
+	if len(body) != 1+earlyDigestSize || body[0] > 2 {
 		return nil, because(AlertDecodeError, fmt.Errorf("%w: EarlyDataStatus %x", ErrMalformed, body))
 	}
-	fate := EarlyDataRejected
-	if body[0] == 1 && bytes.Equal(body[1:], s.early.digest) {
-		fate = EarlyDataDelivered
+	result := EarlyDataResult{Fate: EarlyDataRejected}
+	if body[0] > 0 && bytes.Equal(body[1:], s.early.digest) {
+		result = EarlyDataResult{Fate: EarlyDataDelivered, Elsewhere: body[0] == 2}
 	}
 	s.enter(StateSynced)
-	return s.complete(ctx, s.withEarlyDataFate(fate, []Event{
+	return s.complete(ctx, s.withEarlyDataResult(result, []Event{
 		PeerAuthenticated{peerLeaf(s.group)},
 		HandshakeComplete{Resumed: true},
 	}))
 }
 
-// withEarlyDataFate puts the fate of early data before the other events, if the
+// withEarlyDataFate is withEarlyDataResult without an answer of the peer's.
+func (s *Session) withEarlyDataFate(fate EarlyDataFate, events []Event) []Event {
+	return s.withEarlyDataResult(EarlyDataResult{Fate: fate}, events)
+}
+
+// withEarlyDataResult puts what became of early data before the other events, if the
 // application has given some and not been told yet. Data that was never sent is
 // rejected, whatever else is known.
-func (s *Session) withEarlyDataFate(fate EarlyDataFate, events []Event) []Event {
+func (s *Session) withEarlyDataResult(result EarlyDataResult, events []Event) []Event {
 	if !s.early.fate {
 		return events
 	}
 	if !s.early.sent {
-		fate = EarlyDataRejected
+		result = EarlyDataResult{Fate: EarlyDataRejected}
 	}
 	s.early.erase()
-	return slices.Insert(events, 0, Event(EarlyDataResult{Fate: fate}))
+	return slices.Insert(events, 0, Event(result))
+}
+
+// verifyEarlyNonce checks what the requester says of its early data. A nonce that does not
+// fit the data which was delivered is not the peer's fault.
+func (s *Session) verifyEarlyNonce(nonce []byte) error {
+	switch {
+	case len(nonce) != 0 && len(nonce) != earlyNonceSize:
+		return because(AlertIllegalParameter, fmt.Errorf("%w: EpochKeyUpdate goes on with %x", ErrProfile, nonce))
+	case s.early.delivered != nil && !bytes.Equal(s.early.delivered, nonce):
+		return because(AlertUserCanceled, fmt.Errorf("%w: the early data is that of another attempt", ErrProfile))
+	}
+	return nil
 }
 
 // sealEarly encrypts early data, with the hash of the request's commit as

@@ -18,19 +18,23 @@ type Send struct{ Message Message }
 // for the old ones to be erased. Suite is that of the session and gives the
 // record layer its hash and AEAD; Secret is the traffic secret of that hash's
 // size and belongs to the driver, who erases it once its keys are derived.
+// RecordSize is how many octets of content the peer accepts in a record.
 type SwitchSend struct {
-	Epoch  uint64
-	Suite  *ciphersuite.Suite
-	Secret []byte
+	Epoch      uint64
+	Suite      *ciphersuite.Suite
+	Secret     []byte
+	RecordSize int
 }
 
 // SwitchReceive asks for everything that follows on the receiving side to be
 // opened under new keys, and for the old ones to be erased. If part of another
-// message is waiting at that point, the peer is at fault.
+// message is waiting at that point, the peer is at fault, and so it is if a record
+// has more octets of content than RecordSize.
 type SwitchReceive struct {
-	Epoch  uint64
-	Suite  *ciphersuite.Suite
-	Secret []byte
+	Epoch      uint64
+	Suite      *ciphersuite.Suite
+	Secret     []byte
+	RecordSize int
 }
 
 // PeerAuthenticated says that the peer has proved to be who its leaf says, and
@@ -73,7 +77,12 @@ type EarlyData struct{ Data []byte }
 
 // EarlyDataResult says what became of this end's early data. It comes right before
 // PeerAuthenticated.
-type EarlyDataResult struct{ Fate EarlyDataFate }
+type EarlyDataResult struct {
+	Fate EarlyDataFate
+	// Elsewhere says that data which was delivered was so on another connection: on
+	// one before, or on one to which somebody has copied this end's first flight.
+	Elsewhere bool
+}
 
 func (Send) event()              {}
 func (StepSend) event()          {}

@@ -145,13 +145,14 @@ func (s *Session) receiveServerHello(ctx context.Context, body []byte) ([]Event,
 	s.bundle = nil
 	s.deleteReplaced(ctx)
 	s.enter(StateSynced)
-	return s.withEarlyDataFate(EarlyDataUnknown, []Event{
+	return append([]Event{
 		s.switchSend(s.secrets),
 		s.switchReceive(s.secrets),
 		send(MessageHandshakeDone, nil),
+	}, s.withEarlyDataFate(EarlyDataUnknown, []Event{
 		PeerAuthenticated{peerLeaf(group)},
 		HandshakeComplete{},
-	}), nil
+	})...), nil
 }
 
 // verifyWelcome checks the group that the responder has made.

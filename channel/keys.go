@@ -75,14 +75,14 @@ func (t *trafficSecrets) takeEarly() []byte {
 
 // switchSend hands the sending secret over to the driver.
 func (s *Session) switchSend(t *trafficSecrets) SwitchSend {
-	e := SwitchSend{Epoch: t.epoch, Suite: s.group.Suite(), Secret: t.send}
+	e := SwitchSend{Epoch: t.epoch, Suite: s.group.Suite(), Secret: t.send, RecordSize: s.terms.SendRecordSize}
 	t.send = nil
 	return e
 }
 
 // switchReceive hands the receiving secret over to the driver.
 func (s *Session) switchReceive(t *trafficSecrets) SwitchReceive {
-	e := SwitchReceive{Epoch: t.epoch, Suite: s.group.Suite(), Secret: t.receive}
+	e := SwitchReceive{Epoch: t.epoch, Suite: s.group.Suite(), Secret: t.receive, RecordSize: s.terms.ReceiveRecordSize}
 	t.receive = nil
 	return e
 }

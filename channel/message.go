@@ -26,7 +26,7 @@ const (
 	MessageHelloRetry         MessageType = 0xE9 // CipherSuite suites<V>
 	MessageKeyUpdate          MessageType = 0xEA // uint8 request
 	MessageEarlyData          MessageType = 0xEB // opaque nonce[32], opaque ciphertext<V>
-	MessageEarlyDataStatus    MessageType = 0xEC // uint8 delivered, opaque digest[32]
+	MessageEarlyDataStatus    MessageType = 0xEC // uint8 delivered (0, 1 or 2), opaque digest[32]
 )
 
 var messageNames = map[MessageType]string{

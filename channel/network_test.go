@@ -116,6 +116,7 @@ type peer struct {
 	complete            int
 	early               [][]byte
 	fate                EarlyDataFate
+	elsewhere           bool
 	changes             []PeerChanged
 	refusals            []PeerRefused
 	updated             []Updated
@@ -232,7 +233,7 @@ func (p *peer) carryOut(t tb, events []Event, err error) {
 		case EarlyData:
 			p.early = append(p.early, e.Data)
 		case EarlyDataResult:
-			p.fate = e.Fate
+			p.fate, p.elsewhere = e.Fate, e.Elsewhere
 		case PeerChanged:
 			p.changes = append(p.changes, e)
 		case PeerRefused:

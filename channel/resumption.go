@@ -269,8 +269,8 @@ func (s *Session) receiveResumptionAck(ctx context.Context, body []byte) ([]Even
 	if err != nil {
 		return nil, err
 	}
-	if len(nonce) != 0 && len(nonce) != earlyNonceSize {
-		return nil, because(AlertIllegalParameter, fmt.Errorf("%w: EpochKeyUpdate goes on with %x", ErrProfile, nonce))
+	if err := s.verifyEarlyNonce(nonce); err != nil {
+		return nil, err
 	}
 	status := s.earlyDataStatus()
 	if err := s.adoptPending(); err != nil {

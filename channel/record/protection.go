@@ -43,6 +43,7 @@ type Protection struct {
 	nonce    [nonceSize]byte // scratch; here so that it need not escape to the heap for each record
 	sequence uint64          // of the next record; below limit
 	limit    uint64
+	content  int // at most, of one record
 }
 
 // NewProtection derives a direction's key and IV from its traffic secret, which
@@ -58,7 +59,7 @@ func NewProtection(suite *ciphersuite.Suite, secret []byte) (*Protection, error)
 	if n := suite.TagSize(); n != TagSize {
 		return nil, fmt.Errorf("record: %v has a tag of %d octets, want %d", suite, n, TagSize)
 	}
-	p := &Protection{suite: suite, limit: MaxRecords}
+	p := &Protection{suite: suite, limit: MaxRecords, content: MaxPlaintext}
 	if err := p.install(append([]byte(nil), secret...)); err != nil {
 		return nil, err
 	}
@@ -69,11 +70,11 @@ func NewProtection(suite *ciphersuite.Suite, secret []byte) (*Protection, error)
 // It does not allocate if dst has [Overhead] + len(content) octets to spare.
 // Content and the spare octets of dst must not overlap.
 //
-// It fails with [ErrOverflow] if content is longer than [MaxPlaintext], with
+// It fails with [ErrOverflow] if content is longer than [Protection.MaxContent], with
 // [ErrKeyExhausted], or with [ErrErased]; dst is then returned as it was.
 func (p *Protection) Seal(dst []byte, t ContentType, content []byte) ([]byte, error) {
-	if len(content) > MaxPlaintext {
-		return dst, fmt.Errorf("%w: content of %d octets, at most %d fit", ErrOverflow, len(content), MaxPlaintext)
+	if len(content) > p.content {
+		return dst, fmt.Errorf("%w: content of %d octets, at most %d fit", ErrOverflow, len(content), p.content)
 	}
 	if err := p.ready(); err != nil {
 		return dst, err
@@ -114,8 +115,8 @@ func (p *Protection) Open(dst, record []byte) (ContentType, []byte, error) {
 		return 0, nil, ErrAuthentication
 	}
 	inner = inner[len(dst):]
-	if len(inner) > MaxPlaintext+1 {
-		return 0, nil, fmt.Errorf("%w: inner plaintext of %d octets, at most %d allowed", ErrOverflow, len(inner), MaxPlaintext+1)
+	if len(inner) > p.content+1 {
+		return 0, nil, fmt.Errorf("%w: inner plaintext of %d octets, at most %d allowed", ErrOverflow, len(inner), p.content+1)
 	}
 	// The content type is the last octet that is not padding. RFC 8446, Section 5.4.
 	end := len(inner) - 1
@@ -146,12 +147,37 @@ func (p *Protection) Update() error {
 	return nil
 }
 
+// LimitContent sets how many octets of content a record may have, padding included.
+// It panics unless n is 1 to [MaxPlaintext], which is the default. RFC 8449, Section 4.
+func (p *Protection) LimitContent(n int) {
+	if n < 1 || n > MaxPlaintext {
+		panic(fmt.Sprintf("record: a limit of %d octets", n))
+	}
+	p.content = n
+}
+
+// MaxContent returns how many octets of content a record may have.
+func (p *Protection) MaxContent() int { return p.content }
+
+// LimitRecords sets how many records a key may protect. It panics if n is more than
+// [MaxRecords], which is the default.
+func (p *Protection) LimitRecords(n uint64) {
+	if n > MaxRecords {
+		panic(fmt.Sprintf("record: a limit of %d records", n))
+	}
+	p.limit = n
+}
+
 // Remaining returns how many more records the key may protect.
 func (p *Protection) Remaining() uint64 { return p.limit - p.sequence }
 
 // NeedsUpdate reports that half of the key's records are used and that fresh keys
 // should be agreed on.
 func (p *Protection) NeedsUpdate() bool { return p.sequence >= p.limit/2 }
+
+// NearlyExhausted reports that less than an eighth of the key's records is left: who
+// has found no other way to fresh keys goes on by [Protection.Update].
+func (p *Protection) NearlyExhausted() bool { return p.sequence > p.limit-p.limit/8 }
 
 // Erase forgets the keys. The AEAD's expanded key is left to the garbage
 // collector: Go's AEADs cannot be cleared.
