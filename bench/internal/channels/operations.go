@@ -45,7 +45,7 @@ func NewPair(id ciphersuite.ID, stores bool) (*Pair, error) {
 		}
 		*cfg = channel.Config{
 			Identity: identities[i], Validator: pinned, Now: time.Now,
-			Suites: []ciphersuite.ID{id}, PeerName: "responder", MaxPeerUpdates: -1,
+			Suites: []ciphersuite.ID{id}, PeerName: "responder",
 		}
 		if stores {
 			cfg.Store = channel.NewMemoryStore(0)
