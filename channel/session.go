@@ -48,6 +48,8 @@ type Session struct {
 	early       earlyData
 
 	replaces entry // of the session that could not be resumed
+
+	transitions map[State]map[MessageType]handler // the package's, but for tests
 }
 
 // NewInitiator returns a session that begins with a full handshake.
@@ -91,7 +93,7 @@ func newSession(cfg *Config) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{state: StateIdle}
+	s := &Session{state: StateIdle, transitions: transitions}
 	s.configure(cfg)
 	return s, nil
 }
@@ -104,7 +106,7 @@ func (s *Session) configure(cfg *Config) {
 
 // restart makes s a session that has not begun, of the same configuration.
 func (s *Session) restart() {
-	*s = Session{cfg: s.cfg, mls: s.mls, state: s.state, identity: s.cfg.Identity}
+	*s = Session{cfg: s.cfg, mls: s.mls, transitions: s.transitions, state: s.state, identity: s.cfg.Identity}
 }
 
 func (s *Session) becomeInitiator() {
@@ -207,7 +209,7 @@ func (s *Session) receive(ctx context.Context, m Message) ([]Event, error) {
 	if len(m.Body) > s.cfg.MaxMessageSize {
 		return nil, because(AlertRecordOverflow, fmt.Errorf("%w: %d octets, the limit is %d", ErrMessageSize, len(m.Body), s.cfg.MaxMessageSize))
 	}
-	handle, ok := transitions[s.state][m.Type]
+	handle, ok := s.transitions[s.state][m.Type]
 	if !ok || m.Protected != m.Type.Protected() {
 		return nil, because(AlertUnexpectedMessage, fmt.Errorf("%w: %v, protected: %t", ErrUnexpectedMessage, m.Type, m.Protected))
 	}
