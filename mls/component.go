@@ -66,6 +66,12 @@ func (d AppDataDictionary) Extension() (Extension, error) {
 
 // ParseAppDataDictionary decodes the data of an app_data_dictionary extension.
 func ParseAppDataDictionary(data []byte) (AppDataDictionary, error) {
+	return parseDictionaryAliased(slices.Clone(data))
+}
+
+// parseDictionaryAliased is ParseAppDataDictionary for data that stays as it is
+// while the result is in use.
+func parseDictionaryAliased(data []byte) (AppDataDictionary, error) {
 	d, err := parseComponentVector[ComponentData](data)
 	if err == nil {
 		err = checkComponentOrder(d, func(c ComponentData) ComponentID { return c.ID })
@@ -149,6 +155,12 @@ func (a SafeAAD) Marshal() ([]byte, error) {
 
 // ParseSafeAAD decodes a message's authenticated_data.
 func ParseSafeAAD(data []byte) (SafeAAD, error) {
+	return parseSafeAADAliased(slices.Clone(data))
+}
+
+// parseSafeAADAliased is ParseSafeAAD for data that stays as it is while the
+// result is in use.
+func parseSafeAADAliased(data []byte) (SafeAAD, error) {
 	a, err := parseComponentVector[SafeAADItem](data)
 	if err == nil {
 		err = checkComponentOrder(a, func(i SafeAADItem) ComponentID { return i.ID })
@@ -162,14 +174,18 @@ func ParseSafeAAD(data []byte) (SafeAAD, error) {
 // verifyAuthenticatedData checks that authenticated_data is a SafeAAD where the
 // GroupContext says that it has to be.
 func verifyAuthenticatedData(data []byte, context Extensions) error {
-	dictionary, err := context.AppDataDictionary()
+	encoded, ok := context.Find(ExtensionAppDataDictionary)
+	if !ok {
+		return nil
+	}
+	dictionary, err := parseDictionaryAliased(encoded)
 	if err != nil {
 		return err
 	}
 	if _, framed := dictionary.Find(ComponentSafeAAD); !framed {
 		return nil
 	}
-	_, err = ParseSafeAAD(data)
+	_, err = parseSafeAADAliased(data)
 	return err
 }
 
@@ -177,7 +193,7 @@ func parseComponentVector[T any, P interface {
 	*T
 	decoder
 }](data []byte) ([]T, error) {
-	r := wire.NewReader(slices.Clone(data))
+	r := wire.NewReader(data)
 	v := readVector[T, P](r)
 	return v, r.Finish()
 }
