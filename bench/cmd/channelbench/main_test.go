@@ -19,7 +19,7 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, b := range bounds {
-		if !strings.Contains(out.String(), b.text+": goal <= ") {
+		if !strings.Contains(out.String(), b.text+" (the floor: ") {
 			t.Errorf("no verdict on %s", b.text)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"log"
 
 	"github.com/mendlink/mendlink/bench/internal/channels"
+	"github.com/mendlink/mendlink/bench/internal/floor"
 	"github.com/mendlink/mendlink/bench/internal/measure"
 	"github.com/mendlink/mendlink/bench/internal/rivals"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
@@ -39,6 +40,7 @@ const (
 	reconnect    = "TLS + TCP"
 	noiseXX      = "Noise XX"
 	tcpConnected = "TCP alone"
+	floorOnly    = "floor" // the public-key operations of ours, by package ciphersuite
 )
 
 // A contestant is measured in turn with others.
@@ -79,21 +81,32 @@ func (c *class) all(d *rivals.Dialer) ([]operation, error) {
 	if err != nil {
 		return nil, err
 	}
+	suite, err := ciphersuite.Default().Lookup(c.suite)
+	if err != nil {
+		return nil, err
+	}
+	provider, err := floor.New(suite)
+	if err != nil {
+		return nil, err
+	}
 	noise, err := rivals.NewNoise()
 	if err != nil {
 		return nil, err
 	}
 	whole := []contestant{{mutualTLS, issued.Handshake()}, {pinnedTLS, pinned.Handshake()}}
+	atLeast := func(c floor.Counts, others ...contestant) []contestant {
+		return append([]contestant{{floorOnly, provider.Op(c)}}, others...)
+	}
 	connects := []contestant{{reconnect, issued.Reconnect(d)}, {tcpConnected, d.Connect()}}
 	withNoise := whole
 	if c.curve == tls.X25519 {
 		withNoise = append(withNoise, contestant{noiseXX, noise.Handshake()})
 	}
 	return []operation{
-		c.operation(handshake, stored.Handshake(), withNoise),
+		c.operation(handshake, stored.Handshake(), atLeast(floor.ChannelHandshake(), withNoise...)),
 		c.operation(bare, unstored.Handshake(), whole),
-		c.operation(update, updates, connects),
-		c.operation(resumption, resumptions, whole),
+		c.operation(update, updates, atLeast(floor.ChannelUpdate(), connects...)),
+		c.operation(resumption, resumptions, atLeast(floor.ChannelResumption(), whole...)),
 		c.operation(newKeys, stored.NewKeys(), nil),
 	}, nil
 }

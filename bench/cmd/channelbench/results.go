@@ -33,13 +33,12 @@ func (rs results) find(operation string) *result {
 	return nil
 }
 
-// ratio returns what ours cost in terms of who's.
-func (r *result) ratio(who string) (ratio float64, ok bool) {
-	i := slices.Index(r.who, who)
-	if i < 0 {
-		return 0, false
+// of returns what an operation cost somebody, nil if that was not measured.
+func (r *result) of(who string) measure.Series {
+	if i := slices.Index(r.who, who); i >= 0 {
+		return r.series[i]
 	}
-	return measure.Ratio(r.series[0], r.series[i], measure.CPU), true
+	return nil
 }
 
 // writeTable writes a line for each who took part in an operation.
@@ -80,9 +79,15 @@ func (rs results) goals() (goals []report.Goal) {
 		if r == nil {
 			continue
 		}
-		if ratio, ok := r.ratio(b.who); ok {
-			goals = append(goals, report.Goal{Text: b.text, Limit: b.limit, Measured: ratio})
+		base, floor := r.of(b.who), r.of(floorOnly)
+		if base == nil || floor == nil {
+			continue
 		}
+		goals = append(goals, report.Goal{
+			Text:     fmt.Sprintf("%s (the floor: %.2f)", b.text, measure.Ratio(floor, base, measure.CPU)),
+			Limit:    b.limit,
+			Measured: measure.Ratio(r.series[0], base, measure.CPU),
+		})
 	}
 	for _, c := range classes {
 		if r := rs.find(c.name + " " + newKeys); r != nil {

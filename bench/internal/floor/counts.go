@@ -82,5 +82,22 @@ func Protect() Counts { return Counts{SignContent: 1, AEADSeal: 1} }
 // Unprotect undoes Protect.
 func Unprotect() Counts { return Counts{VerifyContent: 1, AEADOpen: 1} }
 
+// ChannelHandshake is Handshake without the signature of the commit, which is sent
+// to nobody.
+func ChannelHandshake() Counts { return Handshake().Add(Counts{Sign: -1}) }
+
+// ChannelUpdate is a commit in a group of two at both ends, and the message that
+// acknowledges it, whose encryption is left out.
+func ChannelUpdate() Counts {
+	return CreateWarm(2).Add(Process(), acknowledgement())
+}
+
+// ChannelResumption is two commits, one of each end, and an acknowledgement.
+func ChannelResumption() Counts {
+	return CreateWarm(2).Add(CreateWarm(2), Process(), Process(), acknowledgement())
+}
+
+func acknowledgement() Counts { return Counts{Sign: 1, Verify: 1} }
+
 // pathLength returns the number of nodes on the path from the first of n leaves.
 func pathLength(n int) int { return bits.Len(uint(n - 1)) }
