@@ -104,7 +104,7 @@ func (c *class) all(d *rivals.Dialer) ([]operation, error) {
 	}
 	return []operation{
 		c.operation(handshake, stored.Handshake(), atLeast(floor.ChannelHandshake(), withNoise...)),
-		c.operation(bare, unstored.Handshake(), whole),
+		c.operation(bare, unstored.Handshake(), atLeast(floor.ChannelHandshake(), whole...)),
 		c.operation(update, updates, atLeast(floor.ChannelUpdate(), connects...)),
 		c.operation(resumption, resumptions, atLeast(floor.ChannelResumption(), whole...)),
 		c.operation(newKeys, stored.NewKeys(), nil),

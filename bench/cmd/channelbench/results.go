@@ -66,6 +66,8 @@ var bounds = []struct {
 }{
 	{"classical " + handshake, mutualTLS, "handshake to mutual TLS, classical", 1.05},
 	{"hybrid " + handshake, mutualTLS, "handshake to mutual TLS, hybrid", 0.9},
+	{"classical " + bare, mutualTLS, "handshake without a store to mutual TLS, classical", 1.05},
+	{"hybrid " + bare, mutualTLS, "handshake without a store to mutual TLS, hybrid", 0.9},
 	{"classical " + update, reconnect, "update to a mutual TLS reconnect, classical", 0.65},
 	{"hybrid " + update, reconnect, "update to a mutual TLS reconnect, hybrid", 0.6},
 	{"classical " + resumption, mutualTLS, "resumption to a full mutual TLS handshake, classical", 1},
