@@ -3,6 +3,7 @@ module github.com/mendlink/mendlink
 go 1.26.0
 
 require (
+	filippo.io/edwards25519 v1.2.0
 	github.com/cloudflare/circl v1.6.5
 	golang.org/x/crypto v0.58.0
 	golang.org/x/net v0.62.0
