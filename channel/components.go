@@ -169,13 +169,6 @@ func verifyPair(g *mls.Group) error {
 }
 
 // peerLeaf returns the leaf of the other member of a pair.
-func peerLeaf(g *mls.Group) *mls.LeafNode { return leafOf(g, 1-g.OwnLeaf()) }
+func peerLeaf(g *mls.Group) *mls.LeafNode { return g.Leaf(1 - g.OwnLeaf()) }
 
-func leafOf(g *mls.Group, i mls.LeafIndex) *mls.LeafNode {
-	for _, m := range g.Members() {
-		if m.Index == i {
-			return m.Leaf
-		}
-	}
-	return nil
-}
+func ownLeaf(g *mls.Group) *mls.LeafNode { return g.Leaf(g.OwnLeaf()) }

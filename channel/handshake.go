@@ -113,7 +113,7 @@ func (s *Session) receiveClientHello(_ context.Context, body []byte) ([]Event, e
 	if err != nil {
 		return nil, peerFault(AlertIllegalParameter, err)
 	}
-	if err := s.establish(pair.Group()); err != nil {
+	if err := s.establish(pair.Group(), s.agreed(offered, chosen)); err != nil {
 		return nil, err
 	}
 	s.enter(StateAwaitingHandshakeDone)
@@ -130,11 +130,12 @@ func (s *Session) receiveServerHello(ctx context.Context, body []byte) ([]Event,
 	if err != nil {
 		return nil, peerFault(AlertIllegalParameter, err)
 	}
-	if err := s.verifyWelcome(group); err != nil {
+	terms, err := s.verifyWelcome(group)
+	if err != nil {
 		group.Erase()
 		return nil, peerFault(AlertIllegalParameter, err)
 	}
-	if err := s.establish(group); err != nil {
+	if err := s.establish(group, terms); err != nil {
 		return nil, err
 	}
 	s.kept = s.cfg.Store != nil
@@ -155,39 +156,37 @@ func (s *Session) receiveServerHello(ctx context.Context, body []byte) ([]Event,
 	})...), nil
 }
 
-// verifyWelcome checks the group that the responder has made.
-func (s *Session) verifyWelcome(g *mls.Group) error {
+// verifyWelcome checks the group that the responder has made, and returns what the
+// ends have agreed on by it.
+func (s *Session) verifyWelcome(g *mls.Group) (Negotiated, error) {
 	if err := verifyPair(g); err != nil {
-		return err
+		return Negotiated{}, err
 	}
 	if g.OwnLeaf() != 1 || len(g.GroupID()) != len(SessionID{}) || g.Epoch() != 1 {
-		return fmt.Errorf("%w: own leaf %d, epoch %d, a group ID of %d octets; want leaf 1, epoch 1 and %d octets",
+		return Negotiated{}, fmt.Errorf("%w: own leaf %d, epoch %d, a group ID of %d octets; want leaf 1, epoch 1 and %d octets",
 			ErrProfile, g.OwnLeaf(), g.Epoch(), len(g.GroupID()), len(SessionID{}))
 	}
 	data, err := verifyContext(g.Extensions())
 	if err != nil {
-		return err
+		return Negotiated{}, err
 	}
 	chosen, err := parseChoice(data)
 	if err != nil {
-		return err
+		return Negotiated{}, err
 	}
-	if err := s.cfg.verifyChoice(s.cfg.ownOffer(s.retry), chosen); err != nil {
-		return err
+	offered := s.cfg.ownOffer(s.retry)
+	if err := s.cfg.verifyChoice(offered, chosen); err != nil {
+		return Negotiated{}, err
 	}
-	return s.verifyUsedPSKs(chosen)
+	return s.agreed(offered, chosen), s.verifyUsedPSKs(chosen)
 }
 
 // establish takes over the group of a full handshake. The commit that led to
 // it was sent to nobody, so lastCommit stays empty and equals no hash.
-func (s *Session) establish(g *mls.Group) error {
-	s.group, s.id, s.created = g, SessionID(g.GroupID()), s.cfg.Now()
+func (s *Session) establish(g *mls.Group, terms Negotiated) (err error) {
+	s.group, s.id, s.created, s.terms = g, SessionID(g.GroupID()), s.cfg.Now(), terms
 	s.labelPeer()
-	var err error
-	if s.terms, err = s.negotiated(g); err != nil {
-		return peerFault(AlertIllegalParameter, err)
-	}
-	own, peer := leafOf(g, g.OwnLeaf()), peerLeaf(g)
+	own, peer := ownLeaf(g), peerLeaf(g)
 	s.prevails = s.role == RoleInitiator
 	if s.terms.Features&FeatureTieBreakByKey != 0 {
 		s.prevails = bytes.Compare(own.SignatureKey, peer.SignatureKey) > 0

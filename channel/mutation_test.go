@@ -100,7 +100,7 @@ var mutations = []mutation{
 		"	if s.ignored {\n", "	if false {\n",
 		"TestSecondCrossingMessageIsAnError"},
 	{"the peer's pre-shared keys are taken on trust", "handshake.go",
-		"	return s.verifyUsedPSKs(chosen)\n", "	return nil\n",
+		"	return s.agreed(offered, chosen), s.verifyUsedPSKs(chosen)\n", "	return s.agreed(offered, chosen), nil\n",
 		"TestWelcomeHasToHoldTheChosenKeys"},
 }
 

@@ -236,7 +236,7 @@ func (c *Config) recordSizeLimit() uint16 { return uint16(c.MaxRecordSize + 1) }
 func (s *Session) negotiated(g *mls.Group) (Negotiated, error) {
 	initiator := peerLeaf(g)
 	if s.role == RoleInitiator {
-		initiator = leafOf(g, g.OwnLeaf())
+		initiator = ownLeaf(g)
 	}
 	offered, err := offerOf(initiator)
 	if err != nil {
@@ -250,6 +250,11 @@ func (s *Session) negotiated(g *mls.Group) (Negotiated, error) {
 	if err != nil {
 		return Negotiated{}, err
 	}
+	return s.agreed(offered, chosen), nil
+}
+
+// agreed returns what an offer and the choice that answers it come to.
+func (s *Session) agreed(offered offer, chosen choice) Negotiated {
 	n := Negotiated{Features: chosen.parameters.features, PSKs: chosen.parameters.psks}
 	if len(chosen.parameters.protocols) == 1 {
 		n.Protocol = chosen.parameters.protocols[0]
@@ -263,7 +268,7 @@ func (s *Session) negotiated(g *mls.Group) (Negotiated, error) {
 	}
 	n.SendRecordSize, n.ReceiveRecordSize = peer.recordSize(), own.recordSize()
 	n.SendEarlyData, n.ReceiveEarlyData = peer.earlyDataSize(), own.earlyDataSize()
-	return n, nil
+	return n
 }
 
 // recordSize returns how much content fits a record for an end that announced p.

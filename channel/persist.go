@@ -135,7 +135,7 @@ func (s *Session) restoreGroup(signatureKey, state []byte) (*mls.Group, error) {
 }
 
 // ownKey returns this end's public signature key in an epoch.
-func ownKey(g *mls.Group) []byte { return leafOf(g, g.OwnLeaf()).SignatureKey }
+func ownKey(g *mls.Group) []byte { return ownLeaf(g).SignatureKey }
 
 // load takes a stored session over. If it returns an error, the session is as
 // it was.

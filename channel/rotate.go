@@ -46,7 +46,7 @@ func (s *Session) Rotate(ctx context.Context, identity mls.Identity) ([]Event, e
 
 // newIdentity returns this end's identity if its leaf shows another one, else nil.
 func (s *Session) newIdentity() *mls.Identity {
-	leaf := leafOf(s.group, s.group.OwnLeaf())
+	leaf := ownLeaf(s.group)
 	key, err := s.group.Suite().SignaturePublicKey(s.identity.Signer.Public())
 	if err != nil || bytes.Equal(key, leaf.SignatureKey) && leaf.Credential.Equal(s.identity.Credential) {
 		return nil

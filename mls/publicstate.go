@@ -58,6 +58,10 @@ func (s *publicState) Members() []Member {
 	return members
 }
 
+// Leaf returns the leaf of the member at i, nil if there is none. It must not be
+// changed.
+func (s *publicState) Leaf(i LeafIndex) *LeafNode { return s.tree.leafNode(i) }
+
 // TreeHash returns the tree hash, by which two views of the members can be
 // compared.
 func (s *publicState) TreeHash() []byte { return bytes.Clone(s.context.treeHash) }
