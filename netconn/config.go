@@ -1,9 +1,11 @@
 package netconn
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/mendlink/mendlink/channel"
@@ -11,30 +13,75 @@ import (
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
 
-// Defaults of [Config] and [RekeyPolicy].
-const (
-	DefaultHandshakeTimeout = 10 * time.Second
-	DefaultRekeyEvery       = 5 * time.Minute
-	DefaultRekeyBytes       = 1 << 30
-)
+// DefaultHandshakeTimeout is that of [Config.HandshakeTimeout].
+const DefaultHandshakeTimeout = 10 * time.Second
 
 // A Config says who one is, who the peer may be, and how a connection behaves. Only
 // Identity and Validator have no default. Every function copies the Config that it
-// is given: it is never modified, and may be shared and reused.
+// is given: it is never modified, and may be shared and reused. Its functions may be
+// called by several goroutines at once, and must not call methods of the Conn.
 type Config struct {
 	// Identity is the own credential and the key that proves it. Required.
 	Identity mls.Identity
 	// Validator decides who may be the peer, as identity.Pinned does. It is asked
-	// in every handshake and resumption and whenever the peer changes its leaf,
-	// possibly by several goroutines at once. It must not call methods of the Conn.
-	// Required.
+	// in every handshake and resumption, whenever the peer changes its leaf, and by
+	// [Conn.Revalidate]. Required.
 	Validator mls.AuthenticationService
+	// PreviousIdentities are those under which stored sessions may still be. A session
+	// that is resumed under one of them is moved to Identity at once. Default: none;
+	// sessions of another signature key are of no use.
+	PreviousIdentities []mls.Identity
+	// Renew returns another identity in place of one whose credential expires soon: see
+	// [RekeyPolicy].BeforeExpiry. It is called by a goroutine of its own, is not called
+	// again before it returns, and ctx ends with the connection. What it returns is shown to the
+	// peer like that of [Conn.Rotate]. After an error it is called again later. Default:
+	// credentials are not renewed.
+	Renew func(ctx context.Context) (mls.Identity, error)
 
 	// Suites lists the cipher suites that are acceptable, the most preferred first.
 	// Default: channel's, a post-quantum hybrid first.
 	Suites []ciphersuite.ID
 	// Registry maps code points to cipher suites. Default: ciphersuite.Default.
 	Registry *ciphersuite.Registry
+
+	// Protocols are the application protocols that this end speaks, its favourite first,
+	// of 1 to 255 octets each. The responder's favourite that both have is used; see
+	// [ConnectionState]. Default: none is agreed on.
+	Protocols []string
+	// ServerName is the name by which the initiator calls the responder, of at most 255
+	// octets. Whoever sees the connection sees it. Default: for Dial to a TCP address its
+	// host, unless that is an IP address; for Client none.
+	ServerName string
+	// Select lets the responder choose another configuration for an initiator, in a full
+	// handshake; nil means this one. channel.ErrUnknownName refuses the name, any other
+	// error the peer. What led up to the choice is of the first configuration: Suites,
+	// HandshakeTimeout, MaxMessageSize, and the Store and the identities that sessions are
+	// resumed with. Default: there is no choice.
+	Select func(channel.ClientHello) (*Config, error)
+	// Features are the options that this end wants. Both have to. Default: none.
+	Features channel.Features
+	// MaxRecordSize is how many octets of content this end accepts in one protected
+	// record, at least 63. The peer keeps to it. Default, and the most: 16,384.
+	MaxRecordSize int
+	// TransportBinding is a secret or a name that both ends have of the transport beneath,
+	// such as an exporter's output, and nobody in the middle can have at both sides. It
+	// goes into the keys. Default: none; an end with one accepts no peer without.
+	TransportBinding []byte
+
+	// PSK looks up a pre-shared key by its identity. For one that it does not know it returns
+	// an error that matches mls.ErrUnknownPSK. Default: none is known.
+	PSK func(identity []byte) ([]byte, error)
+	// PSKIdentities are those of the pre-shared keys that the initiator offers, of 1 to
+	// 255 octets each. Whoever sees the connection sees them. All that the responder knows as
+	// well go into the first keys. Default: none.
+	PSKIdentities [][]byte
+	// RequirePSK refuses a peer without a pre-shared key in common. Default: false.
+	RequirePSK bool
+
+	// MaxEarlyData is how many octets of early data this end accepts from a peer that
+	// resumes, at most 65,536. It goes for the life of a session. See [Conn.ReadEarlyData]
+	// and [Conn.SetEarlyData]. Default: 0; early data is refused, and sent again by the peer.
+	MaxEarlyData int
 
 	// Store keeps sessions, so that they can be resumed over another connection.
 	// Default: none; every connection begins with a full handshake.
@@ -53,8 +100,13 @@ type Config struct {
 	// debugging with a packet analyser. Whoever reads it reads the connection. Default:
 	// none, which is the only safe choice.
 	KeyLogWriter io.Writer
+	// Trace is told what the connection's session does, and gets no secrets. Its Event is
+	// how to hear of [channel.PeerChanged], [channel.PeerRefused] and [channel.Updated]. It is
+	// called while the session stands still, so it should be quick. Default: nobody is told.
+	Trace *channel.Trace
 
-	// Rekey says when fresh key material is put into a living connection.
+	// Rekey says when fresh key material is put into a living connection. Default: the
+	// zero [RekeyPolicy], which stands for its defaults.
 	Rekey RekeyPolicy
 	// HandshakeTimeout bounds the handshake as a whole, from its first
 	// step. Default: DefaultHandshakeTimeout. Negative: no bound.
@@ -64,19 +116,15 @@ type Config struct {
 	Rand io.Reader
 	// Time returns the current time. Default: time.Now.
 	Time func() time.Time
+
+	// keyRecords is how many records a key protects, for tests. Default: as many as it can.
+	keyRecords uint64
 }
 
-// A RekeyPolicy says when an end updates its keys by itself. Each end has
-// its own and follows it alone: an update heals the end that makes it. Updates never
-// interrupt the flow of data and never end a connection. The responder's first period is
-// half as long, so that two ends with the same policy take turns.
-type RekeyPolicy struct {
-	// Every is the time between two updates. Default: DefaultRekeyEvery. Negative: never.
-	Every time.Duration
-	// Bytes is the number of octets of application data, both directions taken
-	// together, between two updates. Default: DefaultRekeyBytes. Negative: never.
-	Bytes int64
-}
+// A RekeyPolicy says when an end updates its keys by itself, after how much time, data
+// or silence. Its zero value stands for the defaults, negative values for never. Updates never
+// interrupt the flow of data and never end a connection.
+type RekeyPolicy = channel.UpdatePolicy
 
 // withDefaults returns a copy of c in which nothing is left open that netconn decides.
 func (c *Config) withDefaults() (*Config, error) {
@@ -86,16 +134,14 @@ func (c *Config) withDefaults() (*Config, error) {
 	if c.Validator == nil {
 		return nil, errors.New("netconn: Config needs a Validator")
 	}
+	if err := c.Rekey.Verify(); err != nil {
+		return nil, err
+	}
 	d := *c
 	d.Suites = append([]ciphersuite.ID(nil), c.Suites...)
+	d.Protocols = slices.Clone(c.Protocols)
 	if d.HandshakeTimeout == 0 {
 		d.HandshakeTimeout = DefaultHandshakeTimeout
-	}
-	if d.Rekey.Every == 0 {
-		d.Rekey.Every = DefaultRekeyEvery
-	}
-	if d.Rekey.Bytes == 0 {
-		d.Rekey.Bytes = DefaultRekeyBytes
 	}
 	if d.Rand == nil {
 		d.Rand = rand.Reader
@@ -109,16 +155,27 @@ func (c *Config) withDefaults() (*Config, error) {
 // channelConfig returns what the protocol needs of c.
 func (c *Config) channelConfig() *channel.Config {
 	return &channel.Config{
-		Identity:       c.Identity,
-		Validator:      c.Validator,
-		Suites:         c.Suites,
-		Registry:       c.Registry,
-		Store:          c.Store,
-		PeerName:       c.PeerName,
-		Rand:           c.Rand,
-		Now:            c.Time,
-		MaxMessageSize: c.MaxMessageSize,
-		MaxSessionAge:  c.MaxSessionAge,
-		KeyLogWriter:   c.KeyLogWriter,
+		Identity:           c.Identity,
+		Validator:          c.Validator,
+		PreviousIdentities: c.PreviousIdentities,
+		Suites:             c.Suites,
+		Registry:           c.Registry,
+		Protocols:          c.Protocols,
+		ServerName:         c.ServerName,
+		Features:           c.Features,
+		MaxRecordSize:      c.MaxRecordSize,
+		TransportBinding:   c.TransportBinding,
+		PSK:                c.PSK,
+		PSKIdentities:      c.PSKIdentities,
+		RequirePSK:         c.RequirePSK,
+		MaxEarlyData:       c.MaxEarlyData,
+		Store:              c.Store,
+		PeerName:           c.PeerName,
+		MaxSessionAge:      c.MaxSessionAge,
+		MaxMessageSize:     c.MaxMessageSize,
+		KeyLogWriter:       c.KeyLogWriter,
+		Trace:              c.Trace,
+		Rand:               c.Rand,
+		Now:                c.Time,
 	}
 }

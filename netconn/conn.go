@@ -16,12 +16,14 @@ import (
 // closeTimeout bounds how long Close tries to send close_notify.
 const closeTimeout = 5 * time.Second
 
+var longAgo = time.Unix(1, 0)
+
 // A Conn is a secure channel over a transport connection. It is a [net.Conn], all of
 // whose methods may be called by several goroutines at once.
 type Conn struct {
 	transport net.Conn
 	initiator bool
-	config    *Config
+	config    *Config // during the handshake Config.Select may put another one there
 	configErr error
 
 	ctx    context.Context // ends with Close
@@ -30,10 +32,11 @@ type Conn struct {
 	handshakeMu  sync.Mutex // guards the handshake as a whole
 	handshakeErr error      // final
 	handshakeEnd time.Time  // when Config.HandshakeTimeout has passed; zero before the first step
+	early        []byte     // own early data whose fate is open
 	complete     atomic.Bool
 
 	// The order of locks: handshakeMu, receiver.mu, sender.mu, sessionMu, and
-	// last those of the queue, of updates and of background.
+	// last those of the queue, of policy, of updates and of background.
 	sessionMu sync.Mutex
 	session   *channel.Session // nil before the handshake
 	state     ConnectionState
@@ -41,6 +44,7 @@ type Conn struct {
 	receiver receiver
 	sender   sender
 	updates  updates
+	policy   policy
 
 	// calls is twice the number of Writes under way, plus one once Close was called.
 	calls      atomic.Int32
@@ -65,7 +69,7 @@ func newConn(transport net.Conn, config *Config, initiator bool) *Conn {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.receiver.init(c)
 	c.sender.conn = c
-	c.updates.conn = c
+	c.updates.conn, c.policy.conn = c, c
 	return c
 }
 
@@ -93,7 +97,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Write sends p in records of up to 16 KiB, many in one system call.
+// Write sends p in records of up to 16 KiB, or less if the peer wants, many in one system call.
 //
 // After a timeout the Conn stays usable. The returned n octets are part of the
 // stream: they are sent before anything else, by the next Write, by Close, or as soon
@@ -181,7 +185,8 @@ func (c *Conn) Close() error {
 	}
 	c.cancel()
 	err := c.transport.Close()
-	c.updates.stop()
+	c.updates.fail(net.ErrClosed)
+	c.policy.stop()
 	c.background.wait()
 	if t := c.abortTimer.Load(); t != nil {
 		t.Stop()
@@ -234,7 +239,8 @@ func (c *Conn) erase() {
 	c.sessionMu.Unlock()
 }
 
-// abort ends the connection because of an error in what the peer sent, and tells it why.
+// abort ends the connection because of an error and tells the peer why. Nothing is read
+// any more.
 func (c *Conn) abort(err error) {
 	if !c.aborted.CompareAndSwap(nil, &err) {
 		return
@@ -243,30 +249,45 @@ func (c *Conn) abort(err error) {
 	c.updates.fail(err)
 	c.sender.queue.push(outItem{end: &outEnd{alert: alertFor(err), silent: told, err: err}})
 	c.sender.wake()
+	c.transport.SetReadDeadline(longAgo) // wakes a Read
 	// A Write that is blocked, and the alert behind it, shall not stay so.
 	c.abortTimer.Store(time.AfterFunc(closeTimeout, func() { c.transport.Close() }))
 }
 
 // advance lets the session take a step and carries out what it asks for. Events that
 // switch the receiving keys come only from steps that the receiver takes.
-func (c *Conn) advance(step func(*channel.Session) ([]channel.Event, error)) error {
+func (c *Conn) advance(next step) error {
 	c.sessionMu.Lock()
 	defer c.sessionMu.Unlock()
-	events, err := step(c.session)
+	events, err := next(c.session)
 	var out []outItem
 	for i := 0; i < len(events) && err == nil; i++ {
 		err = c.carryOut(events[i], &out)
 	}
 	// All at once: no data may get between a message and the change of keys behind it.
 	c.sender.queue.push(out...)
-	switch c.session.State() {
-	case channel.StateAcknowledged, channel.StateUpdating, channel.StateAcknowledgedUpdating:
-		c.updates.pending.Store(true)
-	default:
-		c.updates.pending.Store(false)
+	c.updates.observe(c.session.State())
+	if c.complete.Load() {
+		c.policy.arm()
+		if c.sender.queue.n.Load() > 0 {
+			c.sender.wake()
+		}
 	}
-	if c.complete.Load() && c.sender.queue.n.Load() > 0 {
-		c.sender.wake()
+	return err
+}
+
+// drive is advance for what the peer has not asked for. If the session ends by it, the
+// connection does.
+func (c *Conn) drive(next step) error {
+	ended := false
+	err := c.advance(func(s *channel.Session) ([]channel.Event, error) {
+		before := s.State()
+		events, err := next(s)
+		ended = s.State() == channel.StateClosed && before != channel.StateClosed
+		return events, err
+	})
+	if ended {
+		c.abort(err)
 	}
 	return err
 }
@@ -278,15 +299,16 @@ func (c *Conn) carryOut(e channel.Event, out *[]outItem) error {
 		*out = append(*out, outItem{message: e.Message})
 		if e.Message.Type == channel.MessageConnectionUpdate {
 			c.updates.began()
+			return c.policy.began(true)
 		}
 	case channel.SwitchSend:
-		p, err := newProtection(e.Suite, e.Secret)
+		p, err := c.newProtection(e.Suite, e.Secret, e.RecordSize)
 		if err != nil {
 			return err
 		}
 		*out = append(*out, outItem{protection: p})
 	case channel.SwitchReceive:
-		p, err := newProtection(e.Suite, e.Secret)
+		p, err := c.newProtection(e.Suite, e.Secret, e.RecordSize)
 		if err != nil {
 			return err
 		}
@@ -295,24 +317,43 @@ func (c *Conn) carryOut(e channel.Event, out *[]outItem) error {
 		*out = append(*out, outItem{step: true})
 	case channel.StepReceive:
 		return c.receiver.stepKeys()
+	case channel.EarlyData:
+		c.receiver.ahead.putEarly(e.Data)
+	case channel.EarlyDataResult:
+		c.state.EarlyData = earlyFate(e)
 	case channel.PeerAuthenticated:
+		c.state.Peer = e.Leaf
+	case channel.PeerChanged:
 		c.state.Peer = e.Leaf
 	case channel.HandshakeComplete:
 		c.receiver.established = true
 		c.state.HandshakeComplete, c.state.Resumed = true, e.Resumed
 		c.state.SessionID, c.state.Role, c.state.Suite = c.session.ID(), c.session.Role(), c.session.Suite().ID()
-		c.state.Epoch = c.session.Epoch()
+		c.state.Epoch, c.state.Negotiated = c.session.Epoch(), c.session.Negotiated()
+		*out = append(*out, c.takeEarly()...)
+		return c.policy.begin(c.session)
 	case channel.Updated:
-		c.state.Epoch, c.state.Peer = e.Epoch, c.session.Peer()
-		c.updates.updated(e)
+		c.state.Epoch = e.Epoch
+		if !e.Own {
+			return c.policy.began(false)
+		}
+		c.updates.done()
 	}
 	return nil
 }
 
 // newProtection uses up the secret.
-func newProtection(suite *ciphersuite.Suite, secret []byte) (*record.Protection, error) {
+func (c *Conn) newProtection(suite *ciphersuite.Suite, secret []byte, recordSize int) (*record.Protection, error) {
 	defer clear(secret)
-	return record.NewProtection(suite, secret)
+	p, err := record.NewProtection(suite, secret)
+	if err != nil {
+		return nil, err
+	}
+	p.LimitContent(recordSize)
+	if n := c.config.keyRecords; n > 0 {
+		p.LimitRecords(n)
+	}
+	return p, nil
 }
 
 // LocalAddr returns the transport's local address.

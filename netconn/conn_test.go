@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"reflect"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -66,7 +67,7 @@ func TestHandshakeTellsBothEndsTheSame(t *testing.T) {
 	ic, rc := newConfigs(t)
 	a, b := tcpPair(t)
 	c := Client(a, ic)
-	if s := c.ConnectionState(); s != (ConnectionState{}) {
+	if s := c.ConnectionState(); !reflect.DeepEqual(s, ConnectionState{}) {
 		t.Errorf("before the handshake: %+v", s)
 	}
 	client, server := connect(t, a, b, ic, rc)

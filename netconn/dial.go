@@ -3,12 +3,17 @@ package netconn
 import (
 	"context"
 	"net"
+	"net/netip"
+	"strings"
 )
 
 // A Dialer connects to a peer as the initiator.
 type Dialer struct {
 	// Config is the configuration of the connections. Required.
 	Config *Config
+	// EarlyData are the first octets of each connection's stream. They travel with the first
+	// flight where that is possible: see [Conn.SetEarlyData]. Default: none.
+	EarlyData []byte
 	// NetDialer makes the transport connections. Default: the zero net.Dialer.
 	NetDialer *net.Dialer
 }
@@ -42,6 +47,9 @@ func (d *Dialer) dial(ctx context.Context, network, address string) (*Conn, erro
 	if config.PeerName == "" {
 		config.PeerName = address
 	}
+	if config.ServerName == "" {
+		config.ServerName = hostName(network, address)
+	}
 	netDialer := d.NetDialer
 	if netDialer == nil {
 		netDialer = new(net.Dialer)
@@ -51,11 +59,26 @@ func (d *Dialer) dial(ctx context.Context, network, address string) (*Conn, erro
 		return nil, err
 	}
 	conn := Client(transport, config)
+	if len(d.EarlyData) > 0 {
+		conn.SetEarlyData(d.EarlyData)
+	}
 	if err := conn.HandshakeContext(ctx); err != nil {
 		conn.Close()
 		return nil, err
 	}
 	return conn, nil
+}
+
+// hostName returns the name of the host in an address, empty if there is none.
+func hostName(network, address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || !strings.HasPrefix(network, "tcp") {
+		return ""
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return ""
+	}
+	return strings.TrimSuffix(host, ".")
 }
 
 // A Listener accepts connections as the responder.

@@ -14,7 +14,7 @@ func (c *Conn) Handshake() error {
 	if c.complete.Load() {
 		return nil
 	}
-	return c.handshake(context.Background())
+	return c.handshake(context.Background(), false)
 }
 
 // HandshakeContext performs the handshake if that has not been done yet. When ctx
@@ -29,10 +29,12 @@ func (c *Conn) HandshakeContext(ctx context.Context) error {
 	if c.complete.Load() {
 		return nil
 	}
-	return c.handshake(ctx)
+	return c.handshake(ctx, false)
 }
 
-func (c *Conn) handshake(ctx context.Context) (err error) {
+// handshake goes on with the handshake until it is complete or, if early is set, until
+// early data is there.
+func (c *Conn) handshake(ctx context.Context, early bool) (err error) {
 	c.handshakeMu.Lock()
 	defer c.handshakeMu.Unlock()
 	switch {
@@ -52,7 +54,7 @@ func (c *Conn) handshake(ctx context.Context) (err error) {
 		c.transport.Close()
 		close(interrupted)
 	})
-	err = c.runHandshake(ctx)
+	established, err := c.runHandshake(ctx, early)
 	if !stop() {
 		<-interrupted
 		err = context.Cause(ctx)
@@ -63,8 +65,11 @@ func (c *Conn) handshake(ctx context.Context) (err error) {
 		c.handshakeErr = c.opError("handshake", c.orClosed(err))
 		return c.handshakeErr
 	}
-	c.complete.Store(true)
-	c.updates.start()
+	if established {
+		c.complete.Store(true)
+		c.policy.arm()
+		c.receiver.pumpIfIdle() // an update may be under way already
+	}
 	return nil
 }
 
@@ -90,8 +95,8 @@ func (c *Conn) boundHandshake(ctx context.Context) (context.Context, context.Can
 	}
 }
 
-// runHandshake drives the session until application data may flow.
-func (c *Conn) runHandshake(ctx context.Context) error {
+// runHandshake drives the session until application data may flow, or early data is there.
+func (c *Conn) runHandshake(ctx context.Context, early bool) (established bool, err error) {
 	r := &c.receiver
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -99,23 +104,23 @@ func (c *Conn) runHandshake(ctx context.Context) error {
 	defer func() { r.ctx = c.ctx }()
 	if c.session == nil {
 		if err := c.begin(ctx); err != nil {
-			return err
+			return false, err
 		}
 	}
 	for {
 		if err := c.sender.flushNow(); err != nil {
 			if isTimeout(err) {
-				return err
+				return false, err
 			}
-			return r.reasonFor(err)
+			return false, r.reasonFor(err)
 		}
-		if r.established {
+		if r.established || early && r.ahead.some.Load() {
 			r.rest()
-			return nil
+			return r.established, nil
 		}
 		if _, err := r.step(nil); err != nil {
 			c.sender.flushNow() // the alert
-			return err
+			return false, err
 		}
 	}
 }
@@ -123,6 +128,7 @@ func (c *Conn) runHandshake(ctx context.Context) error {
 // begin makes the session: the initiator resumes the one that it has, if any.
 func (c *Conn) begin(ctx context.Context) error {
 	cfg := c.config.channelConfig()
+	cfg.Select = c.selection()
 	var session *channel.Session
 	var err error
 	switch {
@@ -139,7 +145,32 @@ func (c *Conn) begin(ctx context.Context) error {
 	c.sessionMu.Lock()
 	c.session = session
 	c.sessionMu.Unlock()
-	return c.advance(func(s *channel.Session) ([]channel.Event, error) { return s.Start(ctx) })
+	return c.advance(func(s *channel.Session) ([]channel.Event, error) {
+		if len(c.early) > 0 {
+			return s.StartWithEarlyData(ctx, c.early)
+		}
+		return s.Start(ctx)
+	})
+}
+
+// selection is Config.Select for the session. The Conn goes on with the configuration
+// that is chosen as well.
+func (c *Conn) selection() func(channel.ClientHello) (*channel.Config, error) {
+	choose := c.config.Select
+	if choose == nil {
+		return nil
+	}
+	return func(hello channel.ClientHello) (*channel.Config, error) {
+		chosen, err := choose(hello)
+		if chosen == nil || err != nil {
+			return nil, err
+		}
+		if chosen, err = chosen.withDefaults(); err != nil {
+			return nil, err
+		}
+		c.config = chosen
+		return chosen.channelConfig(), nil
+	}
 }
 
 // resume returns the newest session with the peer that can still be resumed,

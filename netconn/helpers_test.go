@@ -18,7 +18,7 @@ import (
 )
 
 // quiet is a policy without updates of its own.
-var quiet = RekeyPolicy{Every: -1, Bytes: -1}
+var quiet = RekeyPolicy{Every: -1, Bytes: -1, Records: -1}
 
 // newConfigs returns the configurations of two ends that accept each other, and
 // nobody else. They use the cheapest suite and make no updates by themselves.

@@ -1,6 +1,7 @@
 package netconn
 
 import (
+	"bytes"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -59,6 +60,7 @@ type ahead struct {
 
 	mu    sync.Mutex
 	data  []byte
+	early int  // how much of data, at its beginning, came before the handshake was complete
 	ended bool // nothing follows data
 }
 
@@ -80,20 +82,46 @@ func (a *ahead) take(p []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	n := copy(p, a.data)
+	a.drain(n)
+	if n == 0 && a.ended {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// drain removes the oldest n octets. a.mu is locked.
+func (a *ahead) drain(n int) {
+	a.early = max(0, a.early-n)
 	if a.data = a.data[n:]; len(a.data) == 0 {
 		a.data = nil
 		a.some.Store(a.ended)
-		if n == 0 && a.ended {
-			return 0, io.EOF
-		}
 	}
-	return n, nil
+}
+
+// putEarly appends data of the time before the handshake is complete.
+func (a *ahead) putEarly(data []byte) {
+	a.put(data, false)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.early = len(a.data)
+}
+
+// takeEarly returns what is left of that, nil if nothing is.
+func (a *ahead) takeEarly() []byte {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.early == 0 {
+		return nil
+	}
+	early := bytes.Clone(a.data[:a.early])
+	a.drain(len(early))
+	return early
 }
 
 func (a *ahead) drop() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	clear(a.data)
-	a.data, a.ended = nil, false
+	a.data, a.early, a.ended = nil, 0, false
 	a.some.Store(false)
 }

@@ -32,6 +32,7 @@ type receiver struct {
 	ctx         context.Context // for what the session does when a message comes
 	source      source
 	protection  *record.Protection // nil: records are in the clear
+	keys        int                // how often the keys have changed
 	messages    *channel.Assembler
 	unread      []byte // rest of the last record's content; lies in the source's buffer
 	idle        int    // records in a row that brought nothing
@@ -96,6 +97,10 @@ func (r *receiver) readLocked(p []byte) (n int, err error) {
 // it fits, else to r.unread, which must be empty. Errors other than timeouts are final and
 // are remembered in r.err.
 func (r *receiver) step(p []byte) (n int, err error) {
+	if aborted := r.conn.aborted.Load(); aborted != nil {
+		r.err = *aborted
+		return 0, r.err
+	}
 	rec, err := r.nextRecord()
 	if err != nil {
 		return 0, err
@@ -123,10 +128,10 @@ func (r *receiver) refuse(err error) error {
 // lost takes note of an error of the transport.
 func (r *receiver) lost(err error) error {
 	switch aborted := r.conn.aborted.Load(); {
-	case isTimeout(err):
-		return err
 	case aborted != nil:
 		err = *aborted
+	case isTimeout(err):
+		return err
 	case err == io.EOF && !r.ended:
 		err = io.ErrUnexpectedEOF
 	}
@@ -207,7 +212,7 @@ func (r *receiver) handle(t record.ContentType, content []byte) (int, error) {
 		if r.ended && len(content) > 0 {
 			return 0, fmt.Errorf("%w: application data after close_notify", record.ErrUnexpected)
 		}
-		r.conn.updates.count(len(content), r.protection.NeedsUpdate())
+		r.conn.policy.count(1, len(content), r.protection.NeedsUpdate())
 		return len(content), nil
 	case t == record.ContentHandshake && len(content) > 0:
 		return 0, r.handleMessages(content, protected)
@@ -226,13 +231,13 @@ func (r *receiver) handleMessages(content []byte, protected bool) error {
 			return err
 		}
 		m.Protected = protected
-		before := r.protection
+		before := r.keys
 		if err := r.conn.advance(func(s *channel.Session) ([]channel.Event, error) {
 			return s.Receive(r.ctx, m)
 		}); err != nil {
 			return err
 		}
-		if r.protection != before && !r.messages.Empty() {
+		if r.keys != before && !r.messages.Empty() {
 			return fmt.Errorf("%w: %v is not the last message of its record, as it changes the keys", record.ErrUnexpected, m.Type)
 		}
 	}
@@ -255,10 +260,14 @@ func (r *receiver) handleAlert(a channel.Alert, protected bool) error {
 func (r *receiver) install(p *record.Protection) {
 	r.erase()
 	r.protection = p
+	r.keys++
 }
 
 // stepKeys goes on to the next key of the same epoch, at this point of the stream.
-func (r *receiver) stepKeys() error { return r.protection.Update() }
+func (r *receiver) stepKeys() error {
+	r.keys++
+	return r.protection.Update()
+}
 
 // close forgets everything; r.mu is locked.
 func (r *receiver) close() {

@@ -33,10 +33,11 @@ type sender struct {
 	err        error              // final
 }
 
-// An outItem is one thing to do for the sender: to send a message, to use other
+// An outItem is one thing to do for the sender: to send a message or data, to use other
 // keys, or to end.
 type outItem struct {
 	message    channel.Message
+	data       []byte
 	protection *record.Protection
 	step       bool // to the next key of the same epoch
 	end        *outEnd
@@ -56,12 +57,22 @@ type outQueue struct {
 	n     atomic.Int32 // len(items), to look at without the lock
 }
 
-// push adds items that nothing else may come between.
+// push adds items that nothing else may come between. A step to the next key is not
+// added behind one that waits, as that serves as well: so a peer that asks for steps and
+// does not read cannot make the queue grow.
 func (q *outQueue) push(items ...outItem) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
+	if n := len(q.items); n > 0 && q.items[n-1].step && isStep(items) {
+		return
+	}
 	q.items = append(q.items, items...)
 	q.n.Store(int32(len(q.items)))
-	q.mu.Unlock()
+}
+
+// isStep reports that items are a step to the next key and ask nothing of the peer.
+func isStep(items []outItem) bool {
+	return len(items) == 2 && items[0].message.Type == channel.MessageKeyUpdate && items[0].message.Body[0] == 0 && items[1].step
 }
 
 func (q *outQueue) pop() (i outItem, ok bool) {
@@ -117,13 +128,14 @@ func (s *sender) write(p []byte) (int, error) {
 	}
 	n := 0
 	for {
-		k, err := s.sealBatch(p[n:])
+		k, records, err := s.sealBatch(p[n:])
 		n += k
 		if err != nil {
 			s.fail(err)
 			return n - k, err
 		}
-		s.conn.updates.count(k, s.protection.NeedsUpdate())
+		s.conn.policy.count(records, k, s.protection.NeedsUpdate())
+		s.saveKey()
 		// Sealed records are part of the stream, whether or not the transport
 		// takes them in time: they can be neither taken back nor sealed again.
 		if err := s.flush(); err != nil {
@@ -151,19 +163,32 @@ func (s *sender) ready() error {
 	return nil
 }
 
-// sealBatch seals the beginning of p, at most batchRecords records of it.
-func (s *sender) sealBatch(p []byte) (n int, err error) {
-	s.room(len(p) + record.Overhead)
-	for range batchRecords {
-		k := min(len(p)-n, record.MaxPlaintext)
-		if s.out, err = s.protection.Seal(s.out, record.ContentApplicationData, p[n:n+k]); err != nil {
-			return n, err
+// saveKey goes on to the next key of the same epoch before the present one is exhausted:
+// an update that was to replace it has not come through. That is put into the queue,
+// which must be emptied before anything else is sealed.
+func (s *sender) saveKey() {
+	if s.protection.NearlyExhausted() {
+		s.conn.advance(func(session *channel.Session) ([]channel.Event, error) { return session.UpdateKeys(false) })
+	}
+}
+
+// sealBatch seals the beginning of p, as many records of it as a batch holds.
+func (s *sender) sealBatch(p []byte) (n, records int, err error) {
+	limit := s.protection.MaxContent()
+	s.room(len(p) + (len(p)+limit-1)/limit*record.Overhead)
+	for {
+		k := min(len(p)-n, limit)
+		if len(s.out)+k+record.Overhead > batchSize {
+			return n, records, nil
 		}
+		if s.out, err = s.protection.Seal(s.out, record.ContentApplicationData, p[n:n+k]); err != nil {
+			return n, records, err
+		}
+		records++
 		if n += k; n == len(p) {
-			break
+			return n, records, nil
 		}
 	}
-	return n, nil
 }
 
 // room provides a buffer if there is none.
@@ -216,19 +241,32 @@ func (s *sender) carryOut(i outItem) error {
 	case i.end != nil:
 		return s.carryOutEnd(i.end)
 	}
-	if i.message.Protected != (s.protection != nil) {
+	if (i.message.Protected || i.data != nil) != (s.protection != nil) {
 		return fmt.Errorf("netconn: %v must not be sent with protection: %t", i.message.Type, s.protection != nil)
 	}
-	encoded := i.message.AppendTo(nil)
-	s.room(len(encoded) + record.Overhead)
-	for len(encoded) > 0 {
-		k := min(len(encoded), record.MaxPlaintext)
-		if err := s.seal(record.ContentHandshake, encoded[:k]); err != nil {
-			return err
-		}
-		encoded = encoded[k:]
+	if i.data != nil {
+		records, err := s.sealAll(record.ContentApplicationData, i.data)
+		s.conn.policy.count(records, len(i.data), false)
+		return err
 	}
-	return nil
+	_, err := s.sealAll(record.ContentHandshake, i.message.AppendTo(nil))
+	return err
+}
+
+// sealAll appends content to the output, in as many records as it needs.
+func (s *sender) sealAll(t record.ContentType, content []byte) (records int, err error) {
+	limit := record.MaxPlaintext
+	if s.protection != nil {
+		limit = s.protection.MaxContent()
+	}
+	s.room(len(content) + record.Overhead)
+	for len(content) > 0 && err == nil {
+		k := min(len(content), limit)
+		err = s.seal(t, content[:k])
+		content = content[k:]
+		records++
+	}
+	return records, err
 }
 
 // carryOutEnd ends the flow of application data, and if there was an error

@@ -15,9 +15,18 @@ type ConnectionState struct {
 	Epoch             uint64            // grows with each update of either end
 	Suite             ciphersuite.ID
 	Role              channel.Role  // in the session's full handshake, whoever resumed it
-	Peer              *mls.LeafNode // whom Config.Validator has accepted; not to be modified
+	Peer              *mls.LeafNode // whom Config.Validator has accepted last; not to be modified
+	// Negotiated is what both ends have agreed on for the life of the session, such as the
+	// application protocol. Not to be modified.
+	Negotiated channel.Negotiated
+	// EarlyData says what became of this end's early data, see [Conn.SetEarlyData]: whether
+	// the peer has taken it with the first flight (EarlyDataDelivered) or the Conn has sent it
+	// behind the handshake (EarlyDataRejected), so that the peer's stream begins with it in both
+	// cases. If it is EarlyDataUnknown, this connection's stream begins without it, and the peer may
+	// have it, or get it once, over another connection. Zero if there was none.
+	EarlyData channel.EarlyDataFate
 	// LastUpdateError is why the last update that the RekeyPolicy asked for could not be
-	// begun, nil if it could. It is tried again when the next is due.
+	// begun, or Config.Renew's error, nil if there was none. It is tried again later.
 	LastUpdateError error
 }
 
@@ -29,7 +38,7 @@ func (c *Conn) ConnectionState() ConnectionState {
 		return ConnectionState{}
 	}
 	state := c.state
-	state.LastUpdateError = c.updates.lastError()
+	state.LastUpdateError = c.policy.lastError()
 	return state
 }
 
@@ -44,4 +53,38 @@ func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([
 	c.sessionMu.Lock()
 	defer c.sessionMu.Unlock()
 	return c.session.ExportKeyingMaterial(label, context, length)
+}
+
+// ExportFrom is [Conn.ExportKeyingMaterial] for what the end of the given role alone
+// sends: each role gives other octets, and they are bound to who has it.
+func (c *Conn) ExportFrom(from channel.Role, label string, context []byte, length int) ([]byte, error) {
+	if err := c.Handshake(); err != nil {
+		return nil, err
+	}
+	c.sessionMu.Lock()
+	defer c.sessionMu.Unlock()
+	return c.session.ExportFrom(from, label, context, length)
+}
+
+// EpochAuthenticator returns a value that both ends have in common in an epoch, and that
+// says nothing about its keys: with somebody in the middle they see different ones. It is of
+// the size of the suite's hash, and nil before the handshake and after the end of the connection.
+func (c *Conn) EpochAuthenticator() []byte {
+	c.sessionMu.Lock()
+	defer c.sessionMu.Unlock()
+	if c.session == nil {
+		return nil
+	}
+	return c.session.EpochAuthenticator()
+}
+
+// ShortFingerprint returns the EpochAuthenticator in a form for people to compare, six
+// groups of five digits. Empty where that is nil.
+func (c *Conn) ShortFingerprint() string {
+	c.sessionMu.Lock()
+	defer c.sessionMu.Unlock()
+	if c.session == nil {
+		return ""
+	}
+	return c.session.ShortFingerprint()
 }

@@ -2,31 +2,14 @@ package netconn
 
 import (
 	"context"
-	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/mendlink/mendlink/channel"
 )
 
-// updates sees to the own end's updates: it begins them as the policy asks, and
-// tells those who wait that they are done.
-type updates struct {
-	conn *Conn
-
-	pending atomic.Bool  // an update, of either end, waits for the peer
-	asked   atomic.Bool  // an update was asked for because of traffic, and has not begun yet
-	bytes   atomic.Int64 // of application data since the last own update began
-
-	mu        sync.Mutex // guards what follows
-	timer     *time.Timer
-	begun     uint64        // own updates, counted
-	confirmed uint64        // the last one of them that is done
-	changed   chan struct{} // closed when confirmed or err changes; nil if nobody waits
-	err       error         // the connection has ended
-	lastErr   error
-}
+// A step lets the session do something and returns what it asks for.
+type step = func(*channel.Session) ([]channel.Event, error)
 
 // Update puts fresh key material into the connection, so that whoever has copied this end's
 // secrets up to now cannot read on: it begins a new epoch and returns once the peer
@@ -37,70 +20,63 @@ type updates struct {
 // reads up to 256 KiB of application data ahead; if that is full, the update waits for a Read.
 // When ctx ends first, Update returns its error and the update goes on.
 func (c *Conn) Update(ctx context.Context) error {
+	return c.update(ctx, func(s *channel.Session) ([]channel.Event, error) {
+		return s.Update(c.ctx, channel.ReasonRequested)
+	})
+}
+
+// InjectPSK is [Conn.Update] that mixes pre-shared keys, which both ends look up by
+// Config.PSK, into the keys. It returns an error that matches mls.ErrUnknownPSK if this end
+// does not know them; if the peer does not, that ends the connection.
+func (c *Conn) InjectPSK(ctx context.Context, identities ...[]byte) error {
+	return c.update(ctx, func(s *channel.Session) ([]channel.Event, error) {
+		return s.InjectPSK(c.ctx, identities...)
+	})
+}
+
+// UpdateKeys goes on to the next sending key of the same epoch, and asks the peer for
+// the same if request is set. Unlike [Conn.Update] it does not wait for the peer, costs next to
+// nothing, and does not heal: whoever has the key has the next one too. What was sent
+// before cannot be read with it. The old key is erased once what goes before is sent. UpdateKeys
+// performs the handshake first if need be.
+func (c *Conn) UpdateKeys(request bool) error {
+	if err := c.Handshake(); err != nil {
+		return err
+	}
+	return c.opError("update", c.orClosed(c.drive(func(s *channel.Session) ([]channel.Event, error) {
+		return s.UpdateKeys(request)
+	})))
+}
+
+// update begins an update by the step and returns once the peer has confirmed it.
+func (c *Conn) update(ctx context.Context, begin step) error {
 	if err := c.HandshakeContext(ctx); err != nil {
 		return err
 	}
-	target, err := c.updates.begin(channel.ReasonRequested)
+	target, err := c.updates.begin(begin)
 	if err == nil {
 		err = c.updates.wait(ctx, target)
 	}
 	return c.opError("update", c.orClosed(err))
 }
 
-// start begins to follow the policy.
-func (u *updates) start() {
-	policy := u.conn.config.Rekey
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	first := policy.Every
-	if !u.conn.initiator {
-		first /= 2
-		u.bytes.Store(policy.Bytes / 2)
-	}
-	if policy.Every > 0 {
-		u.timer = time.AfterFunc(first, func() { u.spawn(channel.ReasonAge) })
-	}
+// updates tells those who wait for this end's updates that they are done.
+type updates struct {
+	conn *Conn
+
+	pending atomic.Bool // an update, of either end, waits for the peer
+	own     atomic.Bool // one of this end's does
+
+	mu        sync.Mutex    // guards what follows
+	begun     uint64        // own updates, counted
+	confirmed uint64        // the last one of them that is done
+	changed   chan struct{} // closed when confirmed or err changes; nil if nobody waits
+	err       error         // the connection has ended
 }
 
-// stop ends it: no timer fires any more, and nobody waits.
-func (u *updates) stop() {
-	u.mu.Lock()
-	if u.timer != nil {
-		u.timer.Stop()
-	}
-	u.mu.Unlock()
-	u.fail(net.ErrClosed)
-}
-
-// count takes note of n octets of application data; worn says that the keys that
-// protect them have been used so much that they should be replaced.
-func (u *updates) count(n int, worn bool) {
-	limit := u.conn.config.Rekey.Bytes
-	due := u.bytes.Add(int64(n)) >= limit && limit > 0
-	if (due || worn) && !u.pending.Load() && u.asked.CompareAndSwap(false, true) {
-		if !u.spawn(channel.ReasonBytes) {
-			u.asked.Store(false)
-		}
-	}
-}
-
-// spawn begins an update in a goroutine of its own: a commit takes longer than a
-// Read or a Write should.
-func (u *updates) spawn(reason channel.UpdateReason) bool {
-	return u.conn.spawn(func() {
-		_, err := u.begin(reason)
-		u.mu.Lock()
-		u.lastErr = err
-		u.rearm()
-		u.mu.Unlock()
-	})
-}
-
-// begin asks the session for an update and returns the number of the one that serves.
-func (u *updates) begin(reason channel.UpdateReason) (target uint64, err error) {
-	defer u.asked.Store(false)
-	closed := false
-	err = u.conn.advance(func(s *channel.Session) ([]channel.Event, error) {
+// begin takes a step that asks for an update and returns the number of the one that serves.
+func (u *updates) begin(ask step) (target uint64, err error) {
+	err = u.conn.drive(func(s *channel.Session) ([]channel.Event, error) {
 		u.mu.Lock()
 		target = u.begun + 1 // the next to begin: right now, unless one is under way
 		err := u.err
@@ -108,36 +84,30 @@ func (u *updates) begin(reason channel.UpdateReason) (target uint64, err error) 
 		if err != nil {
 			return nil, err
 		}
-		events, err := s.Update(u.conn.ctx, reason)
-		closed = s.State() == channel.StateClosed
-		return events, err
+		return ask(s)
 	})
-	switch {
-	case err != nil && closed:
-		u.conn.abort(err)
-		return 0, err
-	case err != nil:
-		u.bytes.Store(0) // try again, but not at once
+	if err != nil {
 		return 0, err
 	}
 	u.conn.receiver.pumpIfIdle()
 	return target, nil
 }
 
+// observe takes note of the state that the session has come to.
+func (u *updates) observe(s channel.State) {
+	u.own.Store(s == channel.StateUpdating || s == channel.StateAcknowledgedUpdating)
+	u.pending.Store(u.own.Load() || s == channel.StateAcknowledged)
+}
+
 // began takes note of an own update that is on its way to the peer.
 func (u *updates) began() {
-	u.bytes.Store(0)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.begun++
-	u.rearm()
 }
 
-// updated takes note of an update that is done.
-func (u *updates) updated(e channel.Updated) {
-	if !e.Own {
-		return
-	}
+// done takes note of an own update that the peer has confirmed.
+func (u *updates) done() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.confirmed = u.begun
@@ -168,6 +138,14 @@ func (u *updates) wait(ctx context.Context, target uint64) error {
 	}
 }
 
+// waiting reports that no other update can begin: one is under way, or the connection
+// has ended.
+func (u *updates) waiting() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.own.Load() || u.err != nil
+}
+
 // fail ends all waiting: no update can be done any more.
 func (u *updates) fail(err error) {
 	u.mu.Lock()
@@ -178,23 +156,10 @@ func (u *updates) fail(err error) {
 	}
 }
 
-func (u *updates) lastError() error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.lastErr
-}
-
 // notify wakes all who wait. u.mu is locked.
 func (u *updates) notify() {
 	if u.changed != nil {
 		close(u.changed)
 		u.changed = nil
-	}
-}
-
-// rearm counts the policy's time from now on. u.mu is locked.
-func (u *updates) rearm() {
-	if u.timer != nil && u.err == nil {
-		u.timer.Reset(u.conn.config.Rekey.Every)
 	}
 }

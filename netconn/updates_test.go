@@ -247,11 +247,11 @@ func TestWornKeysAskForAnUpdate(t *testing.T) {
 	for _, c := range []*Conn{client, server} {
 		go c.Read(make([]byte, 1))
 	}
-	client.updates.count(1<<40, false)
-	if client.updates.asked.Load() {
+	client.policy.count(1<<20, 1<<40, false)
+	if client.policy.asked.Load() {
 		t.Error("there is an update without a reason")
 	}
-	client.updates.count(0, true)
+	client.policy.count(0, 0, true)
 	within(t, "updating", func() {
 		for client.ConnectionState().Epoch == 1 {
 			time.Sleep(time.Millisecond)

@@ -1,0 +1,165 @@
+package netconn
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mendlink/mendlink/channel"
+	"github.com/mendlink/mendlink/mls"
+)
+
+var errExpiresTooSoon = errors.New("netconn: Config.Renew returned a credential that is to be replaced at once")
+
+// policy follows Config.Rekey: it counts what flows, has one timer for what time
+// brings, and begins updates in goroutines that live just for that.
+type policy struct {
+	conn     *Conn
+	schedule *channel.Schedule // nil before the handshake is complete
+
+	asked atomic.Bool // a goroutine looks at what is due
+
+	mu      sync.Mutex // guards what follows
+	timer   *time.Timer
+	expiry  time.Time // of the own credential, if it is to be renewed; zero: never
+	lastErr error
+}
+
+// begin makes the schedule of a session whose handshake is complete. Nothing is done
+// before arm is called.
+func (p *policy) begin(s *channel.Session) (err error) {
+	config := p.conn.config
+	if p.schedule, err = channel.NewSchedule(config.Rekey, s.Role(), config.Time(), config.Rand); err != nil {
+		return err
+	}
+	expiry, err := p.expiryOf(config.Identity.Credential)
+	p.expires(expiry)
+	return err
+}
+
+// count takes note of records of application data, in either direction. worn says that the
+// key that protects them has been used so much that it should be replaced.
+func (p *policy) count(records, octets int, worn bool) {
+	if (p.schedule.Count(records, octets) || worn) && !p.conn.updates.pending.Load() {
+		p.ask(worn)
+	}
+}
+
+// ask looks at what is due in a goroutine of its own: a commit takes longer than
+// a Read or a Write should.
+func (p *policy) ask(worn bool) {
+	if p.asked.CompareAndSwap(false, true) && !p.conn.spawn(func() { p.follow(worn) }) {
+		p.asked.Store(false)
+	}
+}
+
+func (p *policy) follow(worn bool) {
+	c := p.conn
+	reason := p.schedule.Due(c.config.Time())
+	if reason == 0 && worn {
+		reason = channel.ReasonRecords
+	}
+	switch {
+	case reason == 0 || c.updates.waiting():
+	case reason == channel.ReasonExpiry:
+		p.schedule.Expires(time.Time{}) // it is asked for; the other reasons count meanwhile
+		go p.renew()                    // Close does not wait for the application
+	default:
+		_, err := c.updates.begin(func(s *channel.Session) ([]channel.Event, error) {
+			return s.Update(c.ctx, reason)
+		})
+		p.tried(err)
+		if err != nil && worn {
+			c.UpdateKeys(true) // at least new keys of the same epoch
+		}
+	}
+	p.asked.Store(false)
+	p.arm()
+}
+
+// renew has another credential made in place of one that expires soon.
+func (p *policy) renew() {
+	c := p.conn
+	identity, err := c.config.Renew(c.ctx)
+	if err == nil {
+		_, err = c.rotate(identity)
+	}
+	if err != nil {
+		p.mu.Lock()
+		p.schedule.Expires(p.expiry)
+		p.mu.Unlock()
+	} else if p.schedule.Due(c.config.Time()) == channel.ReasonExpiry {
+		err = errExpiresTooSoon
+	}
+	p.tried(err)
+	p.arm()
+}
+
+// expiryOf returns when a credential expires, if that is of interest; zero: never.
+func (p *policy) expiryOf(credential mls.Credential) (time.Time, error) {
+	if p.conn.config.Renew == nil {
+		return time.Time{}, nil
+	}
+	return channel.CredentialExpiry(credential)
+}
+
+// expires takes note of when this end's credential does.
+func (p *policy) expires(at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.expiry = at
+	p.schedule.Expires(at)
+}
+
+// began takes note of an update that has begun, of this end's own or of the peer's.
+func (p *policy) began(own bool) error {
+	return p.schedule.Updated(p.conn.config.Time(), own)
+}
+
+// tried takes note of what came of what was due. After an error it is tried again later.
+func (p *policy) tried(err error) {
+	if err != nil {
+		p.schedule.Defer(p.conn.config.Time())
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lastErr = err
+}
+
+// arm sets the timer to when something is due because of time. While an own update
+// waits for the peer, nothing can be.
+func (p *policy) arm() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	next := p.schedule.Next()
+	if next.IsZero() || p.conn.updates.waiting() {
+		p.stopTimer()
+		return
+	}
+	in := max(0, next.Sub(p.conn.config.Time()))
+	if p.timer == nil {
+		p.timer = time.AfterFunc(in, func() { p.ask(false) })
+	} else {
+		p.timer.Reset(in)
+	}
+}
+
+// stop ends it: the timer does not fire any more. Updates must have ended before.
+func (p *policy) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopTimer()
+}
+
+func (p *policy) stopTimer() {
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+}
+
+func (p *policy) lastError() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lastErr
+}

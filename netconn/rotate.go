@@ -1,0 +1,68 @@
+package netconn
+
+import (
+	"context"
+
+	"github.com/mendlink/mendlink/channel"
+	"github.com/mendlink/mendlink/mls"
+)
+
+// Rotate gives this end another credential, another signature key, or both, by an update,
+// and returns once the peer has confirmed it, like [Conn.Update]. The peer's validator sees the new
+// leaf and the one before. If it refuses, the connection ends, with an [*AlertError] at this end.
+// An error that says that the key does not fit the cipher suite leaves all as it was.
+//
+// The session can be resumed only with a Config whose Identity is the new one from then
+// on. If the connection ends before Rotate returns, it is under either: have the other one
+// among the PreviousIdentities.
+func (c *Conn) Rotate(ctx context.Context, identity mls.Identity) error {
+	if err := c.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	target, err := c.rotate(identity)
+	if err == nil {
+		err = c.updates.wait(ctx, target)
+	}
+	return c.opError("rotate", c.orClosed(err))
+}
+
+// rotate begins it and returns the number of the update that does it.
+func (c *Conn) rotate(identity mls.Identity) (target uint64, err error) {
+	expiry, err := c.policy.expiryOf(identity.Credential)
+	if err != nil {
+		return 0, err
+	}
+	target, err = c.updates.begin(func(s *channel.Session) ([]channel.Event, error) {
+		return s.Rotate(c.ctx, identity)
+	})
+	if err == nil {
+		c.policy.expires(expiry)
+	}
+	return target, err
+}
+
+// Revalidate asks Config.Validator about the peer once more, as if it were new: for when
+// pins, roots or revocations have changed. The error of a validator that refuses matches
+// channel.ErrPeerRefused. What becomes of the connection then is up to action: with
+// RefusalClose it ends, the peer is told, and the session is deleted from the store; with RefusalWarn it
+// goes on; RefusalKeep does not even return the error. Revalidate performs the handshake
+// first if need be.
+func (c *Conn) Revalidate(action channel.RefusalAction) error {
+	if err := c.Handshake(); err != nil {
+		return err
+	}
+	var refused error
+	err := c.drive(func(s *channel.Session) ([]channel.Event, error) {
+		events, err := s.Revalidate(c.ctx, action)
+		for _, e := range events {
+			if e, ok := e.(channel.PeerRefused); ok {
+				refused = e.Err
+			}
+		}
+		return events, err
+	})
+	if err != nil {
+		refused = c.orClosed(err)
+	}
+	return c.opError("revalidate", refused)
+}
