@@ -95,7 +95,7 @@ func (p UpdatePolicy) Verify() error {
 
 // A Schedule follows an [UpdatePolicy] for one connection: it is told what
 // happens and says when an update is due and why. It has no clock and no goroutine;
-// its driver asks it when the time has come that Next names. It is safe for
+// its driver asks it when the time has come that Next names, and when Count says so. It is safe for
 // concurrent use, and Count takes no lock.
 type Schedule struct {
 	policy UpdatePolicy
@@ -103,6 +103,7 @@ type Schedule struct {
 	rand   io.Reader
 
 	bytes, records atomic.Int64 // since the last update
+	rested         atomic.Bool  // the idle update has been made
 
 	mu      sync.Mutex
 	renewal time.Time // when the private keys are too old; zero: never
@@ -110,7 +111,6 @@ type Schedule struct {
 	expiry  time.Time // of the credential; zero: never
 	active  time.Time // when data was last seen to have flowed
 	seen    int64     // records, then
-	rested  bool      // the idle update has been made
 }
 
 // NewSchedule returns a Schedule that begins now. The responder's first period is
@@ -151,10 +151,15 @@ func (s *Schedule) renew(now time.Time, period time.Duration) error {
 }
 
 // Count takes note of records with so many octets of application data, in either
-// direction, and reports whether an update is due because of traffic.
+// direction, and reports whether Due, and Next behind it, have to be asked because of them: an
+// update is due, or they are the first after a rest.
 func (s *Schedule) Count(records, octets int) bool {
 	b, r := s.bytes.Add(int64(octets)), s.records.Add(int64(records))
-	return s.acts && (s.policy.Bytes > 0 && b >= s.policy.Bytes || s.policy.Records > 0 && r >= s.policy.Records)
+	if !s.acts {
+		return false
+	}
+	return s.policy.Bytes > 0 && b >= s.policy.Bytes || s.policy.Records > 0 && r >= s.policy.Records ||
+		s.policy.Idle > 0 && s.rested.Load() && s.rested.CompareAndSwap(true, false)
 }
 
 // Expires says when this end's credential expires. The zero time means never.
@@ -223,7 +228,7 @@ func (s *Schedule) Updated(now time.Time, own bool) error {
 		}
 		return nil
 	}
-	s.rested = true
+	s.rested.Store(true)
 	s.mayAge = s.policy.Initiative != InTurns
 	return s.renew(now, s.policy.Every)
 }
@@ -249,13 +254,14 @@ func (s *Schedule) Defer(now time.Time) {
 // look takes note of whether data has flowed.
 func (s *Schedule) look(now time.Time) {
 	if n := s.records.Load(); n != s.seen {
-		s.seen, s.active, s.rested = n, now, false
+		s.seen, s.active = n, now
+		s.rested.Store(false)
 	}
 }
 
 // resting returns when the connection has been quiet for long enough.
 func (s *Schedule) resting() time.Time {
-	if s.policy.Idle == 0 || s.rested {
+	if s.policy.Idle == 0 || s.rested.Load() {
 		return time.Time{}
 	}
 	return s.active.Add(s.policy.Idle)

@@ -251,3 +251,24 @@ func TestScheduleIsSafeForConcurrentUse(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// Who sets a timer to Next has none while the connection rests: the first record sets it again.
+func TestTheFirstRecordAfterARestAsksForTheTimer(t *testing.T) {
+	p := exact
+	p.Idle = time.Minute
+	s, at := newSchedule(t, p, RoleInitiator), noon
+	if s.Count(1, 1) {
+		t.Error("the timer is set already")
+	}
+	at = at.Add(time.Hour)
+	s.Due(at)
+	if err := s.Updated(at, true); err != nil || !s.Next().IsZero() {
+		t.Fatalf("after a rest: %v, %v", s.Next(), err)
+	}
+	if !s.Count(1, 1) || s.Count(1, 1) {
+		t.Error("want the first record, and only that one, to ask")
+	}
+	if reason := s.Due(at.Add(time.Hour)); reason != 0 || !s.Next().Equal(at.Add(time.Hour+time.Minute)) {
+		t.Errorf("%v is due, and the next at %v", reason, s.Next())
+	}
+}
