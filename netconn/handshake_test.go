@@ -269,7 +269,10 @@ func TestAnUnusableConfigSaysSo(t *testing.T) {
 func throughMiddleman(ic, rc *Config, direction, index int, mask byte, cut bool) (seen [2]int, clientErr, serverErr error) {
 	a, am := net.Pipe()
 	bm, b := net.Pipe()
-	client, server := Client(a, ic), Server(b, rc)
+	return withMiddleman(Client(a, ic), Server(b, rc), am, bm, direction, index, mask, cut)
+}
+
+func withMiddleman(client, server *Conn, am, bm net.Conn, direction, index int, mask byte, cut bool) (seen [2]int, clientErr, serverErr error) {
 	var wg sync.WaitGroup
 	for d, ends := range [2][2]net.Conn{{am, bm}, {bm, am}} {
 		wg.Go(func() {

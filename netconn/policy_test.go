@@ -108,7 +108,6 @@ func TestRekeyingByAGivenClock(t *testing.T) {
 		}
 		clock.advance(time.Hour)
 		client.policy.follow(false)
-		go client.Read(nil)
 		epochComes(t, client, epoch+2)
 	}
 }
