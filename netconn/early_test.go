@@ -288,6 +288,7 @@ func TestRejectedEarlyDataGoesOnAfterADeadline(t *testing.T) {
 	if got := finish(t, client, server); got != string(early)+rest {
 		t.Errorf("%d octets arrive, or others", len(got))
 	}
+	server.SetWriteDeadline(time.Now()) // nobody is there to take close_notify
 }
 
 func TestEarlyDataIsForInitiatorsBeforeTheHandshake(t *testing.T) {
