@@ -2,6 +2,7 @@ package netconn_test
 
 import (
 	"context"
+	"crypto"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -72,8 +73,13 @@ func newIdentity(name string) mls.Identity {
 	return id
 }
 
-func only(peer mls.Identity) *identity.Pinned {
-	pinned, err := identity.NewPinned(peer.Signer.Public())
+// only returns a validator that accepts these peers and nobody else.
+func only(peers ...mls.Identity) *identity.Pinned {
+	var keys []crypto.PublicKey
+	for _, p := range peers {
+		keys = append(keys, p.Signer.Public())
+	}
+	pinned, err := identity.NewPinned(keys...)
 	if err != nil {
 		log.Fatal(err)
 	}
