@@ -12,13 +12,17 @@ import (
 
 var errExpiresTooSoon = errors.New("netconn: Config.Renew returned a credential that is to be replaced at once")
 
+// wornRetry is how long worn keys ask for no other update after one that could not be begun.
+const wornRetry = time.Second
+
 // policy follows Config.Rekey: it counts what flows, has one timer for what time
 // brings, and begins updates in goroutines that live just for that.
 type policy struct {
 	conn     *Conn
 	schedule *channel.Schedule // nil before the handshake is complete
 
-	asked atomic.Bool // a goroutine looks at what is due
+	asked atomic.Bool  // a goroutine looks at what is due
+	later atomic.Int64 // when worn keys may ask again, in nanoseconds of Unix time
 
 	mu      sync.Mutex // guards what follows
 	timer   *time.Timer
@@ -41,6 +45,7 @@ func (p *policy) begin(s *channel.Session) (err error) {
 // count takes note of records of application data, in either direction. worn says that the
 // key that protects them has been used so much that it should be replaced.
 func (p *policy) count(records, octets int, worn bool) {
+	worn = worn && p.conn.config.Time().UnixNano() >= p.later.Load()
 	if (p.schedule.Count(records, octets) || worn) && !p.conn.updates.pending.Load() {
 		p.ask(worn)
 	}
@@ -70,9 +75,6 @@ func (p *policy) follow(worn bool) {
 			return s.Update(c.ctx, reason)
 		})
 		p.tried(err)
-		if err != nil && worn {
-			c.UpdateKeys(true) // at least new keys of the same epoch
-		}
 	}
 	p.asked.Store(false)
 	p.arm()
@@ -120,7 +122,9 @@ func (p *policy) began(own bool) error {
 // tried takes note of what came of what was due. After an error it is tried again later.
 func (p *policy) tried(err error) {
 	if err != nil {
-		p.schedule.Defer(p.conn.config.Time())
+		now := p.conn.config.Time()
+		p.schedule.Defer(now)
+		p.later.Store(now.Add(wornRetry).UnixNano())
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

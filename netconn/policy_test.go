@@ -202,12 +202,19 @@ func TestAConnectionNeverEndsByAnExhaustedKey(t *testing.T) {
 			ic, rc := newConfigs(t)
 			stores := []*failingStore{{Store: newStore()}, {Store: newStore()}}
 			ic.Store, rc.Store, ic.PeerName, ic.keyRecords, rc.keyRecords = stores[0], stores[1], "peer", 64, 64
+			clock := newClock()
+			ic.Time, rc.Time = clock.Now, clock.Now
 			a, b := tcpPair(t)
 			client, server := connect(t, a, b, ic, rc)
 			release := hinder(client, stores)
 			stream(t, client, server, 2000, 1, 1) // a record each
 			if epoch := client.ConnectionState().Epoch; epoch != 1 {
 				t.Errorf("epoch is %d, so nothing was hindered", epoch)
+			}
+			for _, s := range stores {
+				if n := s.failures.Load(); n > 1 {
+					t.Errorf("%d updates are tried in no time", n)
+				}
 			}
 			release()
 			echo(server)

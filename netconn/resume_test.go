@@ -5,8 +5,10 @@ import (
 	"io"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/mendlink/mendlink/channel"
+	"github.com/mendlink/mendlink/mls"
 )
 
 // echoServer accepts connections and echoes on each, until the test ends. It returns its
@@ -171,6 +173,29 @@ func TestAResumptionThatIsCutCanBeTriedAgain(t *testing.T) {
 				t.Fatalf("cut at octet %d of direction %d: the session is lost: %+v", i, direction, s)
 			}
 		}
+	}
+}
+
+// The update that moves a session to the present identity begins with the connection. It
+// comes through though nobody calls Read at this end.
+func TestAResumedSessionMovesToThePresentIdentityByItself(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	ic.Store, rc.Store, ic.PeerName = newStore(), newStore(), "peer"
+	makeSession(t, ic, rc)
+	ic.PreviousIdentities = []mls.Identity{ic.Identity}
+	ic.Identity = newIdentity(t, "present")
+	rc.Validator = pin(t, ic.PreviousIdentities[0], ic.Identity)
+	a, b := tcpPair(t)
+	client, server := connect(t, a, b, ic, rc)
+	go server.Read(make([]byte, 1))
+	within(t, "the update", func() {
+		for string(server.ConnectionState().Peer.Credential.Identity) != "present" || client.updates.waiting() {
+			time.Sleep(time.Millisecond)
+		}
+	})
+	if !client.ConnectionState().Resumed {
+		t.Error("the session is another one")
 	}
 }
 

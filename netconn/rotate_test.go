@@ -8,6 +8,7 @@ import (
 	"io"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mendlink/mendlink/channel"
 	"github.com/mendlink/mendlink/identity"
@@ -168,6 +169,37 @@ func (f *fickle) refuse(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.err = err
+}
+
+// What has arrived already, but was not read, is not read any more.
+func TestNothingOfAPeerThatIsRefusedIsRead(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	validator := new(fickle)
+	rc.Validator = validator
+	a, b := tcpPair(t)
+	client, server := connect(t, a, b, ic, rc)
+	client.sender.mu.Lock()
+	client.sender.room(1)
+	for _, record := range []string{"first", "second"} {
+		if err := client.sender.seal(23, []byte(record)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client.sender.flush()
+	client.sender.mu.Unlock()
+	p := make([]byte, 5)
+	if _, err := server.Read(p); err != nil || string(p) != "first" {
+		t.Fatalf("%q, %v", p, err)
+	}
+	validator.refuse(errors.New("revoked"))
+	if err := server.Revalidate(channel.RefusalClose); !errors.Is(err, channel.ErrPeerRefused) {
+		t.Errorf("Revalidate: %v", err)
+	}
+	server.SetReadDeadline(time.Time{})
+	if n, err := server.Read(p); n != 0 || !errors.Is(err, channel.ErrPeerRefused) {
+		t.Errorf("Read: %d octets, %v", n, err)
+	}
 }
 
 func TestRevalidateDoesToTheConnectionWhatItIsTold(t *testing.T) {

@@ -262,13 +262,15 @@ func TestWornKeysAskForAnUpdate(t *testing.T) {
 // failingStore fails to save on demand.
 type failingStore struct {
 	channel.Store
-	fail atomic.Bool
+	fail     atomic.Bool
+	failures atomic.Int32
 }
 
 var errDisk = errors.New("disk full")
 
 func (s *failingStore) Save(ctx context.Context, session channel.StoredSession) (uint64, error) {
 	if s.fail.Load() {
+		s.failures.Add(1)
 		return 0, errDisk
 	}
 	return s.Store.Save(ctx, session)
