@@ -73,6 +73,25 @@ func TestRekeyingByRecordsCountsBothDirections(t *testing.T) {
 	}
 }
 
+func TestAnUpdateOfThePeerServesTheTraffic(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	ic.Rekey.Records = 100
+	a, b := tcpPair(t)
+	client, server := connect(t, a, b, ic, rc)
+	echo(client)
+	for range 40 {
+		roundTrip(t, server) // two records, for either end
+	}
+	update(t, server)
+	for range 20 {
+		roundTrip(t, server)
+	}
+	if reason := client.policy.schedule.Due(time.Now()); reason != 0 || client.ConnectionState().Epoch != 2 {
+		t.Errorf("an update is due: %v, or was made: epoch %d", reason, client.ConnectionState().Epoch)
+	}
+}
+
 // After some silence there is one update, and no other before data flows.
 func TestRekeyingBySilence(t *testing.T) {
 	checkGoroutines(t)

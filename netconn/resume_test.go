@@ -176,13 +176,15 @@ func TestAResumptionThatIsCutCanBeTriedAgain(t *testing.T) {
 	}
 }
 
-// The update that moves a session to the present identity begins with the connection. It
-// comes through though nobody calls Read at this end.
+// A request that was sent under the former identity is repeated as it is. The update that
+// moves the session to the present one begins with the connection then, and comes through though
+// nobody calls Read at this end.
 func TestAResumedSessionMovesToThePresentIdentityByItself(t *testing.T) {
 	checkGoroutines(t)
 	ic, rc := newConfigs(t)
 	ic.Store, rc.Store, ic.PeerName = newStore(), newStore(), "peer"
 	makeSession(t, ic, rc)
+	throughMiddleman(ic, rc, 1, 0, 0, true) // the answer is lost
 	ic.PreviousIdentities = []mls.Identity{ic.Identity}
 	ic.Identity = newIdentity(t, "present")
 	rc.Validator = pin(t, ic.PreviousIdentities[0], ic.Identity)
