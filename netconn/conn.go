@@ -73,7 +73,7 @@ func newConn(transport net.Conn, config *Config, initiator bool) *Conn {
 	return c
 }
 
-// Read reads application data. It returns io.EOF only after the peer said
+// Read reads application data, and before all other what came early. It returns io.EOF only after the peer said
 // authentically that no more follows; a transport that ends before that is
 // io.ErrUnexpectedEOF. Other errors are a [*channel.Error] or [*AlertError] if the protocol
 // failed, or those of the transport: they wrap os.ErrDeadlineExceeded, after which

@@ -4,7 +4,10 @@
 // with the same methods. What it adds is that the keys of a living connection are renewed
 // all the time with fresh asymmetric key material, so that whoever steals them is locked out again
 // (RFC 9420; the two-party profile of package channel), and that a connection that was cut
-// goes on, over another transport, from where its session was.
+// goes on, over another transport, from where its session was. Its ends can agree on an
+// application protocol, replace their identities ([Conn.Rotate]) and mix in keys of another
+// origin ([Conn.InjectPSK]) while it lives, and the first octets may travel with the first
+// flight ([Conn.SetEarlyData]).
 //
 //	conn, err := netconn.Dial("tcp", "db.example:7400", &netconn.Config{
 //		Identity:  self,   // from package identity
@@ -22,14 +25,15 @@
 // them, a value without any I/O, is given each two-party message and answers with
 // events, which are carried out in order:
 //
-//	        two-party messages          Send, SwitchSend
+//	        two-party messages     Send, SwitchSend, StepSend
 //	receiver ----------------> session ----------------> queue -> sender
 //	    ^                         |                                  ^
 //	    '------ SwitchReceive ----'                                  |
+//	    |       StepReceive                                          |
 //	    '---> Read  (application data)                       Write --'
 //
-// SwitchReceive takes effect at once: the receiver itself has asked the session, and goes on to the
-// next record only afterwards. Send and SwitchSend become items of a queue, because sending may have to
+// SwitchReceive and StepReceive take effect at once: the receiver itself has asked the session, and
+// goes on to the next record only afterwards. The others become items of a queue, because sending may have to
 // wait for the peer and Read must not: if both ends waited in Read for the other to read, neither
 // would. Whoever holds the sender empties the queue: a Write before it begins and between two
 // batches of records, else a goroutine that lives just for that.
@@ -39,8 +43,13 @@
 // It gives way to a Read that comes. If its room is full the update waits, and writing
 // goes on under the old keys. So a connection on which one end only writes heals too.
 //
-// An idle Conn has no goroutine and no buffer. Its timer, if [RekeyPolicy] wants one, is a
-// time.AfterFunc. Close waits for the goroutines that are left.
+// Updates of the Conn's own begin when [RekeyPolicy] says so, in a goroutine that lives just
+// for that. If none comes through for so long that a key is nearly used up, the sender steps to the
+// next key of the same epoch. An idle Conn has no goroutine and no buffer. Its timer, if the
+// policy wants one, is a time.AfterFunc. Close waits for the goroutines that are left.
+//
+// What happens to a connection, such as that the peer has another identity, tells Config.Trace;
+// [Conn.ConnectionState] says how things are.
 //
 // # Ends
 //

@@ -165,7 +165,8 @@ func (s *sender) ready() error {
 
 // saveKey goes on to the next key of the same epoch before the present one is exhausted:
 // an update that was to replace it has not come through. That is put into the queue,
-// which must be emptied before anything else is sealed.
+// which must be emptied before anything else is sealed. A session that has ended does
+// nothing, and the connection ends with it.
 func (s *sender) saveKey() {
 	if s.protection.NearlyExhausted() {
 		s.conn.advance(func(session *channel.Session) ([]channel.Event, error) { return session.UpdateKeys(false) })
