@@ -14,8 +14,8 @@ import (
 // that they travel with the first flight if a session is resumed and the peer accepts
 // as many. The Conn keeps a copy. It fails once the handshake has begun, or on the responder.
 //
-// If the peer has not taken them, the Conn sends them at the end of the handshake. So the
-// peer's Read sees the same stream either way, with one exception, of which
+// If the peer has not taken them, the Conn sends them at the end of the handshake, which then
+// is not over before the transport has them. So the peer's Read sees the same stream either way, with one exception, of which
 // [ConnectionState].EarlyData tells: EarlyDataUnknown.
 //
 // Early data is protected by less than what follows: whoever steals this end's stored session before the
