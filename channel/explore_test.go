@@ -1,0 +1,119 @@
+package channel
+
+import (
+	"flag"
+	"testing"
+)
+
+var exploreDeep = flag.Bool("explore.deep", false, "explore more joint states, which takes many minutes")
+
+// oneLink is the setting in which one connection follows another, once both ends
+// have given it up.
+func oneLink() *setting {
+	return &setting{commitsOnce: true, keepsSession: true, maxLinks: 1, resumeOnly: true, reasons: []UpdateReason{ReasonRequested}}
+}
+
+// twoLinks is the setting in which there can also be an old connection, which one
+// end has not noticed to be dead.
+func twoLinks() *setting {
+	s := oneLink()
+	s.maxLinks = 2
+	return s
+}
+
+// crossingLinks is the setting in which both ends can dial at the same time.
+func crossingLinks() *setting {
+	s := twoLinks()
+	s.crossing = true
+	return s
+}
+
+// overlappingLinks is the setting in which an end can also dial while it believes
+// in another connection.
+func overlappingLinks() *setting {
+	s := crossingLinks()
+	s.overlapping = true
+	return s
+}
+
+func (s *setting) withFullHandshakes() *setting {
+	s.resumeOnly = false
+	return s
+}
+
+func (s *setting) because(reasons ...UpdateReason) *setting {
+	s.reasons = reasons
+	return s
+}
+
+// A family is a set of joint states that is explored to its end: all that two
+// machines can come to within a budget, with every order of deliveries, cuts,
+// reconnections and updates.
+type family struct {
+	name    string
+	setting *setting
+	left    budget
+	// states and transitions are how many there are at the least. They tell an
+	// exploration that is complete from one that has nothing to explore.
+	states, transitions int
+}
+
+var families = []family{
+	// Any number of updates, resumptions and cuts: there are no more states.
+	{"one connection after another", oneLink().because(ReasonBytes, ReasonRequested), budget{unlimited, unlimited, 0, 0}, 7500, 42000},
+	{"a store that fails", oneLink(), budget{unlimited, unlimited, 1, 0}, 11500, 48000},
+	{"an attacker", oneLink(), budget{3, 2, 0, 1}, 8000, 32000},
+	{"an old connection beside the new one", twoLinks(), budget{3, 2, 0, 0}, 4000, 14000},
+	{"two connections at once", crossingLinks().withFullHandshakes(), budget{3, 1, 0, 0}, 1700, 4600},
+	{"connections that overlap", overlappingLinks(), budget{3, 0, 0, 0}, 4100, 11500},
+}
+
+// deepFamilies are explored with -explore.deep.
+var deepFamilies = []family{
+	{"a store that fails twice", oneLink().because(ReasonBytes, ReasonRequested), budget{unlimited, unlimited, 2, 0}, 90000, 570000},
+	{"an attacker, for longer", oneLink().withFullHandshakes(), budget{5, 3, 0, 1}, 60000, 590000},
+	{"an old connection beside the new one, for longer", twoLinks(), budget{5, 3, 0, 0}, 70000, 360000},
+	{"an old connection and a store that fails", twoLinks(), budget{4, 2, 1, 0}, 103000, 530000},
+	{"two connections at once, for longer", crossingLinks().withFullHandshakes(), budget{5, 2, 0, 0}, 156000, 750000},
+	{"connections that overlap, for longer", overlappingLinks(), budget{4, 0, 0, 0}, 17000, 58000},
+}
+
+// skipIfSlow skips a test that takes too long under the race detector and would
+// show it nothing that TestExplore does not.
+func skipIfSlow(t *testing.T) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("slow under the race detector")
+	}
+}
+
+// From every state that two machines can come to, a kind network brings them
+// together. In none of them is any rule of explore_invariants_test.go broken.
+func TestExplore(t *testing.T) {
+	t.Parallel()
+	all := families
+	switch {
+	case *exploreDeep:
+		all = append(all, deepFamilies...)
+	case raceEnabled:
+		all = families[4:5]
+	case testing.Short():
+		all = families[3:]
+	}
+	for _, f := range all {
+		t.Run(f.name, func(t *testing.T) {
+			s := &search{check: new(healer).heals}
+			complete := s.run(newJoint(f.setting, f.left))
+			t.Log(s)
+			if s.failed != nil {
+				t.Fatal(explain(s.failed.trace(), s.failed.violated))
+			}
+			if !complete || s.states < f.states || s.transitions < f.transitions {
+				t.Errorf("want at least %d states and %d transitions", f.states, f.transitions)
+			}
+			if !s.comesToRest() {
+				t.Error("the ends can send each other messages for ever")
+			}
+		})
+	}
+}

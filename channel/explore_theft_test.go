@@ -1,0 +1,150 @@
+package channel
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/mendlink/mendlink/mls"
+)
+
+// A thief has a copy of all that a machine holds at one moment, and sees all that
+// is sent afterwards. It gets on as far as honest code can.
+type thief struct {
+	machine int
+	groups  []*mls.Group
+	keys    map[string]bool // traffic secrets
+}
+
+// steal copies the sessions and the store of a machine.
+func (j *joint) steal(i int) *thief {
+	f := j.fork(i)
+	t := &thief{machine: i, keys: make(map[string]bool)}
+	take := func(s *Session) {
+		for _, secrets := range heldBy(s).secrets {
+			t.keys[string(secrets.send)], t.keys[string(secrets.receive)] = true, true
+		}
+		for _, g := range heldBy(s).groups {
+			t.learn(g)
+		}
+	}
+	for _, id := range f.machines[i].sessions() {
+		take(must(Resume(ctx, &f.machines[i].cfg, id)))
+	}
+	for _, l := range f.links {
+		if p := l.ports[i]; p != nil {
+			take(p.session)
+		}
+	}
+	return t
+}
+
+// learn takes an epoch and whatever can be derived from it.
+func (t *thief) learn(g *mls.Group) {
+	t.groups = append(t.groups, g)
+	for _, label := range []string{labelClientTraffic, labelServerTraffic} {
+		if secret, err := g.Export(label, nil, g.Suite().HashSize()); err == nil {
+			t.keys[string(secret)] = true
+		}
+	}
+}
+
+// watch tries all that is known on what was sent.
+func (t *thief) watch(sent []wireRecord) {
+	for _, r := range sent {
+		for _, g := range t.groups {
+			received, err := g.Process(r.message.Body)
+			if c, ok := received.(*mls.ReceivedCommit); ok && err == nil {
+				t.learn(c.Group())
+			}
+		}
+	}
+}
+
+// opens reports whether the thief has both keys of a connection.
+func (t *thief) opens(l *link) bool {
+	return t.keys[l.ports[0].send.secret] && t.keys[l.ports[1].send.secret]
+}
+
+// secretsStayStolen checks what a thief of the memory of a machine can do. Until
+// that machine has made an update, everything: otherwise this would see nothing.
+// It reports whether that was seen. Afterwards, nothing.
+func (j *joint) secretsStayStolen(i, dialler int) (seen bool, v *violation) {
+	t := j.steal(i)
+	k := j.kind()
+	var sent []wireRecord
+	for _, l := range k.links {
+		sent = slices.Concat(sent, l.queues[0], l.queues[1])
+	}
+	k.tap = &sent
+	k.settle()
+	if !k.agrees() || !k.newest() {
+		k.links = nil
+		k.apply(action{kind: dial, end: dialler})
+		k.settle()
+	}
+	updateBy := func(who int) {
+		k.apply(action{update, 0, who, int(ReasonRequested)})
+		k.settle()
+		k.mustAgree("the connection after a theft")
+	}
+	updateBy(1 - i)
+	if k.violated != nil {
+		return false, k.violated
+	}
+	healed := false // perhaps: the machine has committed since
+	known := make(map[epochID]bool)
+	for _, epoch := range j.machines[i].history.commits {
+		known[epoch] = true
+	}
+	for _, epoch := range k.machines[i].history.commits {
+		healed = healed || !known[epoch]
+	}
+	t.watch(sent)
+	if seen = t.opens(k.links[0]); !seen && !healed {
+		return false, &violation{"theft", "a thief who has everything cannot follow the peer's update"}
+	}
+	for _, who := range []int{i, 1 - i, 1 - i} {
+		sent = nil
+		updateBy(who)
+		if k.violated != nil {
+			return seen, k.violated
+		}
+		t.watch(sent)
+		if l := k.links[0]; t.keys[l.ports[0].send.secret] || t.keys[l.ports[1].send.secret] {
+			return seen, &violation{"theft", "a thief follows the update of whom the secrets were stolen from"}
+		}
+	}
+	return seen, nil
+}
+
+// What is stolen is worthless once its owner has made an update.
+func TestExploreThefts(t *testing.T) {
+	t.Parallel()
+	skipIfSlow(t)
+	thefts, useful := 0, 0
+	s := &search{limit: 10000}
+	s.check = func(f *found) *violation {
+		if f.print[1]%8 != 0 && !*exploreDeep {
+			return nil
+		}
+		for i := range f.machines {
+			seen, v := f.secretsStayStolen(i, int(f.print[0])%3)
+			if v != nil {
+				return v
+			}
+			s.mu.Lock()
+			if thefts++; seen {
+				useful++
+			}
+			s.mu.Unlock()
+		}
+		return nil
+	}
+	s.run(newJoint(oneLink(), budget{unlimited, unlimited, 0, 0}))
+	if s.failed != nil {
+		t.Fatal(explain(s.failed.trace(), s.failed.violated))
+	}
+	if t.Logf("%d thefts, %d of them useful until the update, %v", thefts, useful, s); thefts < 300 || useful < 50 {
+		t.Errorf("only %d thefts were tried, %d of them useful", thefts, useful)
+	}
+}

@@ -1,0 +1,141 @@
+package channel
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+)
+
+// fuzzed is where FuzzSession begins: two machines that have been through an
+// update from each end and a resumption, and all messages of that and of a
+// full handshake between two others.
+var fuzzed = sync.OnceValues(func() (*joint, []Message) {
+	s := twoLinks().withFullHandshakes()
+	j := newJoint(s, budget{unlimited, unlimited, 0, unlimited})
+	var sent []wireRecord
+	j.tap = &sent
+	for _, a := range []action{{kind: update, end: 0, arg: int(ReasonRequested)}, {kind: update, end: 1, arg: int(ReasonRequested)}, {kind: cutBoth}, {kind: dial}} {
+		j.apply(a)
+		j.settle()
+	}
+	j.mustAgree("the first connection")
+	if j.violated != nil {
+		panic(j.violated)
+	}
+	j.tap = nil
+	corpus := []Message{{Type: MessageResumptionRefused, Body: []byte{byte(RefusedUnknown)}}}
+	for _, r := range sent {
+		corpus = append(corpus, r.message)
+	}
+	a, b := initiate(panics{}, newHost(panics{}, "carol"), newHost(panics{}, "dave"))
+	a.start(panics{})
+	for _, p := range []*peer{b, a, b} {
+		corpus = append(corpus, p.in[0].Message)
+		p.deliver(panics{})
+	}
+	return j, corpus
+})
+
+// A program is a sequence of things to do to two machines, in octets.
+type program []byte
+
+func (p *program) next() int {
+	if len(*p) == 0 {
+		return 0
+	}
+	n := (*p)[0]
+	*p = (*p)[1:]
+	return int(n)
+}
+
+// message returns a message of the corpus, perhaps under another type, cut
+// short, or with an octet changed.
+func (p *program) message(corpus []Message) Message {
+	m := corpus[p.next()%len(corpus)]
+	m.Body = bytes.Clone(m.Body)
+	change := p.next()
+	if change&1 != 0 {
+		m.Type = MessageClientHello + MessageType(p.next()%10)
+	}
+	if at := p.next()<<8 | p.next(); change&2 != 0 && len(m.Body) > 0 {
+		m.Body[at%len(m.Body)] ^= byte(1 << (at % 8))
+	} else if change&4 != 0 {
+		m.Body = m.Body[:at%(len(m.Body)+1)]
+	}
+	return m
+}
+
+// run does what the program says. It reports whether a machine was sent something
+// through a protected connection that its peer has not sent, which may cost it the
+// session.
+func (p program) run(j *joint, corpus []Message) (authenticated bool) {
+	for steps := 0; len(p) > 0 && steps < 64 && j.violated == nil; steps++ {
+		switch op := p.next(); op % 4 {
+		case 0, 1: // what can happen to honest ends, attackers on their way included
+			if all := j.actions(); len(all) > 0 {
+				j.apply(all[p.next()%len(all)])
+			}
+		case 2: // something on a new connection
+			l := &link{forged: true}
+			i := op / 4 % 2
+			l.ports[i] = &port{session: must(NewResponder(&j.machines[i].cfg))}
+			m := p.message(corpus)
+			m.Protected = op/8%2 == 1
+			j.refused = j.refused || m.Type == MessageResumptionRefused
+			j.call(l, i, func(s *Session) ([]Event, error) { return s.Receive(ctx, m) })
+		case 3: // something on a connection that there is
+			if len(j.links) == 0 {
+				continue
+			}
+			l := j.links[op/4%len(j.links)]
+			i := op / 16 % 2
+			if l.ports[i] == nil {
+				continue
+			}
+			m := p.message(corpus)
+			m.Protected = l.ports[i].receive != nil
+			authenticated = authenticated || m.Protected
+			j.refused = j.refused || authenticated || m.Type == MessageResumptionRefused
+			l.forged = true
+			j.call(l, i, func(s *Session) ([]Event, error) { return s.Receive(ctx, m) })
+			j.receiveData()
+		}
+	}
+	return authenticated
+}
+
+// Whatever two machines are sent, in whatever order and from whomever, their
+// sessions do not panic, and end with an error that says which alert to send.
+// As long as it came in the clear, the stored session can be resumed afterwards.
+func FuzzSession(f *testing.F) {
+	start, corpus := fuzzed()
+	random := rand.New(rand.NewPCG(1, 2))
+	for n := range corpus {
+		f.Add([]byte{2, byte(n), 0, 0, 0, 6, byte(n), 2, 0, 90, 3, byte(n), 4, 0, 40, 0, 0, 0, 0})
+	}
+	for range 32 {
+		p := make([]byte, 16+random.IntN(64))
+		for i := range p {
+			p[i] = byte(random.Uint32())
+		}
+		f.Add(p)
+	}
+	f.Fuzz(func(t *testing.T, p []byte) {
+		j := start.fork(0, 1)
+		authenticated := program(p).run(j, corpus)
+		if j.violated != nil {
+			t.Fatal(j.violated)
+		}
+		if authenticated {
+			return
+		}
+		if v := j.settlesAndHeals(); v != nil {
+			t.Fatal(v)
+		}
+		if !j.refused && !slices.Contains(j.common(), j.original) {
+			t.Fatal("the stored session is lost")
+		}
+	})
+}
