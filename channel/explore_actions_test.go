@@ -28,11 +28,8 @@ const (
 	replay                // an attacker repeats a message to a machine, on a connection of its own
 	intercept             // an attacker repeats a message to an end of a connection
 	refuse                // an attacker refuses a resumption
-
-	// To come: rotate (Session.Rotate) belongs beside update, and so does an
-	// update of traffic keys within an epoch. Early data of a resumption belongs
-	// to dial. Each needs a line here, in actions and in apply, and what it adds
-	// to a session in cloneSession and describe.
+	rotate                // an end goes on with another identity
+	step                  // an end goes on to its next key of the same epoch
 )
 
 const (
@@ -67,6 +64,10 @@ func (a action) String() string {
 		return fmt.Sprintf("link %d: message %d is replayed to %s", a.link, a.arg, ends[a.end])
 	case refuse:
 		return fmt.Sprintf("link %d: a forged refusal reaches %s", a.link, ends[a.end])
+	case rotate:
+		return fmt.Sprintf("link %d: %s rotates", a.link, ends[a.end])
+	case step:
+		return fmt.Sprintf("link %d: %s takes its next key, and asks for the same: %t", a.link, ends[a.end], a.arg == 1)
 	}
 	return fmt.Sprintf("kind(%d)", a.kind)
 }
@@ -93,6 +94,13 @@ func (j *joint) actions() []action {
 			if p.session.State().complete() {
 				for _, r := range j.reasons {
 					add(update, n, i, int(r))
+				}
+				if j.rotating {
+					add(rotate, n, i, 0)
+				}
+				if j.left.steps > 0 {
+					add(step, n, i, 0)
+					add(step, n, i, 1)
 				}
 			}
 			if j.left.interruptions > 0 && l.ports[1-i] != nil {
@@ -225,6 +233,11 @@ func (j *joint) apply(a action) {
 		j.dial(a.end, a.arg)
 	case update:
 		j.call(j.links[a.link], a.end, func(s *Session) ([]Event, error) { return s.Update(ctx, UpdateReason(a.arg)) })
+	case rotate:
+		j.rotate(j.links[a.link], a.end)
+	case step:
+		j.left.spend(&j.left.steps)
+		j.call(j.links[a.link], a.end, func(s *Session) ([]Event, error) { return s.UpdateKeys(a.arg == 1) })
 	case crash:
 		j.left.spend(&j.left.interruptions)
 		for _, l := range j.links {
@@ -288,9 +301,36 @@ func (j *joint) dial(dialler, which int) {
 	j.links = append(j.links, l)
 	for i, p := range l.ports {
 		if p.session.State() == StateIdle {
-			j.call(l, i, func(s *Session) ([]Event, error) { return s.Start(ctx) })
+			j.start(l, i)
 		}
 	}
+}
+
+// start has a session begin, with early data if the setting has it.
+func (j *joint) start(l *link, i int) {
+	m, p := j.machines[i], l.ports[i]
+	j.call(l, i, func(s *Session) ([]Event, error) {
+		if !j.early || s.group == nil {
+			return s.Start(ctx)
+		}
+		m.history.data++
+		p.early = fmt.Sprint(m.name, m.history.data)
+		return s.StartWithEarlyData(ctx, []byte(p.early))
+	})
+}
+
+// rotate has a machine go on with its other identity, in its session and in its
+// configuration.
+func (j *joint) rotate(l *link, i int) {
+	m := j.machines[i]
+	next := 1 - m.current
+	j.call(l, i, func(s *Session) ([]Event, error) {
+		events, err := s.Rotate(ctx, m.identities[next])
+		if err == nil {
+			m.current, m.cfg.Identity = next, m.identities[next]
+		}
+		return events, err
+	})
 }
 
 // toResume returns the session that a dialler resumes, if there is one: the newest

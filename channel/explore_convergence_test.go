@@ -100,6 +100,9 @@ func (j *joint) updatesWork(where string) {
 		j.apply(action{update, 0, i, int(ReasonRequested)})
 		j.settle()
 		j.mustAgree(fmt.Sprintf("%s, after an update by %s", where, m.name))
+		if j.violated == nil && m.as(ownKey(p.session.group)) != m.current {
+			j.violate("identity", "on %s: %s still shows its other identity", where, m.name)
+		}
 		if j.violated == nil && (p.own != confirmed+1 || p.session.Epoch() != epoch+1) {
 			j.violate("convergence", "on %s: an update by %s leads from epoch %d to %d, with %d confirmations", where, m.name, epoch, p.session.Epoch(), p.own-confirmed)
 		}
@@ -161,6 +164,8 @@ func (j *joint) mustAgree(where string) {
 		fail("the ends have other traffic secrets")
 	case p.send.number != x.Epoch() || p.receive.number != x.Epoch():
 		fail("epoch %d sends under %v and receives under %v", x.Epoch(), p.send, p.receive)
+	case !bytes.Equal(peerLeaf(x.group).SignatureKey, ownKey(y.group)) || !bytes.Equal(peerLeaf(y.group).SignatureKey, ownKey(x.group)):
+		fail("an end takes the peer for somebody else")
 	case !bytes.Equal(x.group.EpochAuthenticator(), y.group.EpochAuthenticator()):
 		fail("the ends are in other groups")
 	case !bytes.Equal(must(x.ExportKeyingMaterial("label", []byte("context"), 48)), must(y.ExportKeyingMaterial("label", []byte("context"), 48))):

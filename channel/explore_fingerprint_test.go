@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"crypto/ed25519"
 	"crypto/sha256"
 	"fmt"
 	"strings"
@@ -21,6 +22,8 @@ type summary struct {
 	number         uint64
 	reason         UpdateReason
 	purpose        purpose
+	as, pendingAs  int // identities
+	early          string
 }
 
 // summaryOf returns the summary of what is in a machine's store now.
@@ -34,9 +37,9 @@ func (m *machine) summaryOf(id SessionID) summary {
 	if err := s.unmarshal(stored.Data); err != nil {
 		panic(err)
 	}
-	sum := summary{version: stored.Version, role: s.role, epoch: s.epoch(), pending: s.pending.epoch(), number: s.Epoch()}
+	sum := summary{version: stored.Version, role: s.role, epoch: s.epoch(), pending: s.pending.epoch(), number: s.Epoch(), as: m.as(ownKey(s.group)), early: string(s.earlyDigest)}
 	if s.pending != nil {
-		sum.reason, sum.purpose = s.pending.reason, purposeOf(s.pending.commit)
+		sum.reason, sum.purpose, sum.pendingAs = s.pending.reason, purposeOf(s.pending.commit), m.as(ownKey(s.pending.group))
 	}
 	m.summaries[id] = sum
 	return sum
@@ -50,6 +53,7 @@ type describer struct {
 	epochs   map[epochID]int
 	sessions map[SessionID]int
 	hellos   map[fingerprint]int
+	earlies  map[string]int // digests and nonces of early data
 }
 
 func name[K comparable](names map[K]int, k K) int {
@@ -78,25 +82,32 @@ func (d *describer) session(id SessionID) string {
 	return fmt.Sprintf("s%d", name(d.sessions, id))
 }
 
+func (d *describer) early(digest string) int {
+	if digest == "" {
+		return 0
+	}
+	return name(d.earlies, digest)
+}
+
 func (d *describer) key(k *trafficKey) string {
 	if k == nil {
 		return "clear"
 	}
-	return d.numbered(k.epoch, k.number)
+	return fmt.Sprintf("%s.%d", d.numbered(k.epoch, k.number), k.step)
 }
 
 // describe writes down all of a joint state that its future depends on.
 func (j *joint) describe() string {
-	d := &describer{epochs: make(map[epochID]int), sessions: make(map[SessionID]int), hellos: make(map[fingerprint]int)}
+	d := &describer{epochs: make(map[epochID]int), sessions: make(map[SessionID]int), hellos: make(map[fingerprint]int), earlies: make(map[string]int)}
 	d.oldest = j.oldestEpoch()
 	fmt.Fprintf(d, "original %s refused %t\n", d.session(j.original), j.refused)
 	for i, m := range j.machines {
-		fmt.Fprintf(d, "%s: fault %d\n", m.name, m.fault)
+		fmt.Fprintf(d, "%s: fault %d as %d\n", m.name, m.fault, m.current)
 		acting := make(map[epochID]bool) // epochs that this machine may still send in
 		for _, id := range m.sessions() {
 			s := m.summaryOf(id)
 			acting[s.epoch], acting[s.pending] = true, true
-			fmt.Fprintf(d, " store %s: %v in %s, pending %s (%d for %d)\n", d.session(id), s.role, d.numbered(s.epoch, s.number), d.epoch(s.pending), s.purpose, s.reason)
+			fmt.Fprintf(d, " store %s: %v in %s, as %d early %d, pending %s (%d for %d) as %d\n", d.session(id), s.role, d.numbered(s.epoch, s.number), s.as, d.early(s.early), d.epoch(s.pending), s.purpose, s.reason, s.pendingAs)
 		}
 		for n, l := range j.links {
 			if p := l.ports[i]; p != nil {
@@ -149,11 +160,18 @@ func (d *describer) port(m *machine, p *port) {
 	if s.bundle != nil {
 		d.WriteString("bundle, ")
 	}
+	fmt.Fprintf(d, "prevails %t confirms %t as %d, ", s.prevails, s.confirm != nil, m.as(s.identity.Signer.Public().(ed25519.PublicKey)))
+	if e := s.early; e.fate || e.seen {
+		received := e.received
+		fmt.Fprintf(d, "early: data %t sent %t seen %t nonce %d digest %d received %d delivered %d, ", e.data != nil, e.sent, e.seen,
+			d.early(string(e.nonce)), d.early(string(e.digest)), d.early(string(received[:min(len(received), earlyNonceSize)])), d.early(string(e.delivered)))
+	}
+	fmt.Fprintf(d, "with %d, ", d.early(string(s.earlyDigest)))
 	if s.group != nil {
-		fmt.Fprintf(d, "in %s secrets %s", d.numbered(s.epoch(), s.Epoch()), left(s.secrets))
+		fmt.Fprintf(d, "in %s as %d secrets %s", d.numbered(s.epoch(), s.Epoch()), m.as(ownKey(s.group)), left(s.secrets))
 	}
 	if q := s.pending; q != nil {
-		fmt.Fprintf(d, " pending %s (%d for %d) secrets %s", d.epoch(q.epoch()), purposeOf(q.commit), q.reason, left(q.secrets))
+		fmt.Fprintf(d, " pending %s (%d for %d) as %d secrets %s", d.epoch(q.epoch()), purposeOf(q.commit), q.reason, m.as(ownKey(q.group)), left(q.secrets))
 	}
 	fmt.Fprintf(d, " sends %s receives %s\n", d.key(p.send), d.key(p.receive))
 }
@@ -171,7 +189,13 @@ func (d *describer) record(r wireRecord) {
 	case r.data > 0:
 		fmt.Fprintf(d, "  data under %s\n", d.key(r.key))
 	case r.about != epochID{}:
-		fmt.Fprintf(d, "  %v %d %s under %s\n", r.message.Type, purposeOf(r.message.Body), d.epoch(r.about), d.key(r.key))
+		of := 0
+		if r.message.Type.isCommit() {
+			of = int(purposeOf(r.message.Body))
+		}
+		fmt.Fprintf(d, "  %v %d %s early %d under %s\n", r.message.Type, of, d.epoch(r.about), d.early(r.nonce), d.key(r.key))
+	case r.message.Type == MessageEarlyDataStatus:
+		fmt.Fprintf(d, "  %v %d %d under %s\n", r.message.Type, r.message.Body[0], d.early(string(r.message.Body[1:])), d.key(r.key))
 	case r.message.Type == MessageClientHello || r.message.Type == MessageServerHello:
 		fmt.Fprintf(d, "  %v %d\n", r.message.Type, name(d.hellos, sha256.Sum256(r.message.Body)))
 	case r.message.Type == MessageKeySwitch:

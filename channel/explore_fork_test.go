@@ -22,7 +22,7 @@ func repeated(start func() *joint, trace []action) *joint {
 func TestForkContinuesLikeTheOriginal(t *testing.T) {
 	t.Parallel()
 	skipIfSlow(t)
-	start := func() *joint { return newJoint(oneLink(), budget{5, 3, 1, 1}) }
+	start := func() *joint { return newJoint(oneLink(), budget{5, 3, 1, 1, 0}) }
 	compared := 0
 	s := &search{limit: 4000}
 	s.check = func(f *found) *violation {
@@ -64,8 +64,8 @@ func TestStatesWithOneFingerprintBehaveAlike(t *testing.T) {
 	t.Parallel()
 	skipIfSlow(t)
 	for _, f := range []family{
-		{"one connection after another", oneLink(), budget{unlimited, unlimited, 0, 0}, 2000, 7000},
-		{"everything", overlappingLinks().withFullHandshakes(), budget{3, 2, 1, 1}, 2000, 4000},
+		{"one connection after another", oneLink(), budget{unlimited, unlimited, 0, 0, 0}, 2000, 7000},
+		{"everything", overlappingLinks().withFullHandshakes(), budget{3, 2, 1, 1, 0}, 2000, 4000},
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			start := func() *joint { return newJoint(f.setting, f.left) }

@@ -32,6 +32,7 @@ type history struct {
 	records          map[recordID][sha256.Size]byte
 	sendingKeys      map[epochID]string
 	data             uint64
+	early            map[string]EarlyDataFate // of the data that the machine was told of, or had delivered
 }
 
 // A recordID is what a nonce is made of.
@@ -41,11 +42,11 @@ type recordID struct {
 }
 
 func newHistory() history {
-	return history{make(map[epochID]epochID), make(map[epochID][sha256.Size]byte), make(map[recordID][sha256.Size]byte), make(map[epochID]string), 0}
+	return history{make(map[epochID]epochID), make(map[epochID][sha256.Size]byte), make(map[recordID][sha256.Size]byte), make(map[epochID]string), 0, make(map[string]EarlyDataFate)}
 }
 
 func (h history) fork() history {
-	return history{maps.Clone(h.commits), maps.Clone(h.acknowledgements), maps.Clone(h.records), maps.Clone(h.sendingKeys), h.data}
+	return history{maps.Clone(h.commits), maps.Clone(h.acknowledgements), maps.Clone(h.records), maps.Clone(h.sendingKeys), h.data, maps.Clone(h.early)}
 }
 
 // noteCommit checks that a machine shows one commit for an epoch, ever, and that
@@ -99,6 +100,28 @@ func (j *joint) noteSendingKey(m *machine, k *trafficKey) {
 		j.violate("nonces", "%s installs the sending key of epoch %d for the second time", m.name, k.number)
 	}
 	m.history.sendingKeys[k.epoch] = k.secret
+}
+
+// noteEarlyData checks that early data is delivered once, and not after its sender
+// was told that it never will be.
+func (j *joint) noteEarlyData(m *machine, data string) {
+	for _, n := range j.machines {
+		if fate, ok := n.history.early[data]; ok {
+			j.violate("early data", "%s gets data whose fate is: %v", m.name, fate)
+		}
+	}
+	m.history.early[data] = EarlyDataDelivered
+}
+
+// noteEarlyDataResult checks what a machine is told of its early data.
+func (j *joint) noteEarlyDataResult(m, peer *machine, data string, r EarlyDataResult) {
+	_, delivered := peer.history.early[data]
+	if r.Fate == EarlyDataDelivered && !delivered || r.Fate == EarlyDataRejected && delivered {
+		j.violate("early data", "%s is told %v, delivered: %t", m.name, r.Fate, delivered)
+	}
+	if r.Fate == EarlyDataRejected {
+		m.history.early[data] = EarlyDataRejected
+	}
 }
 
 // held is what a session holds that it has to erase at some time.

@@ -39,7 +39,7 @@ func TestExploreStaleMessages(t *testing.T) {
 		total += tried
 		return v
 	}
-	s.run(newJoint(oneLink(), budget{unlimited, unlimited, 0, 0}))
+	s.run(newJoint(oneLink(), budget{unlimited, unlimited, 0, 0, 0}))
 	if s.failed != nil {
 		t.Fatal(explain(s.failed.trace(), s.failed.violated))
 	}

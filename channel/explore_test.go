@@ -41,6 +41,16 @@ func (s *setting) withFullHandshakes() *setting {
 	return s
 }
 
+func (s *setting) withRotations() *setting {
+	s.rotating = true
+	return s
+}
+
+func (s *setting) withEarlyData() *setting {
+	s.early = true
+	return s
+}
+
 func (s *setting) because(reasons ...UpdateReason) *setting {
 	s.reasons = reasons
 	return s
@@ -60,22 +70,29 @@ type family struct {
 
 var families = []family{
 	// Any number of updates, resumptions and cuts: there are no more states.
-	{"one connection after another", oneLink().because(ReasonBytes, ReasonRequested), budget{unlimited, unlimited, 0, 0}, 7500, 42000},
-	{"a store that fails", oneLink(), budget{unlimited, unlimited, 1, 0}, 11500, 48000},
-	{"an attacker", oneLink(), budget{3, 2, 0, 1}, 8000, 32000},
-	{"an old connection beside the new one", twoLinks(), budget{3, 2, 0, 0}, 4000, 14000},
-	{"two connections at once", crossingLinks().withFullHandshakes(), budget{3, 1, 0, 0}, 1700, 4600},
-	{"connections that overlap", overlappingLinks(), budget{3, 0, 0, 0}, 4100, 11500},
+	{"one connection after another", oneLink().because(ReasonBytes, ReasonRequested), budget{unlimited, unlimited, 0, 0, 0}, 7500, 42000},
+	{"a store that fails", oneLink(), budget{unlimited, unlimited, 1, 0, 0}, 11500, 48000},
+	{"an attacker", oneLink(), budget{3, 2, 0, 1, 0}, 8000, 32000},
+	{"an old connection beside the new one", twoLinks(), budget{3, 2, 0, 0, 0}, 4000, 14000},
+	{"two connections at once", crossingLinks().withFullHandshakes(), budget{3, 1, 0, 0, 0}, 1700, 4600},
+	{"connections that overlap", overlappingLinks(), budget{3, 0, 0, 0, 0}, 4100, 11500},
+	{"identities that change", oneLink().withRotations(), budget{2, 1, 0, 0, 0}, 1, 1},
+	{"keys that step", oneLink(), budget{2, 1, 0, 0, 1}, 1, 1},
+	{"early data", oneLink().withEarlyData(), budget{3, 2, 0, 0, 0}, 1, 1},
+	{"early data and an attacker", oneLink().withEarlyData(), budget{2, 1, 0, 1, 0}, 1, 1},
 }
 
 // deepFamilies are explored with -explore.deep.
 var deepFamilies = []family{
-	{"a store that fails twice", oneLink().because(ReasonBytes, ReasonRequested), budget{unlimited, unlimited, 2, 0}, 90000, 570000},
-	{"an attacker, for longer", oneLink().withFullHandshakes(), budget{5, 3, 0, 1}, 60000, 590000},
-	{"an old connection beside the new one, for longer", twoLinks(), budget{5, 3, 0, 0}, 70000, 360000},
-	{"an old connection and a store that fails", twoLinks(), budget{4, 2, 1, 0}, 103000, 530000},
-	{"two connections at once, for longer", crossingLinks().withFullHandshakes(), budget{5, 2, 0, 0}, 156000, 750000},
-	{"connections that overlap, for longer", overlappingLinks(), budget{4, 0, 0, 0}, 17000, 58000},
+	{"identities that change, any number", oneLink().withRotations(), budget{unlimited, unlimited, 0, 0, 0}, 88000, 460000},
+	{"keys that step, for longer", oneLink(), budget{5, 3, 0, 0, 2}, 119000, 680000},
+	{"early data, for longer", oneLink().withEarlyData(), budget{5, 3, 0, 0, 0}, 1, 1},
+	{"a store that fails twice", oneLink().because(ReasonBytes, ReasonRequested), budget{unlimited, unlimited, 2, 0, 0}, 90000, 570000},
+	{"an attacker, for longer", oneLink().withFullHandshakes(), budget{5, 3, 0, 1, 0}, 60000, 590000},
+	{"an old connection beside the new one, for longer", twoLinks(), budget{5, 3, 0, 0, 0}, 70000, 360000},
+	{"an old connection and a store that fails", twoLinks(), budget{4, 2, 1, 0, 0}, 103000, 530000},
+	{"two connections at once, for longer", crossingLinks().withFullHandshakes(), budget{5, 2, 0, 0, 0}, 156000, 750000},
+	{"connections that overlap, for longer", overlappingLinks(), budget{4, 0, 0, 0, 0}, 17000, 58000},
 }
 
 // skipIfSlow skips a test that takes too long under the race detector and would

@@ -140,7 +140,7 @@ func TestExploreThefts(t *testing.T) {
 		}
 		return nil
 	}
-	s.run(newJoint(oneLink(), budget{unlimited, unlimited, 0, 0}))
+	s.run(newJoint(oneLink(), budget{unlimited, unlimited, 0, 0, 0}))
 	if s.failed != nil {
 		t.Fatal(explain(s.failed.trace(), s.failed.violated))
 	}

@@ -28,13 +28,13 @@ type walker struct {
 // wild starts where everything can happen.
 func wild() *joint {
 	s := overlappingLinks().withFullHandshakes().because(ReasonBytes, ReasonAge, ReasonRequested)
-	s.maxLinks = 3
-	return newJoint(s, budget{unlimited, unlimited, unlimited, unlimited})
+	s.maxLinks, s.rotating, s.early = 3, true, true
+	return newJoint(s, budget{unlimited, unlimited, unlimited, unlimited, unlimited})
 }
 
 // weights say how often actions of a kind are taken, compared with others.
 var weights = map[kind]int{
-	deliver: 60, update: 12, dial: 12, notice: 10, cutOne: 3, cutBoth: 2, crash: 2, failStore: 2, intercept: 2, replay: 1, refuse: 1,
+	deliver: 60, update: 12, dial: 12, notice: 10, cutOne: 3, cutBoth: 2, crash: 2, failStore: 2, intercept: 2, replay: 1, refuse: 1, rotate: 3, step: 5,
 }
 
 // walk takes random actions. It returns those taken and the rule that was broken.
@@ -81,7 +81,7 @@ func choose(random *rand.Rand, all []action) (action, bool) {
 		return action{}, false
 	}
 	n := random.IntN(total)
-	for k := deliver; k <= refuse; k++ {
+	for k := deliver; k <= step; k++ {
 		if byKind[k] == nil {
 			continue
 		}
@@ -164,7 +164,7 @@ func TestExploreAtRandom(t *testing.T) {
 		}
 	}
 	t.Logf("seed %d: actions by kind: %s", seed, fmt.Sprint(taken))
-	for k := deliver; k <= refuse; k++ {
+	for k := deliver; k <= step; k++ {
 		if taken[k] == 0 {
 			t.Errorf("no walk has an action of kind %d", k)
 		}

@@ -1,11 +1,14 @@
 package channel
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/mendlink/mendlink/internal/wire"
@@ -43,6 +46,10 @@ type setting struct {
 	crossing bool
 	// overlapping lets an end dial while it still has another connection.
 	overlapping bool
+	// rotating lets ends change their identities.
+	rotating bool
+	// early has early data sent with each resumption.
+	early bool
 }
 
 // A budget is how much may still happen. What is unlimited does not decrease.
@@ -51,6 +58,7 @@ type budget struct {
 	interruptions int // cuts seen by both ends or one, and crashes
 	faults        int // of stores
 	forgeries     int // messages that an attacker repeats or makes up
+	steps         int // of keys within an epoch
 }
 
 const unlimited = 1 << 30
@@ -63,7 +71,7 @@ func (b *budget) spend(what *int) {
 
 // covers reports whether b allows all that c does.
 func (b budget) covers(c budget) bool {
-	return b.commits >= c.commits && b.interruptions >= c.interruptions && b.faults >= c.faults && b.forgeries >= c.forgeries
+	return b.commits >= c.commits && b.interruptions >= c.interruptions && b.faults >= c.faults && b.forgeries >= c.forgeries && b.steps >= c.steps
 }
 
 func (b budget) overdrawn() bool { return !b.covers(budget{}) }
@@ -74,6 +82,10 @@ type machine struct {
 	cfg   Config
 	store *faultyStore
 	fault fault // of the store, at the next save
+	// identities are the two between which the machine changes, and current is
+	// the one that it wants to show.
+	identities [2]mls.Identity
+	current    int
 	// taken are the protected messages that came last, of each type.
 	taken map[MessageType]Message
 	// summaries describe what is in the store, by session.
@@ -104,7 +116,8 @@ type port struct {
 	sentData, receivedData int    // records of application data
 	authenticated          bool
 	complete               int
-	own                    int // updates of this end that were confirmed
+	own                    int    // updates of this end that were confirmed
+	early                  string // data that this end has sent with its request
 }
 
 // A trafficKey is a traffic secret and where it comes from.
@@ -121,7 +134,8 @@ type wireRecord struct {
 	key     *trafficKey
 	number  uint64
 	message Message
-	about   epochID // that a commit leads to, or an EpochKeyUpdate acknowledges
+	about   epochID // that a commit leads to or early data goes with, or an EpochKeyUpdate acknowledges
+	nonce   string  // of early data, in an EpochKeyUpdate
 	data    int     // its place in the stream, 0 for a message
 }
 
@@ -169,9 +183,27 @@ func (t MessageType) isCommit() bool {
 	return t == MessageConnectionUpdate || t == MessageResumptionRequest || t == MessageResumptionResponse
 }
 
+var templateWithEarlyData struct {
+	once sync.Once
+	a, b *peer
+}
+
+// establishedWithEarlyData is established where both ends accept early data.
+func establishedWithEarlyData() (a, b *peer) {
+	t := &templateWithEarlyData
+	t.once.Do(func() {
+		x, y := newHost(panics{}, "alice"), newHost(panics{}, "bob")
+		x.cfg.MaxEarlyData, y.cfg.MaxEarlyData = 64, 64
+		t.a, t.b = initiate(panics{}, x, y)
+		t.a.start(panics{})
+		settle(panics{}, t.a, t.b)
+	})
+	return t.a, t.b
+}
+
 // newJoint returns two machines after a full handshake.
 func newJoint(s *setting, left budget) *joint {
-	a, b := established(panics{})
+	a, b := establishedWithEarlyData()
 	j := &joint{setting: s, left: left, original: a.ID()}
 	for i, p := range []*peer{a, b} {
 		m := &machine{name: p.name, cfg: p.host.cfg, store: p.store, history: newHistory()}
@@ -179,6 +211,8 @@ func newJoint(s *setting, left budget) *joint {
 		m.cfg.Now = func() time.Time { return time.Unix(1_800_000_000, 0) }
 		m.cfg.ResumeOnly = s.resumeOnly
 		m.summaries, m.taken = make(map[SessionID]summary), make(map[MessageType]Message)
+		m.identities = [2]mls.Identity{m.cfg.Identity, newHost(panics{}, p.name).cfg.Identity}
+		m.cfg.PreviousIdentities = m.identities[:]
 		j.machines[i] = m
 	}
 	j.machines[0], j.machines[1] = j.machines[0].fork(), j.machines[1].fork()
@@ -267,6 +301,16 @@ func (m *machine) fork() *machine {
 	return &f
 }
 
+// as returns which of its identities a machine has by a signature key.
+func (m *machine) as(signatureKey []byte) int {
+	for i, id := range m.identities {
+		if bytes.Equal(signatureKey, id.Signer.Public().(ed25519.PublicKey)) {
+			return i
+		}
+	}
+	return -1
+}
+
 // fail is asked by the store before each save.
 func (m *machine) fail(int) (error, bool) {
 	if m.fault == noFault {
@@ -287,6 +331,7 @@ func (m *machine) sessions() []SessionID {
 func cloneSession(s *Session, m *machine) *Session {
 	c, cfg := *s, *s.cfg
 	cfg.Store, cfg.Validator, cfg.Now, cfg.ResumeOnly = m.store, m.cfg.Validator, m.cfg.Now, m.cfg.ResumeOnly
+	cfg.PreviousIdentities = m.cfg.PreviousIdentities
 	c.configure(&cfg)
 	c.identity = s.identity
 	clone := func(g *mls.Group) *mls.Group {
@@ -367,8 +412,10 @@ func (j *joint) carryOut(l *link, i int, e Event) {
 			r.about = sha256.Sum256(e.Message.Body)
 			j.noteCommit(m, p.session, &r)
 		case e.Message.Type == MessageEpochKeyUpdate:
-			r.about = p.session.epoch()
+			r.about, r.nonce = p.session.epoch(), string(p.session.early.nonce)
 			j.noteAcknowledgement(m, &r)
+		case e.Message.Type == MessageEarlyData:
+			r.about, r.nonce = p.session.pending.epoch(), string(p.session.early.nonce)
 		}
 		j.send(l, i, r)
 	case SwitchSend:
@@ -376,6 +423,10 @@ func (j *joint) carryOut(l *link, i int, e Event) {
 		j.noteSendingKey(m, p.send)
 	case SwitchReceive:
 		p.receive, p.recvNumber = j.install(m, p.session, e.Epoch, e.Secret), 0
+	case EarlyData:
+		j.noteEarlyData(m, string(e.Data))
+	case EarlyDataResult:
+		j.noteEarlyDataResult(m, j.machines[1-i], p.early, e)
 	case StepSend:
 		p.send, p.sendNumber = p.send.next(), 0
 	case StepReceive:
@@ -439,7 +490,7 @@ func (j *joint) capture(r wireRecord) {
 		return c.message.Type == r.message.Type && string(c.message.Body) == string(r.message.Body)
 	}
 	if j.left.forgeries > 0 && !slices.ContainsFunc(j.captured, same) {
-		j.captured = append(j.captured, wireRecord{message: r.message, about: r.about})
+		j.captured = append(j.captured, wireRecord{message: r.message, about: r.about, nonce: r.nonce})
 	}
 }
 
@@ -491,7 +542,7 @@ func (k *trafficKey) String() string {
 	if k == nil {
 		return "no key"
 	}
-	return fmt.Sprintf("a key of epoch %d", k.number)
+	return fmt.Sprintf("key %d of epoch %d", k.step, k.number)
 }
 
 func (r wireRecord) String() string {

@@ -13,7 +13,7 @@ import (
 // full handshake between two others.
 var fuzzed = sync.OnceValues(func() (*joint, []Message) {
 	s := twoLinks().withFullHandshakes()
-	j := newJoint(s, budget{unlimited, unlimited, 0, unlimited})
+	j := newJoint(s, budget{unlimited, unlimited, 0, unlimited, 0})
 	var sent []wireRecord
 	j.tap = &sent
 	for _, a := range []action{{kind: update, end: 0, arg: int(ReasonRequested)}, {kind: update, end: 1, arg: int(ReasonRequested)}, {kind: cutBoth}, {kind: dial}} {

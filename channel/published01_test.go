@@ -78,7 +78,7 @@ func (s *Session) answer01(ctx context.Context, body []byte, otherwise func([]by
 func startPublished01() *joint {
 	s := oneLink()
 	s.transitions, s.fatal, s.commitsOnce, s.keepsSession = published01(), true, false, false
-	return newJoint(s, budget{5, 3, 0, 0})
+	return newJoint(s, budget{5, 3, 0, 0, 0})
 }
 
 // nothingLeft is the failure of the published rules.
