@@ -2,7 +2,10 @@ package grpcmend
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"net/netip"
+	"strings"
 
 	"github.com/mendlink/mendlink/netconn"
 	"google.golang.org/grpc/credentials"
@@ -11,16 +14,22 @@ import (
 // protocol is the name under which gRPC knows the credentials.
 const protocol = "mendlink"
 
+// http2 is the application protocol that gRPC is carried by. RFC 9113, Section 3.2.
+const http2 = "h2"
+
 // transportCredentials are those of either end. All but serverName is shared by clones.
 type transportCredentials struct {
-	config     *netconn.Config
+	config     *netconn.Config // nil if there is none
 	sessions   *sessions
 	serverName string // in place of the authority, unless empty
 }
 
 // NewCredentials returns credentials that secure connections as config says, for
-// clients and for servers. An unusable config shows when a connection is made.
+// clients and for servers. An unusable config shows when a connection is made. Whatever
+// config.Protocols says, the ends have to agree on h2, so that a connection that was meant for
+// something else does not end up here.
 //
+// A client calls the server config.ServerName, by default the host in gRPC's authority.
 // A client's sessions are stored, if config has a Store, under config.PeerName, by default the
 // authority with the address that was dialled, so that those of several servers
 // behind one name are told apart.
@@ -28,20 +37,27 @@ func NewCredentials(config *netconn.Config) credentials.TransportCredentials {
 	if config != nil {
 		copied := *config
 		config = &copied
+		config.Protocols = []string{http2}
 	}
 	return &transportCredentials{config: config, sessions: newSessions()}
 }
 
 // ClientHandshake performs the initiator's handshake over transport.
 func (c *transportCredentials) ClientHandshake(ctx context.Context, authority string, transport net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	if c.config == nil || c.config.Store == nil {
-		return handshake(ctx, netconn.Client(transport, c.config))
+	if c.config == nil {
+		return handshake(ctx, netconn.Client(transport, nil))
+	}
+	if c.serverName != "" {
+		authority = c.serverName
 	}
 	config := *c.config
+	if config.ServerName == "" {
+		config.ServerName = hostName(authority)
+	}
+	if config.Store == nil {
+		return handshake(ctx, netconn.Client(transport, &config))
+	}
 	if config.PeerName == "" {
-		if c.serverName != "" {
-			authority = c.serverName
-		}
 		config.PeerName = authority + " at " + transport.RemoteAddr().String()
 	}
 	release, free := c.sessions.take(config.PeerName)
@@ -64,11 +80,30 @@ func (c *transportCredentials) ServerHandshake(transport net.Conn) (net.Conn, cr
 }
 
 func handshake(ctx context.Context, conn *netconn.Conn) (net.Conn, credentials.AuthInfo, error) {
-	if err := conn.HandshakeContext(ctx); err != nil {
+	err := conn.HandshakeContext(ctx)
+	if err == nil {
+		if agreed := conn.ConnectionState().Negotiated.Protocol; agreed != http2 {
+			err = fmt.Errorf("grpcmend: the peer does not say that it speaks %s, but %q", http2, agreed)
+		}
+	}
+	if err != nil {
 		conn.Close()
 		return nil, nil, err
 	}
 	return conn, newAuthInfo(conn), nil
+}
+
+// hostName returns the name of the host in an authority, empty if there is none: not an IP
+// address, nor a path, which is what the authority of a Unix socket may be.
+func hostName(authority string) string {
+	host, _, err := net.SplitHostPort(authority)
+	if err != nil {
+		host = authority
+	}
+	if _, err := netip.ParseAddr(host); err == nil || strings.ContainsAny(host, "/:[]%") {
+		return ""
+	}
+	return strings.TrimSuffix(host, ".")
 }
 
 // Info names the protocol.

@@ -64,6 +64,63 @@ func TestConfigMayBeUnusable(t *testing.T) {
 	}
 }
 
+func TestServerIsCalledByTheAuthoritysHost(t *testing.T) {
+	for authority, want := range map[string]string{
+		"db.example:443":  "db.example",
+		"db.example.:443": "db.example",
+		"db.example":      "db.example",
+		"127.0.0.1:443":   "",
+		"127.0.0.1":       "",
+		"[::1]:443":       "",
+		"[::1]":           "",
+		"%2Ftmp%2Fsocket": "",
+		"":                "",
+	} {
+		clientConfig, serverConfig := newConfigs(t)
+		_, info, err := shake(t, NewCredentials(clientConfig), NewCredentials(serverConfig), authority)
+		if err != nil {
+			t.Errorf("%q: %v", authority, err)
+			continue
+		}
+		if got := info.(*AuthInfo).ConnectionState().Negotiated; got.ServerName != want || got.Protocol != "h2" {
+			t.Errorf("%q: name %q and protocol %q, want %q and h2", authority, got.ServerName, got.Protocol, want)
+		}
+	}
+}
+
+// A peer that is trusted, but was not meant for gRPC, is refused by either end.
+func TestBothEndsHaveToSpeakHTTP2(t *testing.T) {
+	for name, protocols := range map[string][]string{"none": nil, "another": {"postgresql"}} {
+		t.Run(name, func(t *testing.T) {
+			clientConfig, serverConfig := newConfigs(t)
+			clientConfig.Protocols, serverConfig.Protocols = protocols, protocols
+			for _, client := range []bool{true, false} {
+				a, b := net.Pipe()
+				done := make(chan error, 1)
+				peer := netconn.Client(a, clientConfig)
+				if client {
+					peer = netconn.Server(a, serverConfig)
+				}
+				go func() {
+					done <- peer.Handshake()
+					io.Copy(io.Discard, peer)
+				}()
+				var err error
+				if client {
+					_, _, err = NewCredentials(clientConfig).ClientHandshake(testContext(t), "a.example", b)
+				} else {
+					_, _, err = NewCredentials(serverConfig).ServerHandshake(b)
+				}
+				if err == nil {
+					t.Errorf("client %v: took a peer that does not speak h2", client)
+				}
+				<-done
+				peer.Close()
+			}
+		})
+	}
+}
+
 func TestSessionsAreStoredByAuthority(t *testing.T) {
 	clientConfig, serverConfig := newConfigs(t)
 	client, server := NewCredentials(clientConfig), NewCredentials(serverConfig)
