@@ -17,19 +17,20 @@ type action struct {
 type kind uint8
 
 const (
-	deliver   kind = iota // the next message on a link reaches an end
-	cutBoth               // a connection breaks, and both ends know
-	cutOne                // one end believes that it has broken
-	notice                // so does the other, later
-	dial                  // one end, or both, opens a connection
-	update                // an end wants fresh keys
-	crash                 // a machine forgets all but its store
-	failStore             // the next save of a machine fails
-	replay                // an attacker repeats a message to a machine, on a connection of its own
-	intercept             // an attacker repeats a message to an end of a connection
-	refuse                // an attacker refuses a resumption
-	rotate                // an end goes on with another identity
-	step                  // an end goes on to its next key of the same epoch
+	deliver     kind = iota // the next message on a link reaches an end
+	cutBoth                 // a connection breaks, and both ends know
+	cutOne                  // one end believes that it has broken
+	notice                  // so does the other, later
+	dial                    // one end, or both, opens a connection
+	update                  // an end wants fresh keys
+	crash                   // a machine forgets all but its store
+	failStore               // the next save of a machine fails
+	replay                  // an attacker repeats a message to a machine, on a connection of its own
+	intercept               // an attacker repeats a message to an end of a connection
+	refuse                  // an attacker refuses a resumption
+	rotate                  // an end goes on with another identity
+	reconfigure             // a machine without a connection gets its other identity
+	step                    // an end goes on to its next key of the same epoch
 )
 
 const (
@@ -66,6 +67,8 @@ func (a action) String() string {
 		return fmt.Sprintf("link %d: a forged refusal reaches %s", a.link, ends[a.end])
 	case rotate:
 		return fmt.Sprintf("link %d: %s rotates", a.link, ends[a.end])
+	case reconfigure:
+		return fmt.Sprintf("%s gets its other identity", ends[a.end])
 	case step:
 		return fmt.Sprintf("link %d: %s takes its next key, and asks for the same: %t", a.link, ends[a.end], a.arg == 1)
 	}
@@ -117,6 +120,9 @@ func (j *joint) actions() []action {
 		}
 		if j.left.interruptions > 0 && j.livePorts(i) > 1 {
 			add(crash, 0, i, 0) // with one port it is as cutOne
+		}
+		if j.rotating && j.livePorts(i) == 0 {
+			add(reconfigure, 0, i, 0)
 		}
 		if j.left.faults > 0 && j.machines[i].fault == noFault {
 			add(failStore, 0, i, int(faultBefore))
@@ -235,6 +241,10 @@ func (j *joint) apply(a action) {
 		j.call(j.links[a.link], a.end, func(s *Session) ([]Event, error) { return s.Update(ctx, UpdateReason(a.arg)) })
 	case rotate:
 		j.rotate(j.links[a.link], a.end)
+	case reconfigure:
+		m := j.machines[a.end]
+		m.current = 1 - m.current
+		m.cfg.Identity = m.identities[m.current]
 	case step:
 		j.left.spend(&j.left.steps)
 		j.call(j.links[a.link], a.end, func(s *Session) ([]Event, error) { return s.UpdateKeys(a.arg == 1) })
@@ -306,16 +316,23 @@ func (j *joint) dial(dialler, which int) {
 	}
 }
 
-// start has a session begin, with early data if the setting has it.
+// start has a session begin, with early data if the setting has it. Where the
+// commit of an attempt is repeated whose early data may have been lost, so may be
+// the data.
 func (j *joint) start(l *link, i int) {
 	m, p := j.machines[i], l.ports[i]
 	j.call(l, i, func(s *Session) ([]Event, error) {
 		if !j.early || s.group == nil {
 			return s.Start(ctx)
 		}
-		m.history.data++
-		p.early = fmt.Sprint(m.name, m.history.data)
-		return s.StartWithEarlyData(ctx, []byte(p.early))
+		if s.pending == nil || !j.repeating || s.pending.epoch() != m.history.attempt {
+			m.history.data++
+			m.history.attempted = fmt.Sprint(m.name, m.history.data)
+		}
+		p.early = m.history.attempted
+		events, err := s.StartWithEarlyData(ctx, []byte(p.early))
+		m.history.attempt = s.pending.epoch()
+		return events, err
 	})
 }
 

@@ -125,6 +125,9 @@ func (j *joint) describe() string {
 			}
 		}
 		delete(acting, epochID{})
+		if _, delivered := j.machines[1-i].history.early[m.history.attempted]; j.repeating && acting[m.history.attempt] {
+			fmt.Fprintf(d, " early data with %s, delivered %t, peer saved in vain %t\n", d.epoch(m.history.attempt), delivered, j.machines[1-i].history.savedInVain)
+		}
 		d.past(m, acting)
 	}
 	for _, r := range j.captured {

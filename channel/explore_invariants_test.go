@@ -33,6 +33,9 @@ type history struct {
 	sendingKeys      map[epochID]string
 	data             uint64
 	early            map[string]EarlyDataFate // of the data that the machine was told of, or had delivered
+	attempt          epochID                  // of the request that early data went with last
+	attempted        string                   // that data
+	savedInVain      bool                     // a save took effect and was reported as failed
 }
 
 // A recordID is what a nonce is made of.
@@ -42,11 +45,11 @@ type recordID struct {
 }
 
 func newHistory() history {
-	return history{make(map[epochID]epochID), make(map[epochID][sha256.Size]byte), make(map[recordID][sha256.Size]byte), make(map[epochID]string), 0, make(map[string]EarlyDataFate)}
+	return history{make(map[epochID]epochID), make(map[epochID][sha256.Size]byte), make(map[recordID][sha256.Size]byte), make(map[epochID]string), 0, make(map[string]EarlyDataFate), epochID{}, "", false}
 }
 
 func (h history) fork() history {
-	return history{maps.Clone(h.commits), maps.Clone(h.acknowledgements), maps.Clone(h.records), maps.Clone(h.sendingKeys), h.data, maps.Clone(h.early)}
+	return history{maps.Clone(h.commits), maps.Clone(h.acknowledgements), maps.Clone(h.records), maps.Clone(h.sendingKeys), h.data, maps.Clone(h.early), h.attempt, h.attempted, h.savedInVain}
 }
 
 // noteCommit checks that a machine shows one commit for an epoch, ever, and that
@@ -115,6 +118,11 @@ func (j *joint) noteEarlyData(m *machine, data string) {
 
 // noteEarlyDataResult checks what a machine is told of its early data.
 func (j *joint) noteEarlyDataResult(m, peer *machine, data string, r EarlyDataResult) {
+	if r.Elsewhere && peer.history.savedInVain {
+		// The peer has noted that it delivers the data, and then failed. This end is
+		// told that it was delivered, and the peer's application does not have it.
+		return
+	}
 	_, delivered := peer.history.early[data]
 	if r.Fate == EarlyDataDelivered && !delivered || r.Fate == EarlyDataRejected && delivered {
 		j.violate("early data", "%s is told %v, delivered: %t", m.name, r.Fate, delivered)

@@ -28,13 +28,13 @@ type walker struct {
 // wild starts where everything can happen.
 func wild() *joint {
 	s := overlappingLinks().withFullHandshakes().because(ReasonBytes, ReasonAge, ReasonRequested)
-	s.maxLinks, s.rotating, s.early = 3, true, true
+	s.maxLinks, s.rotating, s.early, s.repeating = 3, true, true, true
 	return newJoint(s, budget{unlimited, unlimited, unlimited, unlimited, unlimited})
 }
 
 // weights say how often actions of a kind are taken, compared with others.
 var weights = map[kind]int{
-	deliver: 60, update: 12, dial: 12, notice: 10, cutOne: 3, cutBoth: 2, crash: 2, failStore: 2, intercept: 2, replay: 1, refuse: 1, rotate: 3, step: 5,
+	deliver: 60, update: 12, dial: 12, notice: 10, cutOne: 3, cutBoth: 2, crash: 2, failStore: 2, intercept: 2, replay: 1, refuse: 1, rotate: 3, reconfigure: 2, step: 5,
 }
 
 // walk takes random actions. It returns those taken and the rule that was broken.

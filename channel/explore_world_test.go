@@ -50,6 +50,8 @@ type setting struct {
 	rotating bool
 	// early has early data sent with each resumption.
 	early bool
+	// repeating has the same early data sent again when its request is repeated.
+	repeating bool
 }
 
 // A budget is how much may still happen. What is unlimited does not decrease.
@@ -318,6 +320,7 @@ func (m *machine) fail(int) (error, bool) {
 	}
 	effective := m.fault == faultAfterwards
 	m.fault = noFault
+	m.history.savedInVain = m.history.savedInVain || effective
 	return errStore, effective
 }
 
