@@ -73,7 +73,7 @@ var families = []family{
 	// Any number of updates, resumptions and cuts: there are no more states.
 	{"one connection after another", oneLink().because(ReasonBytes, ReasonRequested), budget{unlimited, unlimited, 0, 0, 0}, 7500, 42000},
 	{"a store that fails", oneLink(), budget{unlimited, unlimited, 1, 0, 0}, 11500, 48000},
-	{"an attacker", oneLink(), budget{2, 2, 0, 1, 0}, 4000, 16000},
+	{"an attacker", oneLink(), budget{2, 2, 0, 1, 0}, 2100, 6600},
 	{"an old connection beside the new one", twoLinks(), budget{3, 2, 0, 0, 0}, 4000, 14000},
 	{"two connections at once", crossingLinks().withFullHandshakes(), budget{3, 1, 0, 0, 0}, 1700, 4600},
 	{"connections that overlap", overlappingLinks(), budget{3, 0, 0, 0, 0}, 4100, 11500},
@@ -85,9 +85,9 @@ var families = []family{
 
 // deepFamilies are explored with -explore.deep.
 var deepFamilies = []family{
-	{"identities that change, any number", oneLink().withRotations(), budget{unlimited, unlimited, 0, 0, 0}, 88000, 460000},
+	{"identities that change, any number", oneLink().withRotations(), budget{unlimited, unlimited, 0, 0, 0}, 140000, 680000},
 	{"keys that step, for longer", oneLink(), budget{5, 3, 0, 0, 2}, 119000, 680000},
-	{"early data, for longer", oneLink().withEarlyData(true), budget{5, 3, 0, 0, 0}, 1, 1},
+	{"early data, for longer", oneLink().withEarlyData(true), budget{5, 3, 0, 0, 0}, 3900, 13500},
 	{"a store that fails twice", oneLink().because(ReasonBytes, ReasonRequested), budget{unlimited, unlimited, 2, 0, 0}, 90000, 570000},
 	{"an attacker, for longer", oneLink().withFullHandshakes(), budget{5, 3, 0, 1, 0}, 60000, 590000},
 	{"an old connection beside the new one, for longer", twoLinks(), budget{5, 3, 0, 0, 0}, 70000, 360000},
