@@ -32,7 +32,8 @@ type transportCredentials struct {
 // A client calls the server config.ServerName, by default the host in gRPC's authority.
 // A client's sessions are stored, if config has a Store, under config.PeerName, by default the
 // authority with the address that was dialled, so that those of several servers
-// behind one name are told apart.
+// behind one name are told apart. Several connections to one server at once have a session
+// each; for this they have to be of one NewCredentials, or of clones.
 func NewCredentials(config *netconn.Config) credentials.TransportCredentials {
 	if config != nil {
 		copied := *config
@@ -60,11 +61,8 @@ func (c *transportCredentials) ClientHandshake(ctx context.Context, authority st
 	if config.PeerName == "" {
 		config.PeerName = authority + " at " + transport.RemoteAddr().String()
 	}
-	release, free := c.sessions.take(config.PeerName)
-	if !free {
-		config.Store = nil // to resume the session would end the other connection
-		return handshake(ctx, netconn.Client(transport, &config))
-	}
+	label, release := c.sessions.take(config.PeerName)
+	config.PeerName = label
 	conn, info, err := handshake(ctx, netconn.Client(transport, &config))
 	if err != nil {
 		release()

@@ -1,13 +1,14 @@
 package grpcmend
 
 import (
+	"fmt"
 	"net"
 	"sync"
 )
 
-// sessions are the labels under which a connection is using a stored session, or is going
-// to store one. gRPC may have several connections to one server at once, and to resume
-// the session of one of them on another would end the first.
+// sessions gives each connection a label of its own to store its session under. gRPC may
+// have several connections to one server at once, and to resume the session of one of
+// them on another would end the first.
 type sessions struct {
 	mu    sync.Mutex
 	inUse map[string]bool
@@ -15,19 +16,22 @@ type sessions struct {
 
 func newSessions() *sessions { return &sessions{inUse: make(map[string]bool)} }
 
-// take takes a label until release is called, unless another connection has it.
-func (s *sessions) take(label string) (release func(), free bool) {
+// take returns name if no connection has it, or else the first of "name #2" and so on that
+// none has. It is free again once release was called, and with it the session for the
+// next connection to resume.
+func (s *sessions) take(name string) (label string, release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.inUse[label] {
-		return nil, false
+	label = name
+	for n := 2; s.inUse[label]; n++ {
+		label = fmt.Sprintf("%s #%d", name, n)
 	}
 	s.inUse[label] = true
-	return sync.OnceFunc(func() {
+	return label, sync.OnceFunc(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.inUse, label)
-	}), true
+	})
 }
 
 // A sessionConn gives its label back when it has ended. gRPC reads no more after an error,
@@ -46,6 +50,6 @@ func (c *sessionConn) Read(p []byte) (int, error) {
 }
 
 func (c *sessionConn) Close() error {
-	c.release()
+	defer c.release()
 	return c.Conn.Close()
 }
