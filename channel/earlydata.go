@@ -41,7 +41,7 @@ type EarlyDataFate uint8
 
 // The fates of early data.
 const (
-	// EarlyDataDelivered: the peer's application has it, once.
+	// EarlyDataDelivered: the peer has handed it to its application, once.
 	EarlyDataDelivered EarlyDataFate = 1 + iota
 	// EarlyDataRejected: the peer's application does not have it, and never will
 	// have it from this attempt. It can be sent again as ordinary data.
@@ -78,12 +78,27 @@ type earlyData struct {
 	sent   bool
 	nonce  []byte
 	digest []byte
-	fate   bool // wanted by the application, and not told yet
+	result *EarlyDataResult // known before the handshake is complete
+	fate   bool             // wanted by the application, and not told yet
 
 	// Of the end that receives it.
 	received  []byte // the message, until the request comes
 	seen      bool   // one such message came: there is one at most
 	delivered []byte // nonce of what was delivered on this connection
+}
+
+// settle takes note of the early data that was delivered with the commit of a
+// request, before another request is made. That it was this end's only the peer can
+// say, who has the secret; that it was not, anybody.
+func (e *earlyData) settle(digest []byte) {
+	if !e.sent {
+		return
+	}
+	e.result = &EarlyDataResult{Fate: EarlyDataUnknown}
+	if bytes.Equal(digest, e.digest) {
+		e.result = &EarlyDataResult{Fate: EarlyDataDelivered, Elsewhere: true}
+	}
+	e.sent, e.nonce, e.digest = false, nil, nil
 }
 
 func (e *earlyData) erase() {
@@ -219,7 +234,10 @@ func (s *Session) withEarlyDataResult(result EarlyDataResult, events []Event) []
 	if !s.early.fate {
 		return events
 	}
-	if !s.early.sent {
+	switch {
+	case s.early.result != nil:
+		result = *s.early.result
+	case !s.early.sent:
 		result = EarlyDataResult{Fate: EarlyDataRejected}
 	}
 	s.early.erase()

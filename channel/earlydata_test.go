@@ -213,3 +213,19 @@ func TestSecondEarlyDataIsAnError(t *testing.T) {
 		t.Errorf("a hello behind it: %v", err)
 	}
 }
+
+// The request had been acknowledged, and its sender has not seen that: the early data
+// of its next attempt goes with a request that is not answered.
+func TestEarlyDataWithARequestThatIsAcknowledgedAlready(t *testing.T) {
+	a, b := acceptingEarlyData(t)
+	a.update(t, ReasonRequested)
+	b.deliver(t)
+	id := a.ID()
+	cut(a, b)
+	a, b = resumeWith(t, a.host, b.host, id, []byte("early"))
+	settle(t, a, b)
+	agree(t, a, b)
+	if a.fate != EarlyDataUnknown || len(b.early) != 0 {
+		t.Errorf("fate is %v, the peer has %q", a.fate, b.early)
+	}
+}

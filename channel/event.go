@@ -80,7 +80,9 @@ type EarlyData struct{ Data []byte }
 type EarlyDataResult struct {
 	Fate EarlyDataFate
 	// Elsewhere says that data which was delivered was so on another connection: on
-	// one before, or on one to which somebody has copied this end's first flight.
+	// one before, or on one to which somebody has copied this end's first flight. If the
+	// peer crashed right then, its application may not have seen the data; nobody will
+	// deliver it again.
 	Elsewhere bool
 }
 

@@ -24,6 +24,7 @@ type summary struct {
 	purpose        purpose
 	as, pendingAs  int // identities
 	early          string
+	acknowledged   fingerprint // of an EpochKeyUpdate
 }
 
 // summaryOf returns the summary of what is in a machine's store now.
@@ -37,7 +38,7 @@ func (m *machine) summaryOf(id SessionID) summary {
 	if err := s.unmarshal(stored.Data); err != nil {
 		panic(err)
 	}
-	sum := summary{version: stored.Version, role: s.role, epoch: s.epoch(), pending: s.pending.epoch(), number: s.Epoch(), as: m.as(ownKey(s.group)), early: string(s.earlyDigest)}
+	sum := summary{version: stored.Version, role: s.role, epoch: s.epoch(), pending: s.pending.epoch(), number: s.Epoch(), as: m.as(ownKey(s.group)), early: string(s.earlyDigest), acknowledged: sha256.Sum256(s.lastAck)}
 	if s.pending != nil {
 		sum.reason, sum.purpose, sum.pendingAs = s.pending.reason, purposeOf(s.pending.commit), m.as(ownKey(s.pending.group))
 	}
@@ -107,7 +108,7 @@ func (j *joint) describe() string {
 		for _, id := range m.sessions() {
 			s := m.summaryOf(id)
 			acting[s.epoch], acting[s.pending] = true, true
-			fmt.Fprintf(d, " store %s: %v in %s, as %d early %d, pending %s (%d for %d) as %d\n", d.session(id), s.role, d.numbered(s.epoch, s.number), s.as, d.early(s.early), d.epoch(s.pending), s.purpose, s.reason, s.pendingAs)
+			fmt.Fprintf(d, " store %s: %v in %s, as %d early %d acknowledged %t, pending %s (%d for %d) as %d\n", d.session(id), s.role, d.numbered(s.epoch, s.number), s.as, d.early(s.early), s.acknowledged != sha256.Sum256(nil), d.epoch(s.pending), s.purpose, s.reason, s.pendingAs)
 		}
 		for n, l := range j.links {
 			if p := l.ports[i]; p != nil {
@@ -154,8 +155,8 @@ func (j *joint) oldestEpoch() uint64 {
 
 func (d *describer) port(m *machine, p *port) {
 	s := p.session
-	fmt.Fprintf(d, "%v, %v, leads %t resumed %t ignored %t wanted %d complete %d, session %s kept %t replaces %s, ",
-		s.state, s.role, s.leads, s.resumed, s.ignored, s.wanted.reason, p.complete, d.session(s.id), s.kept, d.session(s.replaces.id))
+	fmt.Fprintf(d, "%v, %v, leads %t resumed %t ignored %t repeated %t wanted %d complete %d, session %s kept %t replaces %s, ",
+		s.state, s.role, s.leads, s.resumed, s.ignored, s.repeated, s.wanted.reason, p.complete, d.session(s.id), s.kept, d.session(s.replaces.id))
 	if s.kept {
 		stored, ok := m.store.sessions[s.id]
 		fmt.Fprintf(d, "newest %t, ", ok && stored.Version == s.version)
@@ -169,7 +170,10 @@ func (d *describer) port(m *machine, p *port) {
 		fmt.Fprintf(d, "early: data %t sent %t seen %t nonce %d digest %d received %d delivered %d, ", e.data != nil, e.sent, e.seen,
 			d.early(string(e.nonce)), d.early(string(e.digest)), d.early(string(received[:min(len(received), earlyNonceSize)])), d.early(string(e.delivered)))
 	}
-	fmt.Fprintf(d, "with %d, ", d.early(string(s.earlyDigest)))
+	if r := s.early.result; r != nil {
+		fmt.Fprintf(d, "result %v elsewhere %t, ", r.Fate, r.Elsewhere)
+	}
+	fmt.Fprintf(d, "with %d acknowledged %t, ", d.early(string(s.earlyDigest)), s.lastAck != nil)
 	if s.group != nil {
 		fmt.Fprintf(d, "in %s as %d secrets %s", d.numbered(s.epoch(), s.Epoch()), m.as(ownKey(s.group)), left(s.secrets))
 	}
@@ -193,6 +197,9 @@ func (d *describer) record(r wireRecord) {
 		fmt.Fprintf(d, "  data under %s\n", d.key(r.key))
 	case r.about != epochID{}:
 		of := 0
+		if r.message.Type == MessageResumptionAcknowledged {
+			of = d.early(string(acknowledgedDigest(r.message.Body)))
+		}
 		if r.message.Type.isCommit() {
 			of = int(purposeOf(r.message.Body))
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 
+	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls"
 )
 
@@ -67,6 +68,30 @@ func (j *joint) noteCommit(m *machine, s *Session, r *wireRecord) {
 		j.violate("commits", "%s sends two commits for epoch %d", m.name, s.Epoch())
 	}
 	m.history.commits[s.epoch()] = r.about
+}
+
+// noteRepeatedAcknowledgement checks that an acknowledgement which is repeated is the
+// one of the epoch that the machine has stored.
+func (j *joint) noteRepeatedAcknowledgement(m *machine, r *wireRecord) {
+	sum := sha256.Sum256(wire.NewReader(r.message.Body).Opaque())
+	for _, id := range m.sessions() {
+		if s := m.summaryOf(id); s.acknowledged == sum {
+			r.about = s.epoch
+			if old, ok := m.history.acknowledgements[r.about]; ok && old != sum {
+				j.violate("acknowledgements", "%s sends two for one epoch", m.name)
+			}
+			m.history.acknowledgements[r.about] = sum
+			return
+		}
+	}
+	j.violate("acknowledgements", "%s repeats an EpochKeyUpdate that it has not stored", m.name)
+}
+
+// acknowledgedDigest returns the digest of early data in a ResumptionAcknowledged.
+func acknowledgedDigest(body []byte) []byte {
+	r := wire.NewReader(body)
+	r.Opaque()
+	return r.Opaque()
 }
 
 // noteAcknowledgement checks that a machine encrypts one message with the

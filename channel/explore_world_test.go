@@ -417,6 +417,8 @@ func (j *joint) carryOut(l *link, i int, e Event) {
 		case e.Message.Type == MessageEpochKeyUpdate:
 			r.about, r.nonce = p.session.epoch(), string(p.session.early.nonce)
 			j.noteAcknowledgement(m, &r)
+		case e.Message.Type == MessageResumptionAcknowledged:
+			j.noteRepeatedAcknowledgement(m, &r)
 		case e.Message.Type == MessageEarlyData:
 			r.about, r.nonce = p.session.pending.epoch(), string(p.session.early.nonce)
 		}

@@ -14,35 +14,37 @@ type MessageType uint8
 // The two-party messages. Those of the hellos and of resumption travel in the
 // clear, all others under the keys of an epoch.
 const (
-	MessageClientHello        MessageType = 0xE0 // MLSMessage(KeyPackage)
-	MessageServerHello        MessageType = 0xE1 // MLSMessage(Welcome)
-	MessageHandshakeDone      MessageType = 0xE2 // empty
-	MessageConnectionUpdate   MessageType = 0xE3 // MLSMessage(PrivateMessage(Commit))
-	MessageEpochKeyUpdate     MessageType = 0xE4 // MLSMessage(PrivateMessage(application)) of the new epoch
-	MessageKeySwitch          MessageType = 0xE5 // uint64 epoch
-	MessageResumptionRequest  MessageType = 0xE6 // MLSMessage(PrivateMessage(Commit))
-	MessageResumptionResponse MessageType = 0xE7 // MLSMessage(PrivateMessage(Commit))
-	MessageResumptionRefused  MessageType = 0xE8 // uint8 RefusalReason
-	MessageHelloRetry         MessageType = 0xE9 // CipherSuite suites<V>
-	MessageKeyUpdate          MessageType = 0xEA // uint8 request
-	MessageEarlyData          MessageType = 0xEB // opaque nonce[32], opaque ciphertext<V>
-	MessageEarlyDataStatus    MessageType = 0xEC // uint8 delivered (0, 1 or 2), opaque digest[32]
+	MessageClientHello            MessageType = 0xE0 // MLSMessage(KeyPackage)
+	MessageServerHello            MessageType = 0xE1 // MLSMessage(Welcome)
+	MessageHandshakeDone          MessageType = 0xE2 // empty
+	MessageConnectionUpdate       MessageType = 0xE3 // MLSMessage(PrivateMessage(Commit))
+	MessageEpochKeyUpdate         MessageType = 0xE4 // MLSMessage(PrivateMessage(application)) of the new epoch
+	MessageKeySwitch              MessageType = 0xE5 // uint64 epoch
+	MessageResumptionRequest      MessageType = 0xE6 // MLSMessage(PrivateMessage(Commit))
+	MessageResumptionResponse     MessageType = 0xE7 // MLSMessage(PrivateMessage(Commit))
+	MessageResumptionRefused      MessageType = 0xE8 // uint8 RefusalReason
+	MessageHelloRetry             MessageType = 0xE9 // CipherSuite suites<V>
+	MessageKeyUpdate              MessageType = 0xEA // uint8 request
+	MessageEarlyData              MessageType = 0xEB // opaque nonce[32], opaque ciphertext<V>
+	MessageResumptionAcknowledged MessageType = 0xED // opaque epoch_key_update<V>, opaque early_digest<V>
+	MessageEarlyDataStatus        MessageType = 0xEC // uint8 delivered (0, 1 or 2), opaque digest[32]
 )
 
 var messageNames = map[MessageType]string{
-	MessageClientHello:        "ClientHello",
-	MessageServerHello:        "ServerHello",
-	MessageHandshakeDone:      "HandshakeDone",
-	MessageConnectionUpdate:   "ConnectionUpdate",
-	MessageEpochKeyUpdate:     "EpochKeyUpdate",
-	MessageKeySwitch:          "KeySwitch",
-	MessageResumptionRequest:  "ResumptionRequest",
-	MessageResumptionResponse: "ResumptionResponse",
-	MessageResumptionRefused:  "ResumptionRefused",
-	MessageHelloRetry:         "HelloRetry",
-	MessageKeyUpdate:          "KeyUpdate",
-	MessageEarlyData:          "EarlyData",
-	MessageEarlyDataStatus:    "EarlyDataStatus",
+	MessageClientHello:            "ClientHello",
+	MessageServerHello:            "ServerHello",
+	MessageHandshakeDone:          "HandshakeDone",
+	MessageConnectionUpdate:       "ConnectionUpdate",
+	MessageEpochKeyUpdate:         "EpochKeyUpdate",
+	MessageKeySwitch:              "KeySwitch",
+	MessageResumptionRequest:      "ResumptionRequest",
+	MessageResumptionResponse:     "ResumptionResponse",
+	MessageResumptionRefused:      "ResumptionRefused",
+	MessageHelloRetry:             "HelloRetry",
+	MessageKeyUpdate:              "KeyUpdate",
+	MessageEarlyData:              "EarlyData",
+	MessageEarlyDataStatus:        "EarlyDataStatus",
+	MessageResumptionAcknowledged: "ResumptionAcknowledged",
 }
 
 func (t MessageType) String() string {

@@ -21,6 +21,7 @@ import (
 //	  uint64 created;                /* seconds since 1970-01-01T00:00:00Z */
 //	  opaque last_commit<V>;         /* SHA-256, or empty */
 //	  opaque early_digest<V>;        /* of the early data with that commit, or empty */
+//	  opaque acknowledgement<V>;     /* the EpochKeyUpdate for that commit, or empty */
 //	  Epoch current;
 //	  optional<Pending> pending;
 //	} StoredState;
@@ -49,7 +50,7 @@ func (s *Session) marshal() ([]byte, error) {
 	}
 	defer clear(group)
 	var next []byte
-	size := len(group) + len(ownKey(s.group)) + 128
+	size := len(group) + len(ownKey(s.group)) + len(s.lastAck) + 128
 	if p := s.pending; p != nil {
 		if next, err = p.group.Marshal(); err != nil {
 			return nil, err
@@ -65,6 +66,7 @@ func (s *Session) marshal() ([]byte, error) {
 	w.Uint64(uint64(max(0, s.created.Unix())))
 	w.Opaque(s.lastCommit)
 	w.Opaque(s.earlyDigest)
+	w.Opaque(s.lastAck)
 	w.Opaque(ownKey(s.group))
 	w.Opaque(group)
 	w.Optional(s.pending != nil)
@@ -87,9 +89,7 @@ func (s *Session) unmarshal(data []byte) error {
 	s.prevails = r.Optional()
 	s.created = time.Unix(int64(r.Uint64()), 0)
 	s.lastCommit = bytes.Clone(r.Opaque())
-	if s.earlyDigest = bytes.Clone(r.Opaque()); len(s.earlyDigest) == 0 {
-		s.earlyDigest = nil
-	}
+	s.earlyDigest, s.lastAck = cloneOrNil(r.Opaque()), cloneOrNil(r.Opaque())
 	key, group := r.Opaque(), r.Opaque()
 	var pending *pendingUpdate
 	var nextKey, next []byte
@@ -132,6 +132,14 @@ func (s *Session) restoreGroup(signatureKey, state []byte) (*mls.Group, error) {
 		return nil, err
 	}
 	return mls.RestoreGroup(s.mls, signer, state)
+}
+
+// cloneOrNil returns a copy of b, nil if b is empty.
+func cloneOrNil(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return bytes.Clone(b)
 }
 
 // ownKey returns this end's public signature key in an epoch.

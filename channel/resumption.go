@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls"
 )
 
@@ -79,11 +80,65 @@ func (s *Session) receiveResumptionRequest(ctx context.Context, body []byte) ([]
 	if s.prevails && s.pending != nil && header.Epoch == s.group.Epoch() {
 		return s.insist(ctx, body)
 	}
-	events, err := s.answer(ctx, header.Epoch, body)
+	var events []Event
+	if s.pending == nil && bytes.Equal(hashCommit(body), s.lastCommit) {
+		events, err = s.acknowledgeAgain()
+	} else {
+		events, err = s.answer(ctx, header.Epoch, body)
+	}
 	if errors.Is(err, errOutdated) {
 		return s.refuse(RefusedOutdated), nil
 	}
 	return events, err
+}
+
+// acknowledgeAgain deals with a request whose commit is applied and acknowledged
+// already: the peer has not seen that, or somebody replays it. The acknowledgement
+// is repeated, and nothing changes. The peer goes on with a fresh request,
+// which nobody else can make; to answer this one would let a replay take the session
+// over from a live connection.
+//
+//	struct { opaque epoch_key_update<V>; opaque early_digest<V>; } ResumptionAcknowledged;
+func (s *Session) acknowledgeAgain() ([]Event, error) {
+	if s.lastAck == nil { // the commit is our own
+		return nil, errOutdated
+	}
+	if s.repeated {
+		return nil, because(AlertUnexpectedMessage, fmt.Errorf("%w: a second request that is acknowledged already", ErrUnexpectedMessage))
+	}
+	var w wire.Writer
+	w.Opaque(s.lastAck)
+	w.Opaque(s.earlyDigest)
+	s.dropGroups()
+	s.restart()
+	s.repeated, s.role = true, RoleResponder
+	s.enter(StateAwaitingHello)
+	return []Event{send(MessageResumptionAcknowledged, w.Data())}, nil
+}
+
+// receiveResumptionAcknowledged goes on to the epoch of our pending commit, which
+// the peer has applied before, and asks to resume from there.
+func (s *Session) receiveResumptionAcknowledged(ctx context.Context, body []byte) ([]Event, error) {
+	if s.repeated {
+		return nil, because(AlertUnexpectedMessage, fmt.Errorf("%w: a second acknowledgement", ErrUnexpectedMessage))
+	}
+	s.repeated = true
+	r := wire.NewReader(body)
+	acknowledgement, digest := r.Opaque(), r.Opaque()
+	if err := r.Finish(); err != nil {
+		return nil, peerFault(AlertDecodeError, err)
+	}
+	if _, err := openAcknowledgement(s.pending.group, acknowledgement); err != nil {
+		return nil, err
+	}
+	s.early.settle(digest)
+	if err := s.adoptPending(); err != nil {
+		return nil, err
+	}
+	if err := s.commit(ctx, purposeResumptionRequest, wish{}); err != nil {
+		return nil, err
+	}
+	return s.request(), nil
 }
 
 // insist deals with a request that conflicts with the pending commit of the

@@ -135,6 +135,96 @@ func TestReplayedRequestIsAnsweredWithTheSameResponse(t *testing.T) {
 	canUpdate(t, a, b)
 }
 
+// A request whose commit is applied and acknowledged is answered by the
+// acknowledgement, and the end that missed it goes on from there.
+func TestRequestThatIsAcknowledgedAlreadyLeadsToAFreshOne(t *testing.T) {
+	for _, updating := range []int{0, 1} {
+		a, b := established(t)
+		p := []*peer{a, b}[updating]
+		p.update(t, ReasonRequested)
+		p.other.deliver(t)
+		id := a.ID()
+		cut(a, b)
+		p, q := resumer(t, p.host, id), listen(t, p.other.host)
+		connect(p, q)
+		p.start(t)
+		before := must(q.stored())
+		q.deliver(t)
+		if m := p.in[0].Message; m.Type != MessageResumptionAcknowledged || q.State() != StateAwaitingHello {
+			t.Fatalf("the answer is a %v, the state %v", m.Type, q.State())
+		}
+		if !bytes.Equal(before, must(q.stored())) {
+			t.Error("the stored session has changed")
+		}
+		acknowledgement := p.in[0].Message
+		settle(t, p, q)
+		agree(t, p, q)
+		if p.Epoch() != 4 || !p.Resumed() || !q.Resumed() {
+			t.Errorf("epoch %d, resumed: %t and %t", p.Epoch(), p.Resumed(), q.Resumed())
+		}
+		canUpdate(t, p, q)
+		cut(p, q)
+
+		// It comes once on a connection, and is worth nothing afterwards.
+		p, q = resumer(t, p.host, id), listen(t, q.host)
+		connect(p, q)
+		p.start(t)
+		if _, err := p.Receive(ctx, acknowledgement); err == nil {
+			t.Error("an acknowledgement of another epoch is taken")
+		}
+	}
+}
+
+// Whatever of a session's messages an observer repeats on connections of its own,
+// the connection that is alive goes on.
+func TestReplaysDoNotTakeASessionOver(t *testing.T) {
+	for _, way := range ways {
+		a, b := established(t)
+		id := a.ID()
+		cut(a, b)
+		switch way {
+		case "initiator resumes":
+			a, b = resumer(t, a.host, id), listen(t, b.host)
+		case "responder resumes":
+			a, b = listen(t, a.host), resumer(t, b.host, id)
+		case "both resume":
+			a, b = resumer(t, a.host, id), resumer(t, b.host, id)
+		}
+		connect(a, b)
+		a.start(t)
+		b.start(t)
+		var seen []Message
+		for len(a.in)+len(b.in) > 0 {
+			for _, p := range []*peer{a, b} {
+				if len(p.in) > 0 {
+					seen = append(seen, p.in[0].Message)
+					p.deliver(t)
+				}
+			}
+		}
+		agree(t, a, b)
+		requests := 0
+		for _, m := range seen {
+			if m.Type != MessageResumptionRequest && m.Type != MessageResumptionResponse {
+				continue
+			}
+			requests++
+			for _, h := range []*host{a.host, b.host} {
+				observer := listen(t, h)
+				events, err := observer.Receive(ctx, Message{Type: MessageResumptionRequest, Body: m.Body})
+				if err == nil && len(events) > 0 && events[0].(Send).Message.Type == MessageResumptionResponse {
+					t.Errorf("%s: %s answers a replayed %v", way, h.name, m.Type)
+				}
+			}
+		}
+		if requests < 2 {
+			t.Fatalf("only %d messages were replayed", requests)
+		}
+		agree(t, a, b)
+		canUpdate(t, a, b)
+	}
+}
+
 func TestNewerConnectionSupersedesOlder(t *testing.T) {
 	for _, way := range ways {
 		a, b := established(t)
@@ -295,12 +385,19 @@ func TestResumptionDoesNotRenewAge(t *testing.T) {
 
 func TestValidatorRunsAtEveryResumption(t *testing.T) {
 	errRevoked := errors.New("revoked")
-	for _, duplicate := range []bool{false, true} {
+	for _, duplicate := range []string{"", "acknowledged", "answered"} {
 		for _, refusing := range []int{0, 1} {
 			a, b := established(t)
 			id := a.ID()
-			if duplicate { // the request repeats what the responder has applied
+			switch duplicate { // the request repeats what the responder has applied
+			case "acknowledged":
 				a.update(t, ReasonAge)
+				b.deliver(t)
+			case "answered":
+				cut(a, b)
+				a, b = resumer(t, a.host, id), listen(t, b.host)
+				connect(a, b)
+				a.start(t)
 				b.deliver(t)
 			}
 			cut(a, b)
@@ -311,7 +408,7 @@ func TestValidatorRunsAtEveryResumption(t *testing.T) {
 			a.start(t)
 			settle(t, a, b)
 			if !errors.Is(refuser.err, ErrPeerRefused) || !errors.Is(refuser.err, errRevoked) || AlertOf(refuser.err) != AlertBadCertificate {
-				t.Errorf("%s, duplicate: %t: error is %v, alert %v", refuser.name, duplicate, refuser.err, AlertOf(refuser.err))
+				t.Errorf("%s, duplicate: %q: error is %v, alert %v", refuser.name, duplicate, refuser.err, AlertOf(refuser.err))
 			}
 			if a.complete+b.complete != 0 {
 				t.Error("a resumption is complete with a peer that is refused")

@@ -26,9 +26,10 @@ type Session struct {
 	role  Role // in the full handshake
 	// leads says that this end began the connection, by a ClientHello or a
 	// ResumptionRequest: its updates stand when two cross.
-	leads   bool
-	resumed bool
-	ignored bool // a message that crossed ours: there can be one at most
+	leads    bool
+	resumed  bool
+	ignored  bool // a message that crossed ours: there can be one at most
+	repeated bool // an acknowledgement, on this connection: likewise
 
 	entry                 // in the store
 	created     time.Time // of the full handshake
@@ -41,6 +42,7 @@ type Session struct {
 	group       *mls.Group      // the current epoch
 	lastCommit  []byte          // hash of the commit that led to it, ours or the peer's
 	earlyDigest []byte          // of the early data that came with that commit, if any did
+	lastAck     []byte          // the EpochKeyUpdate for that commit, nil if it is ours or pending has answered it
 	secrets     *trafficSecrets // of the current epoch, nil before they are needed
 	pending     *pendingUpdate  // our commit that is not acknowledged, if there is one
 	wanted      wish            // an update to start once that is done
@@ -180,6 +182,8 @@ var transitions = map[State]map[MessageType]handler{
 		MessageResumptionRequest:  (*Session).receiveCrossingRequest,
 		MessageResumptionRefused:  (*Session).receiveResumptionRefused,
 		MessageEarlyData:          (*Session).receiveEarlyData,
+
+		MessageResumptionAcknowledged: (*Session).receiveResumptionAcknowledged,
 	},
 	StateAwaitingResumptionAck:   {MessageEpochKeyUpdate: (*Session).receiveResumptionAck},
 	StateAwaitingEarlyDataStatus: {MessageEarlyDataStatus: (*Session).receiveEarlyDataStatus},

@@ -45,6 +45,8 @@ var after = map[State]map[MessageType]State{
 		MessageResumptionRequest:  StateAwaitingResumptionResponse, // ignored by the initial initiator
 		MessageResumptionRefused:  StateAwaitingServerHello,
 		MessageEarlyData:          StateAwaitingResumptionResponse,
+
+		MessageResumptionAcknowledged: StateAwaitingResumptionResponse,
 	},
 	StateAwaitingResumptionAck:   {MessageEpochKeyUpdate: StateSynced},
 	StateAwaitingEarlyDataStatus: {MessageEarlyDataStatus: StateSynced},
@@ -138,6 +140,10 @@ func inState(t tb, state State, m MessageType) (p *peer, body []byte) {
 		p.update(t, ReasonAge)
 	case StateAwaitingResumptionResponse:
 		a, b := established(t)
+		if m == MessageResumptionAcknowledged {
+			a.update(t, ReasonAge)
+			b.deliver(t)
+		}
 		id := a.ID()
 		cut(a, b)
 		p, b = resumer(t, a.host, id), listen(t, b.host)
@@ -185,7 +191,7 @@ func inState(t tb, state State, m MessageType) (p *peer, body []byte) {
 
 func TestEveryMessageInEveryState(t *testing.T) {
 	t.Parallel()
-	types := []MessageType{0, MessageClientHello - 1, MessageEarlyDataStatus + 1}
+	types := []MessageType{0, MessageClientHello - 1, MessageResumptionAcknowledged + 1}
 	for m := range messageNames {
 		types = append(types, m)
 	}
@@ -233,8 +239,8 @@ func TestEveryMessageInEveryState(t *testing.T) {
 			}
 		}
 	}
-	if want := int(StateClosed-StateIdle) * 16 * 2; pairs != want || legal != 22 {
-		t.Errorf("%d cases of which %d are legal, want %d and 22", pairs, legal, want)
+	if want := int(StateClosed-StateIdle) * 17 * 2; pairs != want || legal != 23 {
+		t.Errorf("%d cases of which %d are legal, want %d and 23", pairs, legal, want)
 	}
 }
 

@@ -235,6 +235,7 @@ func (s *Session) acknowledgement(more ...byte) (Send, error) {
 	if err != nil {
 		return Send{}, because(AlertInternalError, fmt.Errorf("channel: acknowledging epoch %d: %w", s.group.Epoch(), err))
 	}
+	s.lastAck = message
 	return send(MessageEpochKeyUpdate, message), nil
 }
 
@@ -338,7 +339,7 @@ func (s *Session) step(next *mls.Group, commit []byte, secrets *trafficSecrets) 
 	s.group.Erase()
 	s.secrets.erase()
 	s.group, s.lastCommit, s.secrets = next, hashCommit(commit), secrets
-	s.earlyDigest, s.ignored = nil, false
+	s.earlyDigest, s.lastAck, s.ignored = nil, nil, false
 	s.labelPeer()
 }
 
