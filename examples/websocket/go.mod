@@ -1,0 +1,17 @@
+module github.com/mendlink/mendlink/examples/websocket
+
+go 1.26.0
+
+require (
+	github.com/coder/websocket v1.8.15
+	github.com/mendlink/mendlink v0.0.0
+)
+
+require (
+	filippo.io/edwards25519 v1.2.0 // indirect
+	github.com/cloudflare/circl v1.6.5 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
+
+replace github.com/mendlink/mendlink => ../../
