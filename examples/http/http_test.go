@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/mendlink/mendlink/channel"
@@ -189,11 +189,12 @@ func TestCutBodyIsAnError(t *testing.T) {
 		server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			io.CopyN(w, newData(), 1<<20)
 			http.NewResponseController(w).Flush()
-			connOf(r).NetConn().(*net.TCPConn).CloseWrite() // Close may become a reset
+			connOf(r).NetConn().Close()
 		})
 		c := newPair(t, version, server, nil)
-		if err := c.download(testContext(t), 2<<20); !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("got %v, want io.ErrUnexpectedEOF", err)
+		// If the server had not read everything, its end is a reset.
+		if err := c.download(testContext(t), 2<<20); !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("got %v, want io.ErrUnexpectedEOF or a reset", err)
 		}
 	})
 }

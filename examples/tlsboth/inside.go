@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"time"
 
 	"github.com/mendlink/mendlink/netconn"
 )
@@ -13,8 +14,7 @@ import (
 func clientWithTLSInside(tlsConfig *tls.Config, config *netconn.Config) stack {
 	return func(ctx context.Context, tcp net.Conn) (app, *netconn.Conn, error) {
 		link := netconn.Client(tcp, config)
-		inner := tls.Client(link, tlsConfig)
-		return inner, link, inner.HandshakeContext(ctx) // whose first flight brings about the link's
+		return inside(ctx, link, tls.Client(link, tlsConfig))
 	}
 }
 
@@ -22,7 +22,27 @@ func clientWithTLSInside(tlsConfig *tls.Config, config *netconn.Config) stack {
 func serverWithTLSInside(tlsConfig *tls.Config, config *netconn.Config) stack {
 	return func(ctx context.Context, tcp net.Conn) (app, *netconn.Conn, error) {
 		link := netconn.Server(tcp, config)
-		inner := tls.Server(link, tlsConfig)
-		return inner, link, inner.HandshakeContext(ctx)
+		return inside(ctx, link, tls.Server(link, tlsConfig))
 	}
+}
+
+func inside(ctx context.Context, link *netconn.Conn, session *tls.Conn) (app, *netconn.Conn, error) {
+	return &inner{session, link}, link, session.HandshakeContext(ctx) // which brings about the link's
+}
+
+// inner is a TLS session that leaves its link alone.
+type inner struct {
+	*tls.Conn
+	link *netconn.Conn
+}
+
+// CloseWrite ends the session's data in one direction. To keep anything from being written
+// after that, crypto/tls leaves behind a write deadline that has passed: but the link
+// goes on, and has to answer updates of the peer.
+func (c *inner) CloseWrite() error {
+	err := c.Conn.CloseWrite()
+	if deadlineErr := c.link.SetWriteDeadline(time.Time{}); err == nil {
+		err = deadlineErr
+	}
+	return err
 }

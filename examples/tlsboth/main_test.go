@@ -134,6 +134,37 @@ func TestSessionIsResumedOverAnotherTLSConnection(t *testing.T) {
 	}
 }
 
+// Whoever has closed its direction still answers the peer's updates.
+func TestHalfClosedConnectionHeals(t *testing.T) {
+	for name, stacks := range newAll(t).stacks() {
+		t.Run(name, func(t *testing.T) {
+			ctx := testContext(t)
+			client, server, err := connect(ctx, stacks[0], stacks[1], nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.close()
+			defer server.close()
+			if err := client.app.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			read := make(chan error, 1)
+			go func() { read <- receive(client, []byte("still open")) }()
+			for range 3 {
+				if err := server.link.Update(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := server.app.Write([]byte("still open")); err != nil {
+				t.Error(err)
+			}
+			if err := errors.Join(server.app.CloseWrite(), <-read); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // A transport that is cut is an error of the upper protocol, never an end of its stream.
 func TestCutIsNotAnEnd(t *testing.T) {
 	for name, stacks := range newAll(t).stacks() {

@@ -27,6 +27,9 @@ func serverOverTLS(tlsConfig *tls.Config, config *netconn.Config, bind binding) 
 
 // overTLS performs both handshakes: that of TLS, and in it that of Mendlink, bound to
 // the first. end is netconn.Client or netconn.Server.
+//
+// A write deadline that has passed breaks crypto/tls for good, and so the link on it too,
+// although a Mendlink connection over TCP would go on.
 func overTLS(ctx context.Context, transport *tls.Conn, end func(net.Conn, *netconn.Config) *netconn.Conn, config *netconn.Config, bind binding) (app, *netconn.Conn, error) {
 	if err := transport.HandshakeContext(ctx); err != nil {
 		return nil, nil, err
