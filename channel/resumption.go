@@ -59,8 +59,28 @@ func (s *Session) request() []Event {
 	return []Event{send(MessageResumptionRequest, s.pending.commit)}
 }
 
-// receiveResumptionRequest looks up the session that the peer wants to resume.
-func (s *Session) receiveResumptionRequest(ctx context.Context, body []byte) ([]Event, error) {
+// answerAttempts is how often a request is looked at if older connections move the
+// session on meanwhile.
+const answerAttempts = 4
+
+// receiveResumptionRequest resumes the session that the peer asks for. The old
+// connection may be busy with what came over it last, and save between our loading and
+// our saving: as nothing has been said on this connection yet, we begin again.
+func (s *Session) receiveResumptionRequest(ctx context.Context, body []byte) (events []Event, err error) {
+	early, repeated := s.early, s.repeated
+	for range answerAttempts {
+		if events, err = s.resumeFor(ctx, body); !errors.Is(err, ErrSuperseded) {
+			break
+		}
+		s.dropGroups()
+		s.restart()
+		s.role, s.early, s.repeated = RoleResponder, early, repeated
+	}
+	return events, err
+}
+
+// resumeFor looks up the session that the peer wants to resume.
+func (s *Session) resumeFor(ctx context.Context, body []byte) ([]Event, error) {
 	header, err := mls.ParseHeader(body)
 	if err != nil {
 		return nil, peerFault(AlertDecodeError, err)

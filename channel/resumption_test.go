@@ -175,6 +175,36 @@ func TestRequestThatIsAcknowledgedAlreadyLeadsToAFreshOne(t *testing.T) {
 	}
 }
 
+// The old connection saves what came over it last while the new one is about to answer.
+func TestOldConnectionThatSavesMeanwhileDoesNotRefuseTheNewOne(t *testing.T) {
+	for _, test := range []struct{ saves, want int }{{1, 1}, {answerAttempts - 1, 1}, {answerAttempts, 0}} {
+		a, b := acceptingEarlyData(t)
+		id := a.ID()
+		cut(a, b)
+		a, b = resumeWith(t, a.host, b.host, id, []byte("early"))
+		saves := 0
+		b.store.fail = func(int) (error, bool) {
+			if saves++; saves <= test.saves {
+				stored := must(b.store.Load(ctx, id))
+				must(b.store.MemoryStore.Save(ctx, stored))
+			}
+			return nil, false
+		}
+		settle(t, a, b)
+		if test.want == 0 {
+			if !errors.Is(b.err, ErrSuperseded) {
+				t.Errorf("after %d saves: %v", test.saves, b.err)
+			}
+			continue
+		}
+		agree(t, a, b)
+		if !b.Resumed() || len(b.early) != 1 || a.fate != EarlyDataDelivered {
+			t.Errorf("after %d saves: resumed: %t, early data %q", test.saves, b.Resumed(), b.early)
+		}
+		canUpdate(t, a, b)
+	}
+}
+
 // Whatever of a session's messages an observer repeats on connections of its own,
 // the connection that is alive goes on.
 func TestReplaysDoNotTakeASessionOver(t *testing.T) {

@@ -36,9 +36,10 @@ type Conn struct {
 	complete     atomic.Bool
 
 	// The order of locks: handshakeMu, receiver.mu, sender.mu, sessionMu, and
-	// last those of the queue, of policy, of updates and of background.
+	// last those of the queue, of policy, of leases, of updates and of background.
 	sessionMu sync.Mutex
 	session   *channel.Session // nil before the handshake
+	held      lease            // on it, at the initiator
 	state     ConnectionState
 
 	receiver receiver
@@ -192,6 +193,7 @@ func (c *Conn) Close() error {
 		t.Stop()
 	}
 	c.erase()
+	c.release()
 	if err == nil {
 		err = notifyErr
 	}
@@ -330,6 +332,10 @@ func (c *Conn) carryOut(e channel.Event, out *[]outItem) error {
 		c.state.HandshakeComplete, c.state.Resumed = true, e.Resumed
 		c.state.SessionID, c.state.Role, c.state.Suite = c.session.ID(), c.session.Role(), c.session.Suite().ID()
 		c.state.Epoch, c.state.Negotiated = c.session.Epoch(), c.session.Negotiated()
+		if c.initiator && c.held.id != c.state.SessionID { // a new one
+			c.release()
+			c.hold(c.config.Store, c.state.SessionID)
+		}
 		*out = append(*out, c.takeEarly()...)
 		return c.policy.begin(c.session)
 	case channel.Updated:

@@ -27,6 +27,7 @@ func Dial(network, address string, config *Config) (*Conn, error) {
 // DialContext connects to address and performs the handshake. If the configuration
 // has a Store with a session for the peer's name, by default the address,
 // it resumes that session, and goes on to a full handshake if the peer does not know it any more.
+// A session of a Conn of this process that is neither closed nor at its end is left to it.
 //
 // ctx bounds connecting and the handshake, and has no effect on the connection
 // afterwards. The net.Conn is a [*Conn]. The errors are those of [net.Dialer.DialContext] and

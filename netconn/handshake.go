@@ -135,13 +135,24 @@ func (c *Conn) begin(ctx context.Context) error {
 	case !c.initiator:
 		session, err = channel.NewResponder(cfg)
 	case cfg.Store != nil && cfg.PeerName != "":
-		session, err = resume(ctx, cfg)
+		session, err = c.resume(ctx, cfg)
 	default:
 		session, err = channel.NewInitiator(cfg)
 	}
 	if err != nil {
 		return err
 	}
+	err = c.startSession(ctx, session)
+	if c.initiator && errors.Is(err, channel.ErrSuperseded) { // by another process, just now
+		c.release()
+		if session, err = channel.NewInitiator(cfg); err == nil {
+			err = c.startSession(ctx, session)
+		}
+	}
+	return err
+}
+
+func (c *Conn) startSession(ctx context.Context, session *channel.Session) error {
 	c.sessionMu.Lock()
 	c.session = session
 	c.sessionMu.Unlock()
@@ -173,18 +184,23 @@ func (c *Conn) selection() func(channel.ClientHello) (*channel.Config, error) {
 	}
 }
 
-// resume returns the newest session with the peer that can still be resumed,
-// or a new one.
-func resume(ctx context.Context, cfg *channel.Config) (*channel.Session, error) {
+// resume returns the newest session with the peer that can still be resumed and that no
+// living connection has, or a new one.
+func (c *Conn) resume(ctx context.Context, cfg *channel.Config) (*channel.Session, error) {
 	ids, err := cfg.Store.FindByPeer(ctx, cfg.PeerName)
 	if err != nil {
 		return nil, err
 	}
 	for _, id := range ids {
+		if !c.hold(cfg.Store, id) {
+			continue
+		}
 		session, err := channel.Resume(ctx, cfg, id)
-		switch {
-		case err == nil:
+		if err == nil {
 			return session, nil
+		}
+		c.release()
+		switch {
 		case errors.Is(err, channel.ErrNoSession), errors.Is(err, channel.ErrSessionExpired), errors.Is(err, channel.ErrConflict):
 			continue
 		}

@@ -68,6 +68,7 @@ func TestDialResumesWhatItCan(t *testing.T) {
 	}
 	first.NetConn().Close() // a cut, not a clean end
 	<-ends
+	first.Close()
 
 	second := dial(t, address, ic)
 	roundTrip(t, second)
@@ -163,6 +164,7 @@ func TestAResumptionThatIsCutCanBeTriedAgain(t *testing.T) {
 		a, b := tcpPair(t)
 		client, server := connect(t, a, b, ic, rc)
 		exchange(t, client, server)
+		defer client.Close()
 		return client
 	}
 	id := again().ConnectionState().SessionID

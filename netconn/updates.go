@@ -163,3 +163,10 @@ func (u *updates) notify() {
 		u.changed = nil
 	}
 }
+
+// ended reports that the connection has.
+func (u *updates) ended() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.err != nil
+}
