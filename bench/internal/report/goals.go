@@ -12,13 +12,19 @@ type Goal struct {
 	Text     string
 	Unit     string
 	Limit    float64
+	AtLeast  bool // the limit is one from below
 	Measured float64
 	// Undecided says why there is nothing measured.
 	Undecided string
 }
 
 // Met reports whether the goal is reached.
-func (g *Goal) Met() bool { return g.Undecided == "" && g.Measured <= g.Limit }
+func (g *Goal) Met() bool {
+	if g.AtLeast {
+		return g.Undecided == "" && g.Measured >= g.Limit
+	}
+	return g.Undecided == "" && g.Measured <= g.Limit
+}
 
 func (g *Goal) String() string {
 	verdict, measured := "MISSED", fmt.Sprintf("measured %.2f%s", g.Measured, g.Unit)
@@ -28,7 +34,11 @@ func (g *Goal) String() string {
 	if g.Undecided != "" {
 		verdict, measured = "open", g.Undecided
 	}
-	return fmt.Sprintf("%-6s  %s: goal <= %.2f%s, %s", verdict, g.Text, g.Limit, g.Unit, measured)
+	relation := "<="
+	if g.AtLeast {
+		relation = ">="
+	}
+	return fmt.Sprintf("%-6s  %s: goal %s %.2f%s, %s", verdict, g.Text, relation, g.Limit, g.Unit, measured)
 }
 
 // Large and Medium are the sizes of the groups that goals speak of, beside two.

@@ -26,13 +26,20 @@ func (d *Dialer) Close() error { return d.listener.Close() }
 func (d *Dialer) Connect() measure.Op { return measure.Repeat(d.connect) }
 
 func (d *Dialer) connect() error {
-	client, err := net.Dial("tcp", d.listener.Addr().String())
+	client, server, err := d.Pair()
 	if err != nil {
 		return err
 	}
-	server, err := d.listener.Accept()
-	if err != nil {
-		return errors.Join(err, client.Close())
-	}
 	return errors.Join(client.Close(), server.Close())
+}
+
+// Pair returns both ends of a new connection.
+func (d *Dialer) Pair() (client, server net.Conn, err error) {
+	if client, err = net.Dial("tcp", d.listener.Addr().String()); err != nil {
+		return nil, nil, err
+	}
+	if server, err = d.listener.Accept(); err != nil {
+		return nil, nil, errors.Join(err, client.Close())
+	}
+	return client, server, nil
 }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"iter"
 	"math/big"
+	"net"
 	"time"
 
 	"github.com/mendlink/mendlink/bench/internal/measure"
@@ -145,12 +146,25 @@ func (t *TLS) handshake() (sentByClient, sentByServer int, err error) {
 	return a.octets, b.octets, t.check(client, server)
 }
 
+// Connect returns connections over the two transports whose handshake is complete.
+func (t *TLS) Connect(a, b net.Conn) (client, server *tls.Conn, err error) {
+	client, server = tls.Client(a, t.client), tls.Server(b, t.server)
+	done := make(chan error, 1)
+	go func() { done <- server.Handshake() }()
+	if err := errors.Join(client.Handshake(), <-done); err != nil {
+		return nil, nil, err
+	}
+	return client, server, t.check(client, server)
+}
+
 // check makes sure that what was measured is what was to be compared to.
 func (t *TLS) check(ends ...*tls.Conn) error {
 	for _, c := range ends {
 		s := c.ConnectionState()
-		if !s.HandshakeComplete || s.Version != tls.VersionTLS13 || s.CurveID != t.curve || s.DidResume || len(s.VerifiedChains) == 0 {
-			return fmt.Errorf("TLS version %x, curve %v, resumed: %t, %d chains", s.Version, s.CurveID, s.DidResume, len(s.VerifiedChains))
+		if !s.HandshakeComplete || s.Version != tls.VersionTLS13 || s.CurveID != t.curve || s.DidResume || len(s.VerifiedChains) == 0 ||
+			s.CipherSuite != tls.TLS_AES_128_GCM_SHA256 {
+			return fmt.Errorf("TLS version %x, %s, curve %v, resumed: %t, %d chains",
+				s.Version, tls.CipherSuiteName(s.CipherSuite), s.CurveID, s.DidResume, len(s.VerifiedChains))
 		}
 	}
 	return nil

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+
+	"github.com/mendlink/mendlink/bench/internal/report"
+)
+
+const cryptoTLS = "crypto/tls"
+
+// A row is one line of the table and of the file with all figures. Ratio is more than one
+// where ours is better.
+type row struct {
+	Name     string  `json:"name"`
+	Unit     string  `json:"unit"`
+	Ours     float64 `json:"ours"`
+	Peer     float64 `json:"peer"`
+	PeerName string  `json:"peer_name"`
+	Ratio    float64 `json:"ratio,omitempty"`
+}
+
+// A finding is a figure, and what it says about a goal.
+type finding struct {
+	row
+	goal *report.Goal
+}
+
+type findings []finding
+
+func (fs findings) writeTable(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "\tours\tpeer\tratio\tpeer is\t")
+	for _, f := range fs {
+		ratio := ""
+		if f.Ratio != 0 {
+			ratio = fmt.Sprintf("%.2f", f.Ratio)
+		}
+		fmt.Fprintf(t, "%s, %s\t%.2f\t%.2f\t%s\t%s\t\n", f.Name, f.Unit, f.Ours, f.Peer, ratio, f.PeerName)
+	}
+	return t.Flush()
+}
+
+func (fs findings) writeJSON(file string) error {
+	rows := make([]row, len(fs))
+	for i, f := range fs {
+		rows[i] = f.row
+	}
+	b, err := json.MarshalIndent(rows, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(b, '\n'), 0o666)
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"time"
+
+	"github.com/mendlink/mendlink/bench/internal/report"
+	"github.com/mendlink/mendlink/bench/internal/rivals"
+)
+
+// measureIdle compares the memory of ends over which 64 KiB went each way, and in which
+// now a Read waits.
+func (c *class) measureIdle(l *lab) ([]finding, error) {
+	connectOurs, err := c.ours()
+	if err != nil {
+		return nil, err
+	}
+	connectTheirs, err := c.theirs()
+	if err != nil {
+		return nil, err
+	}
+	ours, err := l.idle(connectOurs)
+	if err != nil {
+		return nil, err
+	}
+	theirs, err := l.idle(connectTheirs)
+	if err != nil {
+		return nil, err
+	}
+	name := fmt.Sprintf("idle end, %s", c.name)
+	return []finding{
+		{
+			row:  row{Name: name, Unit: "KiB", Ours: ours.kibibytes, Peer: theirs.kibibytes, PeerName: cryptoTLS, Ratio: theirs.kibibytes / ours.kibibytes},
+			goal: &report.Goal{Text: name + ", memory", Unit: " KiB", Limit: c.limit, Measured: ours.kibibytes},
+		},
+		{
+			row:  row{Name: name, Unit: "goroutines", Ours: ours.goroutines, Peer: theirs.goroutines, PeerName: cryptoTLS},
+			goal: &report.Goal{Text: name + ", goroutines beside the one in Read", Limit: 0.001, Measured: ours.goroutines},
+		},
+	}, nil
+}
+
+// An idleCost is what one end needs, the transport and the goroutine that waits in Read included.
+type idleCost struct {
+	kibibytes  float64
+	goroutines float64 // beside the one in Read
+}
+
+// idle makes as many ends as the options ask for. They have a listener of their own:
+// what is left of closed connections would use up the port's.
+func (l *lab) idle(connect connector) (cost idleCost, err error) {
+	d, err := rivals.NewDialer()
+	if err != nil {
+		return cost, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	links := make([]*link, 0, l.conns/2)
+	ended := make(chan struct{}, l.conns)
+	defer func() {
+		for _, k := range links {
+			k.close()
+		}
+		for range 2 * len(links) {
+			<-ended
+		}
+	}()
+	goroutines, memory := runtime.NumGoroutine(), memoryInUse()
+	for len(links) < l.conns/2 {
+		k, err := connect(d)
+		if err != nil {
+			return cost, err
+		}
+		links = append(links, k)
+		received := make(chan error, 2)
+		for _, end := range []net.Conn{k.client, k.server} {
+			go func() {
+				defer func() { ended <- struct{}{} }()
+				received <- readSome(end)
+				end.Read(make([]byte, 1)) // nothing comes
+			}()
+		}
+		some := make([]byte, traffic)
+		for _, end := range []net.Conn{k.client, k.server} {
+			_, err := end.Write(some)
+			if err := errors.Join(err, <-received); err != nil {
+				return cost, err
+			}
+		}
+	}
+	time.Sleep(100 * time.Millisecond) // until all wait
+	ends := float64(2 * len(links))
+	cost.goroutines = float64(runtime.NumGoroutine()-goroutines)/ends - 1
+	cost.kibibytes = float64(int64(memoryInUse())-int64(memory)) / 1024 / ends
+	return cost, nil
+}
+
+const traffic = 64 << 10
+
+func readSome(c net.Conn) error {
+	_, err := io.ReadFull(c, make([]byte, traffic))
+	return err
+}
+
+// memoryInUse returns how much is on the heap and on the stacks, once stacks have
+// shrunk and pools are empty.
+func memoryInUse() uint64 {
+	const collections = 6 // each halves stacks that are too large
+	for range collections {
+		runtime.GC()
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
+}

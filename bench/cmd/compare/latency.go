@@ -1,0 +1,163 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/mendlink/mendlink/bench/internal/measure"
+	"github.com/mendlink/mendlink/bench/internal/report"
+)
+
+// A pingPong is a message that goes to and fro.
+type pingPong struct {
+	name string
+	size int
+}
+
+var pingPongs = []pingPong{{"1 B", 1}, {"1 KiB", 1 << 10}}
+
+// slice is how many messages go to and fro over one link before it is another's
+// turn: few, so that what disturbs the machine disturbs all.
+const slice = 50
+
+// A latency is how long messages took to go to and fro in a round.
+type latency struct {
+	mean, p99 time.Duration
+	allocs    float64 // of a Write and of a Read
+}
+
+// measure compares how long a message takes to go to and fro.
+func (p pingPong) measure(l *lab) ([]finding, error) {
+	ours, theirs, err := l.links()
+	if err != nil {
+		return nil, err
+	}
+	links := []*link{ours, theirs}
+	rounds := make([][]latency, len(links))
+	stop := make([]func() error, len(links))
+	for i := range links {
+		stop[i] = echo(links[i], p.size)
+	}
+	for range l.rounds {
+		round, err := p.round(links, l.trips)
+		if err != nil {
+			return nil, err
+		}
+		for i := range links {
+			rounds[i] = append(rounds[i], round[i])
+		}
+	}
+	if err := errors.Join(stop[0](), stop[1]()); err != nil {
+		return nil, err
+	}
+	name := "ping-pong " + p.name
+	compare := func(quantity string, limit float64, of func(latency) time.Duration) finding {
+		micros := func(ls []latency) float64 { return measure.Median(ls, of).Seconds() * 1e6 }
+		f := finding{row: row{Name: name + ", " + quantity, Unit: "us", Ours: micros(rounds[0]), Peer: micros(rounds[1]), PeerName: cryptoTLS}}
+		var inverse float64
+		f.Ratio, inverse = latencyRatio(rounds[1], rounds[0], of), latencyRatio(rounds[0], rounds[1], of)
+		f.goal = &report.Goal{Text: name + ", " + quantity + ", in terms of crypto/tls's", Limit: limit, Measured: inverse}
+		return f
+	}
+	allocs := func(ls []latency) float64 { return measure.Median(ls, func(l latency) float64 { return l.allocs }) }
+	return []finding{
+		compare("mean", 0.95, func(l latency) time.Duration { return l.mean }),
+		compare("p99", 1, func(l latency) time.Duration { return l.p99 }),
+		{
+			row:  row{Name: name, Unit: "allocs/op", Ours: allocs(rounds[0]), Peer: allocs(rounds[1]), PeerName: cryptoTLS},
+			goal: noAllocations(name, allocs(rounds[0])),
+		},
+	}, nil
+}
+
+// latencyRatio returns the median of what a is to b in the same round.
+func latencyRatio(a, b []latency, of func(latency) time.Duration) float64 {
+	ratios := make([]float64, len(a))
+	for i := range a {
+		ratios[i] = float64(of(a[i])) / float64(of(b[i]))
+	}
+	return measure.Median(ratios, func(r float64) float64 { return r })
+}
+
+// echo sends back what comes to the server of a link, until stop closes the link.
+func echo(l *link, size int) (stop func() error) {
+	done := make(chan error, 1)
+	go func() {
+		p := make([]byte, size)
+		for {
+			if _, err := io.ReadFull(l.server, p); err != nil {
+				done <- err
+				return
+			}
+			if _, err := l.server.Write(p); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	return func() error {
+		l.client.Close()
+		err := <-done
+		l.server.Close()
+		if err == io.EOF {
+			return nil
+		}
+		return err
+	}
+}
+
+// round lets so many messages go to and fro over each link, in turns.
+func (p pingPong) round(links []*link, trips int) ([]latency, error) {
+	times := make([][]time.Duration, len(links))
+	mallocs := make([]uint64, len(links))
+	for i := range times {
+		times[i] = make([]time.Duration, 0, trips+slice)
+	}
+	message := make([]byte, p.size)
+	for len(times[0]) < trips {
+		for i, l := range links {
+			before := mallocsNow()
+			for range slice {
+				start := time.Now()
+				if err := trip(l, message); err != nil {
+					return nil, err
+				}
+				times[i] = append(times[i], time.Since(start))
+			}
+			mallocs[i] += mallocsNow() - before
+		}
+	}
+	round := make([]latency, len(links))
+	for i, t := range times {
+		const calls = 4 // of a trip: Write and Read at both ends
+		round[i] = summary(t)
+		round[i].allocs = float64(mallocs[i]) / float64(calls*len(t))
+	}
+	return round, nil
+}
+
+func trip(l *link, message []byte) error {
+	if _, err := l.client.Write(message); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(l.client, message)
+	return err
+}
+
+func summary(times []time.Duration) latency {
+	var total time.Duration
+	for _, t := range times {
+		total += t
+	}
+	slices.Sort(times)
+	return latency{mean: total / time.Duration(len(times)), p99: times[len(times)*99/100]}
+}
+
+func mallocsNow() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Mallocs
+}

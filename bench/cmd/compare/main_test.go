@@ -1,0 +1,58 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Everything can be measured; what comes out is not tested.
+func TestRun(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "figures.json")
+	var out strings.Builder
+	o := quick
+	o.only = regexp.MustCompile("")
+	if err := run(&out, &o, file); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []row
+	if err := json.Unmarshal(data, &rows); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range comparisons() {
+		if !strings.Contains(out.String(), c.name) {
+			t.Errorf("no figure of %s", c.name)
+		}
+	}
+	for _, r := range rows {
+		timed := r.Unit == "us" || r.Unit == "MB/CPU s" || r.Unit == "KiB"
+		if r.Name == "" || r.PeerName == "" || timed && (r.Ours <= 0 || r.Peer <= 0 || r.Ratio <= 0) {
+			t.Errorf("row %+v", r)
+		}
+	}
+	if verdicts := strings.Count(out.String(), ": goal "); verdicts < len(comparisons()) {
+		t.Errorf("%d verdicts on %d comparisons", verdicts, len(comparisons()))
+	}
+	if t.Failed() {
+		t.Log(out.String())
+	}
+}
+
+func TestOnlySome(t *testing.T) {
+	var out strings.Builder
+	o := quick
+	o.only = regexp.MustCompile("^ping-pong 1 B")
+	if err := run(&out, &o, ""); err != nil {
+		t.Fatal(err)
+	}
+	if s := out.String(); strings.Contains(s, "throughput") || !strings.Contains(s, "ping-pong 1 B, p99") {
+		t.Error(s)
+	}
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"net"
+
+	"github.com/mendlink/mendlink/bench/internal/measure"
+	"github.com/mendlink/mendlink/bench/internal/report"
+	"github.com/mendlink/mendlink/netconn"
+)
+
+const mebibyte = 1 << 20
+
+// A transfer is a way to send and to receive a mebibyte, in one direction or in both.
+type transfer struct {
+	name    string
+	write   int // octets at once
+	read    int // at most, at once
+	copies  bool
+	duplex  bool
+	goal    float64
+	options []func(*netconn.Config)
+}
+
+const readSize = 64 << 10
+
+var transfers = []transfer{
+	{name: "1 MiB writes", write: mebibyte, read: readSize, goal: 1.4},
+	{name: "io.Copy of 32 KiB", write: 32 << 10, read: 32 << 10, copies: true, goal: 1.4},
+	{name: "16 KiB writes", write: 16 << 10, read: readSize, goal: 1.3},
+	{name: "1 KiB writes", write: 1 << 10, read: readSize, goal: 1.1},
+	{name: "full duplex, 1 MiB writes", write: mebibyte, read: readSize, duplex: true, goal: 1.2},
+}
+
+// measure compares the CPU time that a mebibyte takes, and counts allocations.
+func (t transfer) measure(l *lab) ([]finding, error) {
+	ours, theirs, err := l.links(t.options...)
+	if err != nil {
+		return nil, err
+	}
+	defer ours.close()
+	defer theirs.close()
+	series, err := measure.Rounds(l.rounds, l.batch, []measure.Subject{t.over(ours), t.over(theirs)})
+	if err != nil {
+		return nil, err
+	}
+	octets := float64(mebibyte)
+	if t.duplex {
+		octets *= 2
+	}
+	speed := func(s measure.Series) float64 { return octets / 1e6 / s.Median().CPU.Seconds() }
+	calls := octets / float64(t.write)
+	allocs := func(s measure.Series) float64 { return s.Median().Allocs / calls }
+	ratio := measure.Ratio(series[1], series[0], measure.CPU)
+	name := "throughput, " + t.name
+	return []finding{
+		{
+			row:  row{Name: name, Unit: "MB/CPU s", Ours: speed(series[0]), Peer: speed(series[1]), PeerName: cryptoTLS, Ratio: ratio},
+			goal: &report.Goal{Text: name, AtLeast: true, Limit: t.goal, Measured: ratio},
+		},
+		{
+			row:  row{Name: name, Unit: "allocs/op", Ours: allocs(series[0]), Peer: allocs(series[1]), PeerName: cryptoTLS},
+			goal: noAllocations(name, allocs(series[0])),
+		},
+	}, nil
+}
+
+// noAllocations is the goal that an operation does not allocate. A few may be counted, as
+// pools are filled again after a garbage collection, and as goroutines begin.
+func noAllocations(name string, each float64) *report.Goal {
+	return &report.Goal{Text: name + ", allocations per operation", Limit: 0.2, Measured: each}
+}
+
+// over returns the transfer over a link, as an operation of one mebibyte.
+func (t transfer) over(l *link) measure.Op {
+	return func(n int) (func() error, error) {
+		in, out := t.buffers(t.read), t.buffers(t.write)
+		return func() error {
+			octets := int64(n) * mebibyte
+			ends := [][2]net.Conn{{l.client, l.server}}
+			if t.duplex {
+				ends = append(ends, [2]net.Conn{l.server, l.client})
+			}
+			done := make(chan error)
+			for i, e := range ends {
+				go func() { done <- t.send(e[0], out[i], octets) }()
+				go func() { done <- t.receive(e[1], in[i], octets) }()
+			}
+			var errs []error
+			for range 2 * len(ends) {
+				errs = append(errs, <-done)
+			}
+			return errors.Join(errs...)
+		}, nil
+	}
+}
+
+// buffers returns what the application needs, which is not what is measured.
+func (t transfer) buffers(size int) (b [2][]byte) {
+	for i := range b {
+		b[i] = make([]byte, size)
+	}
+	return b
+}
+
+func (t transfer) send(to net.Conn, p []byte, octets int64) error {
+	if t.copies {
+		_, err := io.Copy(to, &zeros{chunk: t.write, left: octets})
+		return err
+	}
+	for sent := int64(0); sent < octets; sent += int64(len(p)) {
+		if _, err := to.Write(p); err != nil {
+			return err
+		}
+	}
+	return flush(to)
+}
+
+func (t transfer) receive(from net.Conn, p []byte, octets int64) error {
+	if t.copies {
+		_, err := io.Copy(&sink{left: octets}, from)
+		if err == errFull {
+			return nil
+		}
+		return err
+	}
+	for octets > 0 {
+		n, err := from.Read(p)
+		if err != nil {
+			return err
+		}
+		octets -= int64(n)
+	}
+	return nil
+}
+
+// zeros is a reader that gives at most a chunk at once, as a file or a pipe does.
+type zeros struct {
+	chunk int
+	left  int64
+}
+
+func (z *zeros) Read(p []byte) (int, error) {
+	if z.left == 0 {
+		return 0, io.EOF
+	}
+	n := int(min(int64(z.chunk), int64(len(p)), z.left))
+	clear(p[:n])
+	z.left -= int64(n)
+	return n, nil
+}
+
+// errFull ends an io.Copy, as it ends in a stream that goes on.
+var errFull = errors.New("all that was expected is here")
+
+type sink struct{ left int64 }
+
+func (s *sink) Write(p []byte) (int, error) {
+	if s.left -= int64(len(p)); s.left <= 0 {
+		return len(p), errFull
+	}
+	return len(p), nil
+}
+
+// flush sends what a connection that coalesces writes has kept.
+func flush(c net.Conn) error {
+	if f, ok := c.(interface{ Flush() error }); ok {
+		return f.Flush()
+	}
+	return nil
+}
