@@ -1,0 +1,104 @@
+package netconn
+
+import (
+	"io"
+
+	"github.com/mendlink/mendlink/channel/record"
+)
+
+var (
+	_ io.ReaderFrom = (*Conn)(nil)
+	_ io.WriterTo   = (*Conn)(nil)
+)
+
+// copySize is how much ReadFrom and WriteTo move at once: what fits into a batch of records.
+const copySize = batchRecords * record.MaxPlaintext
+
+// ReadFrom sends what r gives, until r ends. io.Copy to a Conn calls it. It sends whatever one
+// call of r.Read returns at once, as [Conn.Write] does, but offers room for 128 KiB, so that
+// a source of bulk data needs fewer calls. While r has little to give, or nothing, it holds no
+// more than a small buffer.
+func (c *Conn) ReadFrom(r io.Reader) (n int64, err error) {
+	pool := smallBatchBuffers
+	for {
+		b := getBuffer(pool)
+		room := b.data[:min(len(b.data), copySize)]
+		k, readErr := r.Read(room)
+		if k > 0 {
+			var sent int
+			sent, err = c.Write(room[:k])
+			n += int64(sent)
+		}
+		b.release()
+		switch {
+		case err != nil:
+			return n, err
+		case readErr == io.EOF:
+			return n, nil
+		case readErr != nil:
+			return n, readErr
+		case k == len(room):
+			pool = batchBuffers
+		case k < smallBatchSize:
+			pool = smallBatchBuffers
+		}
+	}
+}
+
+// WriteTo writes all that comes to w, up to the peer's end of the stream. io.Copy from a
+// Conn calls it. It writes up to 128 KiB at once, and holds no buffer while nothing comes.
+func (c *Conn) WriteTo(w io.Writer) (n int64, err error) {
+	if err := c.Handshake(); err != nil {
+		return 0, err
+	}
+	for {
+		if err := c.await(); err != nil {
+			return n, c.opError("read", c.orClosed(err))
+		}
+		b := getBuffer(batchBuffers)
+		k, readErr := c.Read(b.data[:copySize])
+		if k > 0 {
+			var written int
+			if written, err = w.Write(b.data[:k]); written < k && err == nil {
+				err = io.ErrShortWrite
+			}
+			n += int64(written)
+		}
+		b.release()
+		switch {
+		case err != nil:
+			return n, err
+		case readErr == io.EOF:
+			return n, nil
+		case readErr != nil:
+			return n, readErr
+		}
+	}
+}
+
+// await returns once Read has something to return, or nothing ever comes.
+func (c *Conn) await() error {
+	err := c.receiver.await()
+	if c.updates.pending.Load() {
+		c.receiver.pumpIfIdle()
+	}
+	return err
+}
+
+func (r *receiver) await() error {
+	r.readers.Add(1)
+	defer r.readers.Add(-1)
+	if r.ahead.some.Load() {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer r.rest()
+	for len(r.unread) == 0 && !r.ahead.some.Load() && !r.ended && r.err == nil {
+		r.hurry()
+		if _, err := r.step(nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}

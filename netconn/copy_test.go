@@ -1,0 +1,109 @@
+package netconn
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+	"testing/iotest"
+	"time"
+)
+
+func TestCopyingFromAndTo(t *testing.T) {
+	checkGoroutines(t)
+	data := pattern(3<<20 + 17)
+	for name, wrap := range map[string]func(io.Reader) io.Reader{
+		"whole":      func(r io.Reader) io.Reader { return struct{ io.Reader }{r} },
+		"halves":     iotest.HalfReader,
+		"early end":  iotest.DataErrReader,
+		"few octets": func(r io.Reader) io.Reader { return iotest.OneByteReader(io.LimitReader(r, 2000)) },
+	} {
+		want, err := io.ReadAll(wrap(bytes.NewReader(data)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, server := newConnPair(t)
+		go func() {
+			n, err := io.Copy(client, wrap(bytes.NewReader(data)))
+			if n != int64(len(want)) || err != nil {
+				t.Errorf("%s: sent %d of %d, %v", name, n, len(want), err)
+			}
+			client.CloseWrite()
+		}()
+		var got bytes.Buffer
+		n, err := io.Copy(struct{ io.Writer }{&got}, server)
+		if n != int64(len(want)) || err != nil || !bytes.Equal(got.Bytes(), want) {
+			t.Errorf("%s: received %d of %d, %v", name, n, len(want), err)
+		}
+	}
+}
+
+var errOfReader, errOfWriter = errors.New("of the reader"), errors.New("of the writer")
+
+func TestErrorsOfCopying(t *testing.T) {
+	checkGoroutines(t)
+	client, server := newConnPair(t)
+	if n, err := client.ReadFrom(io.MultiReader(bytes.NewReader([]byte("abc")), iotest.ErrReader(errOfReader))); n != 3 || err != errOfReader {
+		t.Errorf("ReadFrom: %d, %v", n, err)
+	}
+	if n, err := server.WriteTo(refusing{}); n != 2 || err != errOfWriter {
+		t.Errorf("WriteTo: %d, %v", n, err)
+	}
+	if n, err := client.ReadFrom(bytes.NewReader([]byte("abc"))); n != 3 || err != nil {
+		t.Errorf("ReadFrom: %d, %v", n, err)
+	}
+	if n, err := server.WriteTo(short{}); n != 2 || err != io.ErrShortWrite {
+		t.Errorf("WriteTo: %d, %v", n, err)
+	}
+	server.SetReadDeadline(time.Now().Add(time.Millisecond))
+	if n, err := server.WriteTo(io.Discard); n != 0 || !isTimeout(err) {
+		t.Errorf("WriteTo: %d, %v", n, err)
+	}
+	server.SetReadDeadline(time.Time{})
+	server.Close()
+	if n, err := server.WriteTo(io.Discard); n != 0 || err == nil {
+		t.Errorf("WriteTo: %d, %v", n, err)
+	}
+	client.Close()
+	if n, err := client.ReadFrom(bytes.NewReader([]byte("abc"))); n != 0 || err == nil {
+		t.Errorf("ReadFrom: %d, %v", n, err)
+	}
+}
+
+// refusing and short take 2 octets of what they are given.
+type refusing struct{}
+
+func (refusing) Write(p []byte) (int, error) { return 2, errOfWriter }
+
+type short struct{}
+
+func (short) Write(p []byte) (int, error) { return 2, nil }
+
+// A WriteTo that waits holds no buffer, and an update goes on while it does.
+func TestWriteToHoldsNothingWhileItWaits(t *testing.T) {
+	checkGoroutines(t)
+	client, server := newConnPair(t)
+	received := make(chan int, 1)
+	go server.WriteTo(notify(received))
+	if _, err := client.Write([]byte("some")); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "receiving", func() { <-received })
+	update(t, client)
+	within(t, "coming to rest", func() {
+		for server.receiver.readers.Load() == 0 {
+			time.Sleep(time.Millisecond)
+		}
+	})
+	if _, err := client.Write([]byte("more")); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "receiving", func() { <-received })
+}
+
+type notify chan int
+
+func (c notify) Write(p []byte) (int, error) {
+	c <- len(p)
+	return len(p), nil
+}
