@@ -116,7 +116,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		return 0, nil
 	}
 	c.sender.mu.Lock()
-	n, err := c.sender.write(p)
+	n, err := c.sender.send(p)
 	c.sender.mu.Unlock()
 	if err != nil {
 		return n, c.opError("write", c.orClosed(err))
@@ -216,7 +216,7 @@ func (c *Conn) closeNotify() error {
 	if c.sender.err != nil {
 		return nil // Read or Write has said so, or will
 	}
-	leftBehind := c.sender.stalled.Load()
+	leftBehind := c.sender.stalled.Load() || c.sender.kept.some.Load()
 	c.sender.queue.push(outItem{end: &outEnd{alert: channel.AlertCloseNotify}})
 	if err := c.sender.flush(); leftBehind || isTimeout(err) {
 		return err
@@ -403,7 +403,7 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 	if err := c.transport.SetWriteDeadline(t); err != nil {
 		return err
 	}
-	if c.complete.Load() && (c.sender.stalled.Load() || c.sender.queue.n.Load() > 0) {
+	if c.complete.Load() && (c.sender.stalled.Load() || c.sender.kept.some.Load() || c.sender.queue.n.Load() > 0) {
 		c.sender.wake()
 	}
 	return nil

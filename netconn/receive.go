@@ -81,6 +81,7 @@ func (r *receiver) readLocked(p []byte) (n int, err error) {
 		case r.err != nil:
 			err = r.err
 		default:
+			r.hurry()
 			k, err = r.step(p[n:])
 			n += k
 		}

@@ -26,11 +26,13 @@ type sender struct {
 
 	mu         sync.Mutex         // guards what follows; never taken while session or queue are locked
 	protection *record.Protection // nil: records are in the clear
-	buf        *buffer            // of out, nil if that has none
-	out        []byte             // sealed records that the transport has not taken yet
-	sent       int                // how much of out it has taken
-	ended      bool               // close_notify is on its way: no more application data
-	err        error              // final
+	kept       kept               // waits for more, see Config.CoalesceDelay
+	size       recordSizer
+	buf        *buffer // of out, nil if that has none
+	out        []byte  // sealed records that the transport has not taken yet
+	sent       int     // how much of out it has taken
+	ended      bool    // close_notify is on its way: no more application data
+	err        error   // final
 }
 
 // An outItem is one thing to do for the sender: to send a message or data, to use other
@@ -106,7 +108,7 @@ func (s *sender) wake() {
 		q.mu.Lock()
 		q.busy = false // what is pushed from now on needs another goroutine
 		q.mu.Unlock()
-		s.flush()
+		s.flushAll()
 	})
 }
 
@@ -115,6 +117,14 @@ func (s *sender) flushNow() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.flush()
+}
+
+// send is the body of [Conn.Write], for a p that is not empty.
+func (s *sender) send(p []byte) (int, error) {
+	if delay := s.conn.config.CoalesceDelay; delay > 0 {
+		return s.coalesce(p, delay)
+	}
+	return s.write(p)
 }
 
 // write sends application data and returns how much of it is on its way.
@@ -126,6 +136,7 @@ func (s *sender) write(p []byte) (int, error) {
 	if err := s.flush(); err != nil {
 		return 0, err
 	}
+	s.size.begin(len(p))
 	n := 0
 	for {
 		k, records, err := s.sealBatch(p[n:])
@@ -175,10 +186,10 @@ func (s *sender) saveKey() {
 
 // sealBatch seals the beginning of p, as many records of it as a batch holds.
 func (s *sender) sealBatch(p []byte) (n, records int, err error) {
-	limit := s.protection.MaxContent()
+	limit := s.size.limit(s.protection.MaxContent())
 	s.room(len(p) + (len(p)+limit-1)/limit*record.Overhead)
 	for {
-		k := min(len(p)-n, limit)
+		k := min(len(p)-n, s.size.limit(s.protection.MaxContent()))
 		if len(s.out)+k+record.Overhead > batchSize {
 			return n, records, nil
 		}
@@ -186,6 +197,7 @@ func (s *sender) sealBatch(p []byte) (n, records int, err error) {
 			return n, records, err
 		}
 		records++
+		s.size.sealed(k)
 		if n += k; n == len(p) {
 			return n, records, nil
 		}
@@ -273,6 +285,14 @@ func (s *sender) sealAll(t record.ContentType, content []byte) (records int, err
 // carryOutEnd ends the flow of application data, and if there was an error
 // everything else too.
 func (s *sender) carryOutEnd(e *outEnd) error {
+	if e.err == nil && s.kept.n > 0 {
+		records, err := s.sealAll(record.ContentApplicationData, s.kept.data())
+		if err != nil {
+			return err
+		}
+		s.conn.policy.count(records, s.kept.n, false)
+		s.kept.sent(s.kept.n)
+	}
 	if !e.silent && (!s.ended || e.err != nil) {
 		const fatal = 2 // the level, which TLS 1.3 does not look at
 		s.room(record.Overhead + alertSize)
@@ -332,6 +352,7 @@ func (s *sender) fail(err error) {
 		s.err = err
 		s.conn.updates.fail(err)
 	}
+	s.kept.drop()
 	s.rest()
 }
 
