@@ -32,11 +32,15 @@ func (c *class) measureIdle(l *lab) ([]finding, error) {
 		return nil, err
 	}
 	name := fmt.Sprintf("idle end, %s", c.name)
+	kibibytes := func(what string, ours, theirs float64) finding {
+		return finding{row: row{Name: name + what, Unit: "KiB", Ours: ours, Peer: theirs, PeerName: cryptoTLS, Ratio: theirs / ours}}
+	}
+	whole := kibibytes("", ours.heap+ours.stack, theirs.heap+theirs.stack)
+	whole.goal = &report.Goal{Text: name + ", memory", Unit: " KiB", Limit: c.limit, Measured: whole.Ours}
 	return []finding{
-		{
-			row:  row{Name: name, Unit: "KiB", Ours: ours.kibibytes, Peer: theirs.kibibytes, PeerName: cryptoTLS, Ratio: theirs.kibibytes / ours.kibibytes},
-			goal: &report.Goal{Text: name + ", memory", Unit: " KiB", Limit: c.limit, Measured: ours.kibibytes},
-		},
+		whole,
+		kibibytes(", of which heap", ours.heap, theirs.heap),
+		kibibytes(", of which stack", ours.stack, theirs.stack),
 		{
 			row:  row{Name: name, Unit: "goroutines", Ours: ours.goroutines, Peer: theirs.goroutines, PeerName: cryptoTLS},
 			goal: &report.Goal{Text: name + ", goroutines beside the one in Read", Limit: 0.001, Measured: ours.goroutines},
@@ -46,8 +50,8 @@ func (c *class) measureIdle(l *lab) ([]finding, error) {
 
 // An idleCost is what one end needs, the transport and the goroutine that waits in Read included.
 type idleCost struct {
-	kibibytes  float64
-	goroutines float64 // beside the one in Read
+	heap, stack float64 // in KiB
+	goroutines  float64 // beside the one in Read
 }
 
 // idle makes as many ends as the options ask for. They have a listener of their own:
@@ -68,7 +72,8 @@ func (l *lab) idle(connect connector) (cost idleCost, err error) {
 			<-ended
 		}
 	}()
-	goroutines, memory := runtime.NumGoroutine(), memoryInUse()
+	goroutines := runtime.NumGoroutine()
+	heap, stack := memoryInUse()
 	for len(links) < l.conns/2 {
 		k, err := connect(d)
 		if err != nil {
@@ -94,7 +99,8 @@ func (l *lab) idle(connect connector) (cost idleCost, err error) {
 	time.Sleep(100 * time.Millisecond) // until all wait
 	ends := float64(2 * len(links))
 	cost.goroutines = float64(runtime.NumGoroutine()-goroutines)/ends - 1
-	cost.kibibytes = float64(int64(memoryInUse())-int64(memory)) / 1024 / ends
+	heapAfter, stackAfter := memoryInUse()
+	cost.heap, cost.stack = (heapAfter-heap)/1024/ends, (stackAfter-stack)/1024/ends
 	return cost, nil
 }
 
@@ -105,14 +111,14 @@ func readSome(c net.Conn) error {
 	return err
 }
 
-// memoryInUse returns how much is on the heap and on the stacks, once stacks have
-// shrunk and pools are empty.
-func memoryInUse() uint64 {
+// memoryInUse returns how much is on the heap and on stacks, once stacks have shrunk and
+// pools are empty.
+func memoryInUse() (heap, stack float64) {
 	const collections = 6 // each halves stacks that are too large
 	for range collections {
 		runtime.GC()
 	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return m.HeapAlloc + m.StackInuse
+	return float64(m.HeapAlloc), float64(m.StackInuse)
 }
