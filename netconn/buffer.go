@@ -9,8 +9,10 @@ import (
 // Sizes in octets, chosen by measurement: many records for each system call, and
 // small buffers for small writes. A connection holds buffers only while data flows.
 const (
-	batchRecords    = 8
-	batchSize       = batchRecords * (record.MaxPlaintext + record.Overhead)
+	batchSize       = 2 * 65463 // of segments of TCP on loopback; a little more makes a third one, of next to nothing
+	batchRecords    = 8         // that a batch needs if they may have the full size
+	fillingSize     = 1 << 10   // of a record that fills a batch, at least
+	copySize        = batchSize - batchRecords*record.Overhead
 	smallBatchSize  = 4 << 10
 	readBufferSize  = 256 << 10
 	firstReadSize   = 512       // of a transport that cannot tell when it is readable

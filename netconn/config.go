@@ -107,7 +107,7 @@ type Config struct {
 
 	// CoalesceDelay lets Write keep small amounts back, for no longer than this, so that they share
 	// records and system calls with what is written next. Write's return then means that the Conn has
-	// taken over the data. It is sent when the delay is over, when 128 KiB have come together, when this
+	// taken over the data. It is sent when the delay is over, when about 128 KiB have come together, when this
 	// end's Read has to wait for the peer, and by [Conn.Flush], [Conn.CloseWrite] and
 	// [Conn.Close]. What goes wrong then shows in the next call. For bulk data in small pieces; where the peer
 	// waits for each piece it costs time. Default: 0; Write gives all data to the transport.

@@ -1,21 +1,14 @@
 package netconn
 
-import (
-	"io"
-
-	"github.com/mendlink/mendlink/channel/record"
-)
+import "io"
 
 var (
 	_ io.ReaderFrom = (*Conn)(nil)
 	_ io.WriterTo   = (*Conn)(nil)
 )
 
-// copySize is how much ReadFrom and WriteTo move at once: what fits into a batch of records.
-const copySize = batchRecords * record.MaxPlaintext
-
 // ReadFrom sends what r gives, until r ends. io.Copy to a Conn calls it. It sends whatever one
-// call of r.Read returns at once, as [Conn.Write] does, but offers room for 128 KiB, so that
+// call of r.Read returns at once, as [Conn.Write] does, but offers room for about 128 KiB, so that
 // a source of bulk data needs fewer calls. While r has little to give, or nothing, it holds no
 // more than a small buffer.
 func (c *Conn) ReadFrom(r io.Reader) (n int64, err error) {
@@ -46,7 +39,7 @@ func (c *Conn) ReadFrom(r io.Reader) (n int64, err error) {
 }
 
 // WriteTo writes all that comes to w, up to the peer's end of the stream. io.Copy from a
-// Conn calls it. It writes up to 128 KiB at once, and holds no buffer while nothing comes.
+// Conn calls it. It writes up to about 128 KiB at once, and holds no buffer while nothing comes.
 func (c *Conn) WriteTo(w io.Writer) (n int64, err error) {
 	if err := c.Handshake(); err != nil {
 		return 0, err
@@ -56,7 +49,7 @@ func (c *Conn) WriteTo(w io.Writer) (n int64, err error) {
 			return n, c.opError("read", c.orClosed(err))
 		}
 		b := getBuffer(batchBuffers)
-		k, readErr := c.Read(b.data[:copySize])
+		k, readErr := c.Read(b.data)
 		if k > 0 {
 			var written int
 			if written, err = w.Write(b.data[:k]); written < k && err == nil {

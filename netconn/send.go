@@ -190,8 +190,10 @@ func (s *sender) sealBatch(p []byte) (n, records int, err error) {
 	s.room(len(p) + (len(p)+limit-1)/limit*record.Overhead)
 	for {
 		k := min(len(p)-n, s.size.limit(s.protection.MaxContent()))
-		if len(s.out)+k+record.Overhead > batchSize {
-			return n, records, nil
+		if room := batchSize - len(s.out) - record.Overhead; k > room {
+			if k = room; k < fillingSize {
+				return n, records, nil
+			}
 		}
 		if s.out, err = s.protection.Seal(s.out, record.ContentApplicationData, p[n:n+k]); err != nil {
 			return n, records, err
