@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"text/tabwriter"
 
@@ -48,6 +49,11 @@ func (fs findings) writeJSON(file string) error {
 	rows := make([]row, len(fs))
 	for i, f := range fs {
 		rows[i] = f.row
+		for _, figure := range []*float64{&rows[i].Ours, &rows[i].Peer, &rows[i].Ratio} {
+			if math.IsInf(*figure, 0) || math.IsNaN(*figure) {
+				*figure = 0 // less was measured than the clock of the processor can tell
+			}
+		}
 	}
 	b, err := json.MarshalIndent(rows, "", "  ")
 	if err != nil {
