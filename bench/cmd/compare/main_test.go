@@ -32,8 +32,8 @@ func TestRun(t *testing.T) {
 		}
 	}
 	for _, r := range rows {
-		timed := r.Unit == "us" || r.Unit == "MB/CPU s"
-		if r.Name == "" || r.PeerName == "" || timed && (r.Ours <= 0 || r.Peer <= 0 || r.Ratio <= 0) {
+		// The processor's clock may be too coarse for CPU time in a run this short.
+		if r.Name == "" || r.PeerName == "" || r.Unit == "us" && (r.Ours <= 0 || r.Peer <= 0 || r.Ratio <= 0) {
 			t.Errorf("row %+v", r)
 		}
 	}
