@@ -261,7 +261,9 @@ func (j *joint) apply(a action) {
 		j.replay(a.end, j.captured[a.arg].message)
 	case intercept:
 		j.left.spend(&j.left.forgeries)
-		j.forge(j.links[a.link], a.end, j.captured[a.arg].message)
+		m := j.captured[a.arg].message
+		j.refused = j.refused || m.Type == MessageResumptionRefused
+		j.forge(j.links[a.link], a.end, m)
 	case refuse:
 		j.left.spend(&j.left.forgeries)
 		j.refused = true
