@@ -99,6 +99,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 }
 
 // Write sends p in records of up to 16 KiB, or less if the peer wants, many in one system call.
+// A flow of data begins with small records, so that the peer can use what it has. With
+// Config.CoalesceDelay small amounts are kept back for a while.
 //
 // After a timeout the Conn stays usable. The returned n octets are part of the
 // stream: they are sent before anything else, by the next Write, by Close, or as soon
