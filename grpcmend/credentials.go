@@ -20,8 +20,7 @@ const http2 = "h2"
 // transportCredentials are those of either end. All but serverName is shared by clones.
 type transportCredentials struct {
 	config     *netconn.Config // nil if there is none
-	sessions   *sessions
-	serverName string // in place of the authority, unless empty
+	serverName string          // in place of the authority, unless empty
 }
 
 // NewCredentials returns credentials that secure connections as config says, for
@@ -33,14 +32,14 @@ type transportCredentials struct {
 // A client's sessions are stored, if config has a Store, under config.PeerName, by default the
 // authority with the address that was dialled, so that those of several servers
 // behind one name are told apart. Several connections to one server at once have a session
-// each; for this they have to be of one NewCredentials, or of clones.
+// each.
 func NewCredentials(config *netconn.Config) credentials.TransportCredentials {
 	if config != nil {
 		copied := *config
 		config = &copied
 		config.Protocols = []string{http2}
 	}
-	return &transportCredentials{config: config, sessions: newSessions()}
+	return &transportCredentials{config: config}
 }
 
 // ClientHandshake performs the initiator's handshake over transport.
@@ -55,20 +54,10 @@ func (c *transportCredentials) ClientHandshake(ctx context.Context, authority st
 	if config.ServerName == "" {
 		config.ServerName = hostName(authority)
 	}
-	if config.Store == nil {
-		return handshake(ctx, netconn.Client(transport, &config))
-	}
-	if config.PeerName == "" {
+	if config.Store != nil && config.PeerName == "" {
 		config.PeerName = authority + " at " + transport.RemoteAddr().String()
 	}
-	label, release := c.sessions.take(config.PeerName)
-	config.PeerName = label
-	conn, info, err := handshake(ctx, netconn.Client(transport, &config))
-	if err != nil {
-		release()
-		return nil, nil, err
-	}
-	return &sessionConn{Conn: conn, release: release}, info, nil
+	return handshake(ctx, netconn.Client(transport, &config))
 }
 
 // ServerHandshake performs the responder's handshake over transport. It takes no

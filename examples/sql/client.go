@@ -19,7 +19,7 @@ func open(addr, user string, config *netconn.Config) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	driver.DialFunc = (&dialer{config: config}).dial
+	driver.DialFunc = (&netconn.Dialer{Config: config}).DialContext
 	return stdlib.OpenDB(*driver), nil
 }
 
@@ -38,7 +38,7 @@ func linkOf(conn *sql.Conn) (*netconn.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return driver.Conn().(*numbered).Conn, nil
+	return driver.Conn().(*netconn.Conn), nil
 }
 
 // transfer moves an amount in a transaction, and calls between in the middle of it.
