@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"runtime"
 	"sync"
 	"time"
@@ -72,7 +73,7 @@ var errDone = errors.New("done")
 
 // stream writes until ctx ends, and then says that no more comes.
 func stream(ctx context.Context, c *netconn.Conn, p *pattern) error {
-	chunk := make([]byte, 16<<10)
+	chunk := make([]byte, 4<<10)
 	for ctx.Err() == nil {
 		p.fill(chunk)
 		if _, err := c.Write(chunk); err != nil {
@@ -123,8 +124,21 @@ func connectPair() (client, server *netconn.Conn, err error) {
 		accepted <- err
 	}()
 	client, err = netconn.Dial("tcp", address, cc)
-	return client, server, errors.Join(err, <-accepted)
+	if err := errors.Join(err, <-accepted); err != nil {
+		return nil, nil, err
+	}
+	// An update waits behind the data that is on its way: let that be little, so that there
+	// are many of them.
+	for _, c := range []*netconn.Conn{client, server} {
+		tcp := c.NetConn().(*net.TCPConn)
+		if err := errors.Join(tcp.SetReadBuffer(socketBuffer), tcp.SetWriteBuffer(socketBuffer)); err != nil {
+			return nil, nil, err
+		}
+	}
+	return client, server, nil
 }
+
+const socketBuffer = 32 << 10
 
 // usage is what the process holds.
 type usage struct {
