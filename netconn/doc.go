@@ -38,6 +38,11 @@
 // would. Whoever holds the sender empties the queue: a Write before it begins and between two
 // batches of records, else a goroutine that lives just for that.
 //
+// A flow of data begins with records that fit a TCP segment, so that the peer need not wait for
+// more, and goes on with large ones, of which some 128 KiB share one system call. io.Copy moves as
+// much at once ([Conn.ReadFrom], [Conn.WriteTo]). Small Writes go out one by one, unless
+// Config.CoalesceDelay lets them wait for each other.
+//
 // An own update is done when the peer's answer has been read. If nobody is in Read meanwhile, another
 // short-lived goroutine, the pump, reads, and keeps up to 256 KiB of application data for the next Read.
 // It gives way to a Read that comes. If its room is full the update waits, and writing
@@ -47,6 +52,9 @@
 // for that. If none comes through for so long that a key is nearly used up, the sender steps to the
 // next key of the same epoch. An idle Conn has no goroutine and no buffer. Its timer, if the
 // policy wants one, is a time.AfterFunc. Close waits for the goroutines that are left.
+//
+// A session goes on over one connection at a time. So Dial passes over those of living Conns of this
+// process: connections to one peer that are open at once have a session each.
 //
 // What happens to a connection, such as that the peer has another identity, tells Config.Trace;
 // [Conn.ConnectionState] says how things are.
