@@ -93,7 +93,7 @@ var deepFamilies = []family{
 	{"an old connection beside the new one, for longer", twoLinks(), budget{5, 3, 0, 0, 0}, 70000, 360000},
 	{"an old connection and a store that fails", twoLinks(), budget{4, 2, 1, 0, 0}, 103000, 530000},
 	{"two connections at once, for longer", crossingLinks().withFullHandshakes(), budget{5, 2, 0, 0, 0}, 156000, 750000},
-	{"connections that overlap, for longer", overlappingLinks(), budget{4, 0, 0, 0, 0}, 17000, 58000},
+	{"connections that overlap, for longer", overlappingLinks(), budget{4, 0, 0, 0, 0}, 16000, 54000},
 }
 
 // skipIfSlow skips a test that takes too long under the race detector and would
