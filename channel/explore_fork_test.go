@@ -21,10 +21,9 @@ func repeated(start func() *joint, trace []action) *joint {
 
 func TestForkContinuesLikeTheOriginal(t *testing.T) {
 	t.Parallel()
-	skipIfSlow(t)
 	start := func() *joint { return newJoint(oneLink(), budget{5, 3, 1, 1, 0}) }
 	compared := 0
-	s := &search{limit: 4000}
+	s := &search{limit: scaled(4000)}
 	s.check = func(f *found) *violation {
 		if f.print[0]%32 != 0 {
 			return nil
@@ -46,14 +45,16 @@ func TestForkContinuesLikeTheOriginal(t *testing.T) {
 		if original.describe() != g.describe() || f.describe() != before {
 			f.violate("fork", "after %v the original is\n%sand the fork\n%sof\n%s", a, original.describe(), g.describe(), f.describe())
 		}
+		s.mu.Lock()
 		compared++
+		s.mu.Unlock()
 		return f.violated
 	}
 	s.run(start())
 	if s.failed != nil {
 		t.Fatal(explain(s.failed.trace(), s.failed.violated))
 	}
-	if t.Logf("%d states compared, %v", compared, s); compared < 30 {
+	if t.Logf("%d states compared, %v", compared, s); compared < scaled(30) {
 		t.Errorf("only %d states were compared", compared)
 	}
 }
@@ -62,7 +63,6 @@ func TestForkContinuesLikeTheOriginal(t *testing.T) {
 // happen after them is compared.
 func TestStatesWithOneFingerprintBehaveAlike(t *testing.T) {
 	t.Parallel()
-	skipIfSlow(t)
 	for _, f := range []family{
 		{"one connection after another", oneLink(), budget{unlimited, unlimited, 0, 0, 0}, 2000, 7000},
 		{"everything", overlappingLinks().withFullHandshakes(), budget{3, 2, 1, 1, 0}, 2000, 4000},
@@ -72,7 +72,7 @@ func TestStatesWithOneFingerprintBehaveAlike(t *testing.T) {
 			first := make(map[fingerprint]*found)
 			left := make(map[fingerprint]budget) // the joint state is forgotten at times
 			var pairs [][2]*found
-			s := &search{limit: f.states, check: func(*found) *violation { return nil }}
+			s := &search{limit: scaled(f.states), check: func(*found) *violation { return nil }}
 			s.again = func(f *found) {
 				if first[f.print] == nil {
 					first[f.print], left[f.print] = f, f.left
@@ -93,7 +93,7 @@ func TestStatesWithOneFingerprintBehaveAlike(t *testing.T) {
 					}
 				}
 			}
-			if t.Logf("%d pairs compared, %v", len(pairs), s); len(pairs) < 100 {
+			if t.Logf("%d pairs compared, %v", len(pairs), s); len(pairs) < scaled(100) {
 				t.Errorf("only %d pairs were compared", len(pairs))
 			}
 		})

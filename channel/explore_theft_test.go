@@ -120,9 +120,8 @@ func (j *joint) secretsStayStolen(i, dialler int) (seen bool, v *violation) {
 // What is stolen is worthless once its owner has made an update.
 func TestExploreThefts(t *testing.T) {
 	t.Parallel()
-	skipIfSlow(t)
 	thefts, useful := 0, 0
-	s := &search{limit: 10000}
+	s := &search{limit: scaled(10000)}
 	s.check = func(f *found) *violation {
 		if f.print[1]%8 != 0 && !*exploreDeep {
 			return nil
@@ -144,7 +143,7 @@ func TestExploreThefts(t *testing.T) {
 	if s.failed != nil {
 		t.Fatal(explain(s.failed.trace(), s.failed.violated))
 	}
-	if t.Logf("%d thefts, %d of them useful until the update, %v", thefts, useful, s); thefts < 300 || useful < 50 {
+	if t.Logf("%d thefts, %d of them useful until the update, %v", thefts, useful, s); thefts < scaled(300) || useful < scaled(50) {
 		t.Errorf("only %d thefts were tried, %d of them useful", thefts, useful)
 	}
 }

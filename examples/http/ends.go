@@ -9,9 +9,6 @@ import (
 )
 
 // newConfigs returns the configurations of two ends that accept each other, and nobody else.
-//
-// The client has no Store: an http.Transport may have several connections to one server at
-// once, and a session that is resumed on a second one ends on the first.
 func newConfigs() (client, server *netconn.Config, err error) {
 	c, err := identity.Generate(rand.Reader, "client")
 	if err != nil {

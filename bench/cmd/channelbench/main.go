@@ -11,8 +11,9 @@ import (
 	"os"
 	"regexp"
 	"runtime"
-	"runtime/pprof"
 	"time"
+
+	"github.com/mendlink/mendlink/bench/internal/measure"
 )
 
 func main() {
@@ -43,7 +44,7 @@ func main() {
 		log.Fatal(err)
 	}
 	o.oursOnly = *profile != ""
-	err = profiled(*profile, func() error { return run(os.Stdout, &o, *jsonFile) })
+	err = measure.Profiled(*profile, func() error { return run(os.Stdout, &o, *jsonFile) })
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -82,21 +83,4 @@ func run(w io.Writer, o *options, jsonFile string) error {
 		return nil
 	}
 	return results.writeJSON(jsonFile)
-}
-
-// profiled runs f, and writes its CPU profile to a file if that has a name.
-func profiled(file string, f func() error) error {
-	if file == "" {
-		return f()
-	}
-	out, err := os.Create(file)
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	if err := pprof.StartCPUProfile(out); err != nil {
-		return err
-	}
-	defer pprof.StopCPUProfile()
-	return f()
 }

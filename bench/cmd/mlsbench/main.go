@@ -12,11 +12,11 @@ import (
 	"os"
 	"regexp"
 	"runtime"
-	"runtime/pprof"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/mendlink/mendlink/bench/internal/measure"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
 
@@ -64,7 +64,7 @@ func main() {
 	if profile != "" {
 		o.oursOnly, o.peers = true, "none"
 	}
-	err = profiled(profile, func() error { return run(os.Stdout, &o) })
+	err = measure.Profiled(profile, func() error { return run(os.Stdout, &o) })
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -120,23 +120,6 @@ func parseList[T any](s string, parse func(string) (T, error)) ([]T, error) {
 		list = append(list, v)
 	}
 	return list, nil
-}
-
-// profiled runs f, and writes its CPU profile to a file if that has a name.
-func profiled(file string, f func() error) error {
-	if file == "" {
-		return f()
-	}
-	out, err := os.Create(file)
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	if err := pprof.StartCPUProfile(out); err != nil {
-		return err
-	}
-	defer pprof.StopCPUProfile()
-	return f()
 }
 
 func header(w io.Writer, o *options) {
