@@ -270,6 +270,9 @@ func (c *Conn) advance(next step) error {
 	}
 	// All at once: no data may get between a message and the change of keys behind it.
 	c.sender.queue.push(out...)
+	// Only now: who waits for an update may write as soon as it knows of it, and that must
+	// not leave under the keys of before.
+	c.updates.publish()
 	c.updates.observe(c.session.State())
 	if c.complete.Load() {
 		c.policy.arm()

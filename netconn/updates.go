@@ -69,7 +69,8 @@ type updates struct {
 
 	mu        sync.Mutex    // guards what follows
 	begun     uint64        // own updates, counted
-	confirmed uint64        // the last one of them that is done
+	acked     uint64        // the last one of them that the peer has confirmed
+	confirmed uint64        // acked, once the keys have changed: what those who wait may know
 	changed   chan struct{} // closed when confirmed or err changes; nil if nobody waits
 	err       error         // the connection has ended
 }
@@ -106,12 +107,22 @@ func (u *updates) began() {
 	u.begun++
 }
 
-// done takes note of an own update that the peer has confirmed.
+// done takes note of an own update that the peer has confirmed. Nobody learns of it
+// before publish.
 func (u *updates) done() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.confirmed = u.begun
-	u.notify()
+	u.acked = u.begun
+}
+
+// publish tells those who wait what done has noted, now that the change of keys is queued.
+func (u *updates) publish() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.confirmed != u.acked {
+		u.confirmed = u.acked
+		u.notify()
+	}
 }
 
 // wait returns when the update of that number, or a later one, is done.

@@ -294,6 +294,54 @@ func TestAnUpdateThatCannotBeSavedLeavesTheConnectionAsItWas(t *testing.T) {
 	roundTrip(t, client)
 }
 
+// savingStore calls saved after each save.
+type savingStore struct {
+	channel.Store
+	saved func()
+}
+
+func (s *savingStore) Save(ctx context.Context, session channel.StoredSession) (uint64, error) {
+	version, err := s.Store.Save(ctx, session)
+	s.saved()
+	return version, err
+}
+
+// Update must not return before the change of keys is where every later Write finds it:
+// else what is written then could still leave under keys that a thief has.
+func TestUpdateReturnsAfterTheKeysHaveChanged(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	store := &savingStore{Store: newStore(), saved: func() {}}
+	ic.Store, ic.PeerName = store, "peer"
+	a, b := tcpPair(t)
+	client, server := connect(t, a, b, ic, rc)
+	echo(server)
+	saves, confirmed := 0, make(chan struct{})
+	queue := &client.sender.queue
+	store.saved = func() {
+		// The first save is that of the commit, the second one that of the new epoch,
+		// right before the events that lead into it.
+		if saves++; saves == 2 {
+			queue.mu.Lock()
+			close(confirmed)
+		}
+	}
+	updated := make(chan error, 1)
+	go func() { updated <- client.Update(t.Context()) }()
+	<-confirmed
+	select {
+	case err := <-updated:
+		t.Errorf("Update returned, with %v, before the keys were changed", err)
+		updated <- err
+	case <-time.After(50 * time.Millisecond): // for a mistake to show; nothing that is right depends on it
+	}
+	queue.mu.Unlock()
+	if err := <-updated; err != nil {
+		t.Error(err)
+	}
+	roundTrip(t, client)
+}
+
 // An update that waits for a peer who does not read takes nothing away from a Read.
 func TestReadGoesOnWhileAnUpdateWaits(t *testing.T) {
 	checkGoroutines(t)
