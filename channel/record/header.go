@@ -35,6 +35,8 @@ func (t ContentType) String() string {
 		return "handshake"
 	case ContentApplicationData:
 		return "application_data"
+	case ContentEpochEnd:
+		return "epoch_end"
 	}
 	return fmt.Sprintf("ContentType(%d)", uint8(t))
 }

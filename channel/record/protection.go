@@ -53,17 +53,25 @@ func NewProtection(suite *ciphersuite.Suite, secret []byte) (*Protection, error)
 	if len(secret) != suite.HashSize() {
 		return nil, fmt.Errorf("record: traffic secret has %d octets, want %d", len(secret), suite.HashSize())
 	}
-	if n := suite.NonceSize(); n != nonceSize {
-		return nil, fmt.Errorf("record: %v has a nonce of %d octets, want %d", suite, n, nonceSize)
-	}
-	if n := suite.TagSize(); n != TagSize {
-		return nil, fmt.Errorf("record: %v has a tag of %d octets, want %d", suite, n, TagSize)
+	if err := checkSizes(suite); err != nil {
+		return nil, err
 	}
 	p := &Protection{suite: suite, limit: MaxRecords, content: MaxPlaintext}
 	if err := p.install(append([]byte(nil), secret...)); err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// checkSizes returns an error unless the suite's AEAD has the sizes of TLS 1.3.
+func checkSizes(suite *ciphersuite.Suite) error {
+	if n := suite.NonceSize(); n != nonceSize {
+		return fmt.Errorf("record: %v has a nonce of %d octets, want %d", suite, n, nonceSize)
+	}
+	if n := suite.TagSize(); n != TagSize {
+		return fmt.Errorf("record: %v has a tag of %d octets, want %d", suite, n, TagSize)
+	}
+	return nil
 }
 
 // Seal appends one record that holds content to dst and returns the longer slice.
@@ -73,19 +81,11 @@ func NewProtection(suite *ciphersuite.Suite, secret []byte) (*Protection, error)
 // It fails with [ErrOverflow] if content is longer than [Protection.MaxContent], with
 // [ErrKeyExhausted], or with [ErrErased]; dst is then returned as it was.
 func (p *Protection) Seal(dst []byte, t ContentType, content []byte) ([]byte, error) {
-	if len(content) > p.content {
-		return dst, fmt.Errorf("%w: content of %d octets, at most %d fit", ErrOverflow, len(content), p.content)
-	}
-	if err := p.ready(); err != nil {
+	if err := p.mayHold(content); err != nil {
 		return dst, err
 	}
 	start := len(dst)
-	dst = appendHeader(dst, ContentApplicationData, len(content)+1+TagSize)
-	inner := len(dst)
-	dst = append(append(dst, content...), byte(t))
-	dst = p.aead.Seal(dst[:inner], p.nextNonce(), dst[inner:], dst[start:inner])
-	p.sequence++
-	return dst, nil
+	return p.sealBehind(appendHeader(dst, ContentApplicationData, len(content)+1+TagSize), start, t, content), nil
 }
 
 // Open checks and decrypts one whole record, header included, appends its content
@@ -107,10 +107,32 @@ func (p *Protection) Open(dst, record []byte) (ContentType, []byte, error) {
 	case len(record) != HeaderSize+h.Length:
 		return 0, nil, fmt.Errorf("record: %d octets for a record of %d", len(record), HeaderSize+h.Length)
 	}
+	return p.openBehind(dst, record[:HeaderSize], record[HeaderSize:])
+}
+
+// mayHold reports why no record can be sealed that holds content.
+func (p *Protection) mayHold(content []byte) error {
+	if len(content) > p.content {
+		return fmt.Errorf("%w: content of %d octets, at most %d fit", ErrOverflow, len(content), p.content)
+	}
+	return p.ready()
+}
+
+// sealBehind seals a record behind its header, which ends dst and begins at start.
+func (p *Protection) sealBehind(dst []byte, start int, t ContentType, content []byte) []byte {
+	inner := len(dst)
+	dst = append(append(dst, content...), byte(t))
+	dst = p.aead.Seal(dst[:inner], p.nextNonce(), dst[inner:], dst[start:inner])
+	p.sequence++
+	return dst
+}
+
+// openBehind opens what follows a record's header, like Open.
+func (p *Protection) openBehind(dst, header, sealed []byte) (ContentType, []byte, error) {
 	if err := p.ready(); err != nil {
 		return 0, nil, err
 	}
-	inner, err := p.aead.Open(dst, p.nextNonce(), record[HeaderSize:], record[:HeaderSize])
+	inner, err := p.aead.Open(dst, p.nextNonce(), sealed, header)
 	if err != nil {
 		return 0, nil, ErrAuthentication
 	}
@@ -139,7 +161,7 @@ func (p *Protection) Update() error {
 		return ErrErased
 	}
 	old := p.secret
-	if err := p.install(expand(p.suite.NewExpander(old), "traffic upd", len(old))); err != nil {
+	if err := p.install(expand(p.suite.NewExpander(old), "traffic upd", nil, len(old))); err != nil {
 		return err
 	}
 	clear(old)
@@ -210,26 +232,35 @@ func (p *Protection) nextNonce() []byte {
 // install takes over a traffic secret and derives key and IV from it.
 func (p *Protection) install(secret []byte) error {
 	e := p.suite.NewExpander(secret)
-	key := expand(e, "key", p.suite.KeySize())
+	key := expand(e, "key", nil, p.suite.KeySize())
 	defer clear(key)
+	iv := expand(e, "iv", nil, nonceSize)
+	defer clear(iv)
+	if err := p.installKey(key, iv); err != nil {
+		return err
+	}
+	p.secret = secret
+	return nil
+}
+
+func (p *Protection) installKey(key, iv []byte) error {
 	aead, err := p.suite.NewAEAD(key)
 	if err != nil {
 		return fmt.Errorf("record: %w", err)
 	}
-	iv := expand(e, "iv", nonceSize)
-	defer clear(iv)
-	p.aead, p.secret = aead, secret
+	p.aead = aead
 	copy(p.iv[:], iv)
 	return nil
 }
 
-// expand is HKDF-Expand-Label with an empty context. RFC 8446, Section 7.1.
-func expand(secret *ciphersuite.Expander, label string, length int) []byte {
+// expand is HKDF-Expand-Label. RFC 8446, Section 7.1.
+func expand(secret *ciphersuite.Expander, label string, context []byte, length int) []byte {
 	const prefix = "tls13 "
-	w := wire.NewWriter(make([]byte, 0, 32))
+	w := wire.NewWriter(make([]byte, 0, 48))
 	w.Uint16(uint16(length))
 	w.Uint8(uint8(len(prefix) + len(label)))
 	w.Bytes([]byte(prefix + label))
-	w.Uint8(0)
+	w.Uint8(uint8(len(context)))
+	w.Bytes(context)
 	return secret.Expand(w.Data(), length)
 }

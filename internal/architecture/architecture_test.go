@@ -35,8 +35,10 @@ var mayImport = map[string][]string{
 	"channel/record":          {"internal/wire", "mls/ciphersuite"},
 	"channel":                 {"internal/wire", "mls", "mls/ciphersuite", "channel/record"},
 	"identity":                {"mls", "mls/ciphersuite", "channel"},
+	"internal/driver":         {"channel", "mls"},
 	"netconn":                 {"channel", "channel/record", "mls", "mls/ciphersuite"},
-	"examples/...":            {"netconn", "identity", "channel", "channel/record", "mls", "mls/ciphersuite"},
+	"quicmls":                 {"internal/driver", "channel", "channel/record", "mls", "github.com/quic-go/quic-go", "github.com/quic-go/quic-go/..."},
+	"examples/...":            {"netconn", "quicmls", "github.com/quic-go/quic-go", "identity", "channel", "channel/record", "mls", "mls/ciphersuite"},
 	"internal/netsim":         {},
 }
 

@@ -1,0 +1,86 @@
+package record
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/mendlink/mendlink/mls/ciphersuite"
+)
+
+// An EpochSecret is the traffic secret of one direction in one epoch, for a transport
+// that has many streams: each of them, and the datagrams, get keys of their own. It is not
+// safe for concurrent use.
+type EpochSecret struct {
+	suite    *ciphersuite.Suite
+	epoch    uint64
+	content  int
+	expander *ciphersuite.Expander // nil once erased
+}
+
+// A StreamKey is what the records of one stream are protected with, in one direction and
+// one epoch, in a form that waits for its use: Nk octets of key and 12 of IV.
+type StreamKey []byte
+
+// Erase forgets the key.
+func (k StreamKey) Erase() { clear(k) }
+
+// NewEpochSecret takes the traffic secret of an epoch, which must have suite.HashSize
+// octets, and how many octets of content the receiver accepts in a record. It keeps no copy
+// of secret: the caller should erase its own.
+func NewEpochSecret(suite *ciphersuite.Suite, epoch uint64, secret []byte, content int) (*EpochSecret, error) {
+	if len(secret) != suite.HashSize() {
+		return nil, fmt.Errorf("record: traffic secret has %d octets, want %d", len(secret), suite.HashSize())
+	}
+	if content < 1 || content > MaxPlaintext {
+		return nil, fmt.Errorf("record: a limit of %d octets", content)
+	}
+	if err := checkSizes(suite); err != nil {
+		return nil, err
+	}
+	return &EpochSecret{suite: suite, epoch: epoch, content: content, expander: suite.NewExpander(secret)}, nil
+}
+
+// Epoch returns the number of the epoch.
+func (s *EpochSecret) Epoch() uint64 { return s.epoch }
+
+// StreamKey derives the key of a stream:
+//
+//	key || iv = HKDF-Expand-Label(secret, "quic stream", uint64 id, AEAD.Nk + 12)
+//
+// It panics if the secret is erased.
+func (s *EpochSecret) StreamKey(id uint64) StreamKey {
+	return expand(s.expander, "quic stream", binary.BigEndian.AppendUint64(nil, id), s.suite.KeySize()+nonceSize)
+}
+
+// Stream returns the protection of a stream's records, under a key that
+// [EpochSecret.StreamKey] gave for this epoch or an earlier one, and erases that key.
+func (s *EpochSecret) Stream(epoch uint64, key StreamKey) (*StreamProtection, error) {
+	defer key.Erase()
+	p := &StreamProtection{
+		epoch: epoch,
+		inner: Protection{suite: s.suite, limit: MaxRecords, content: s.content},
+	}
+	if err := p.inner.installKey(key[:s.suite.KeySize()], key[s.suite.KeySize():]); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Datagrams returns the protection of the epoch's datagrams:
+//
+//	key || iv = HKDF-Expand-Label(secret, "quic datagram", "", AEAD.Nk + 12)
+//
+// It panics if the secret is erased.
+func (s *EpochSecret) Datagrams() (*DatagramProtection, error) {
+	key := expand(s.expander, "quic datagram", nil, s.suite.KeySize()+nonceSize)
+	defer clear(key)
+	p := &DatagramProtection{epoch: s.epoch, inner: Protection{suite: s.suite, limit: MaxRecords}}
+	if err := p.inner.installKey(key[:s.suite.KeySize()], key[s.suite.KeySize():]); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Erase forgets the secret. What was derived from it stays. Its hash states are left to the
+// garbage collector: Go's cannot be cleared.
+func (s *EpochSecret) Erase() { s.expander = nil }

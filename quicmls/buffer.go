@@ -1,0 +1,43 @@
+package quicmls
+
+import (
+	"sync"
+
+	"github.com/mendlink/mendlink/channel/record"
+)
+
+// Sizes in octets. A stream holds buffers only while data flows.
+const (
+	batchSize     = 128 << 10 // sealed records for one QUIC write
+	smallSize     = 2 << 10   // of buffers for little
+	readSize      = 128 << 10 // at least two records
+	maxDatagram   = 2 << 10
+	maxEpochLag   = 1024 // epochs by which the reader of a stream may be behind
+	maxOldEpochs  = 200  // that streams may still begin in; less than what one octet counts
+	fillingSize   = 1 << 10
+	maxIdleRecord = 32 // in a row that hold no data
+)
+
+// A buffer is a pooled slice. Handing around the pointer keeps the pools free of allocations.
+type buffer struct {
+	data []byte
+	pool *sync.Pool
+}
+
+func newPool(size int) *sync.Pool {
+	p := new(sync.Pool)
+	p.New = func() any { return &buffer{data: make([]byte, size), pool: p} }
+	return p
+}
+
+var (
+	readBuffers     = newPool(readSize)
+	batchBuffers    = newPool(batchSize)
+	smallBuffers    = newPool(smallSize)
+	datagramBuffers = newPool(maxDatagram)
+	controlBuffers  = newPool(record.MaxRecord)
+)
+
+func getBuffer(p *sync.Pool) *buffer { return p.Get().(*buffer) }
+
+func (b *buffer) release() { b.pool.Put(b) }

@@ -1,0 +1,102 @@
+package quicmls
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"github.com/mendlink/mendlink/channel"
+	"github.com/mendlink/mendlink/internal/driver"
+	"github.com/mendlink/mendlink/mls"
+)
+
+// Defaults of [Config].
+const (
+	DefaultHandshakeTimeout = 10 * time.Second
+	DefaultEpochGrace       = 10 * time.Second
+)
+
+// A Config says who one is, who the peer may be, and how a connection behaves. Only
+// Identity and Validator have no default. Every function copies the Config that it is given: it is
+// never modified, and may be shared and reused. Its functions may be called by several
+// goroutines at once, and must not call methods of the Conn.
+type Config struct {
+	// Config is that of the sessions. Now is time.Now if it is nil. PeerName is, for Dial, the
+	// address as it was given, and ServerName its host, unless that is an IP address.
+	// TransportBinding comes on top of the TLS exporter's output (RFC 9266), which is always
+	// bound in. MaxEarlyData has no effect: there is no place for such data on QUIC streams.
+	channel.Config
+
+	// Rekey says when fresh key material is put into a living connection. Default: the
+	// zero value, which stands for its defaults.
+	Rekey channel.UpdatePolicy
+	// Renew returns another identity in place of one whose credential expires soon: see
+	// channel.UpdatePolicy.BeforeExpiry. It is called by a goroutine of its own, is not called
+	// again before it returns, and ctx ends with the connection. What it returns is shown to the
+	// peer like that of [Conn.Rotate]. After an error it is called again later. Default:
+	// credentials are not renewed.
+	Renew func(ctx context.Context) (mls.Identity, error)
+	// HandshakeTimeout bounds the handshake of the session, from its first step. QUIC's own is
+	// bounded by QUIC.HandshakeIdleTimeout. Default: DefaultHandshakeTimeout. Negative: no bound.
+	HandshakeTimeout time.Duration
+	// EpochGrace is how long after an update a stream may still begin in the epoch before, and a
+	// datagram of it may still come. What begins later is reset: see [ErrEpochGone]. Streams
+	// that have begun are not concerned. Default: DefaultEpochGrace.
+	EpochGrace time.Duration
+
+	// TLS is that of the QUIC connection. Who the peer is comes from the session, not from
+	// here: the default is a certificate that is good for nothing but its purpose, and is not looked
+	// at. NextProtos is {[NextProto]} if it is empty.
+	TLS *tls.Config
+	// QUIC is the configuration of the QUIC connection. Default: quic-go's, with datagrams.
+	QUIC *quic.Config
+}
+
+// withDefaults returns a copy of c in which nothing is left open that this package decides.
+func (c *Config) withDefaults() (*Config, error) {
+	if c == nil || c.Identity.Signer == nil {
+		return nil, errors.New("quicmls: Config needs an Identity")
+	}
+	if c.Validator == nil {
+		return nil, errors.New("quicmls: Config needs a Validator")
+	}
+	if err := c.Rekey.Verify(); err != nil {
+		return nil, err
+	}
+	if c.EpochGrace < 0 {
+		return nil, fmt.Errorf("quicmls: Config has an EpochGrace of %v", c.EpochGrace)
+	}
+	d := *c
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	if d.Rand == nil {
+		d.Rand = rand.Reader
+	}
+	if d.HandshakeTimeout == 0 {
+		d.HandshakeTimeout = DefaultHandshakeTimeout
+	}
+	if d.EpochGrace == 0 {
+		d.EpochGrace = DefaultEpochGrace
+	}
+	d.MaxEarlyData = 0
+	return &d, nil
+}
+
+// driverConfig returns what the driver needs of c, for an end that shows this identity.
+func (c *Config) driverConfig(identity mls.Identity) *driver.Config {
+	return &driver.Config{Identity: identity, Rekey: c.Rekey, Renew: c.Renew, Now: c.Now, Rand: c.Rand}
+}
+
+// quicConfig returns the configuration of QUIC connections.
+func (c *Config) quicConfig() *quic.Config {
+	if c.QUIC != nil {
+		return c.QUIC
+	}
+	return &quic.Config{EnableDatagrams: true}
+}

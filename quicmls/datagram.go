@@ -1,0 +1,80 @@
+package quicmls
+
+import (
+	"context"
+	"errors"
+
+	"github.com/quic-go/quic-go"
+
+	"github.com/mendlink/mendlink/channel/record"
+)
+
+// SendDatagram sends p in a QUIC datagram (RFC 9221), which may be lost, come late or out of order, but
+// is never delivered twice. It adds record.DatagramOverhead octets, of which the
+// [quic.DatagramTooLargeError] of a p that does not fit takes account.
+func (c *Conn) SendDatagram(p []byte) error {
+	if err := c.handshaken(context.Background()); err != nil {
+		return err
+	}
+	buf := getBuffer(datagramBuffers)
+	defer buf.release()
+	sealed, worn, err := c.sending.sealDatagram(buf.data[:0], p)
+	if err != nil {
+		if errors.Is(err, record.ErrErased) {
+			return c.closedBy()
+		}
+		return err
+	}
+	c.driver.Count(1, len(p), worn)
+	err = c.quic.SendDatagram(sealed)
+	if tooLarge, ok := errors.AsType[*quic.DatagramTooLargeError](err); ok {
+		return &quic.DatagramTooLargeError{MaxDatagramPayloadSize: tooLarge.MaxDatagramPayloadSize - record.DatagramOverhead}
+	}
+	return explain(err)
+}
+
+// ReceiveDatagram waits for the next datagram. Those that are no good, as they are changed, or
+// come twice or too late, are passed over in silence.
+func (c *Conn) ReceiveDatagram(ctx context.Context) ([]byte, error) {
+	if err := c.handshaken(ctx); err != nil {
+		return nil, err
+	}
+	for {
+		b, err := c.quic.ReceiveDatagram(ctx)
+		if err != nil {
+			return nil, explain(err)
+		}
+		content, err := c.openDatagram(ctx, b)
+		if err == nil {
+			return content, nil
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if c.ctx.Err() != nil {
+			return nil, c.closedBy()
+		}
+	}
+}
+
+// openDatagram opens a datagram, and waits for its epoch if the control stream is about to
+// announce that.
+func (c *Conn) openDatagram(ctx context.Context, b []byte) ([]byte, error) {
+	for {
+		content, worn, wait, err := c.receiving.openDatagram(b)
+		if wait == nil || !c.driver.Pending() {
+			if err == nil && wait == nil {
+				c.driver.Count(1, len(content), worn)
+				return content, nil
+			}
+			return nil, errors.Join(err, ErrEpochGone)
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-c.ctx.Done():
+			return nil, c.closedBy()
+		}
+	}
+}

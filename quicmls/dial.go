@@ -1,0 +1,112 @@
+package quicmls
+
+import (
+	"context"
+	"net"
+
+	"github.com/quic-go/quic-go"
+)
+
+// Dial connects to a UDP address and performs the handshake, or resumes the session that config.Store has for
+// this peer and no living connection of this process holds. It goes on to a full handshake if the peer
+// does not know the session any more. ctx has no effect on the connection afterwards. On
+// an error nothing is left open.
+func Dial(ctx context.Context, address string, config *Config) (*Conn, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	config.named(address)
+	q, err := quic.DialAddr(ctx, address, config.clientTLS(), config.quicConfig())
+	if err != nil {
+		return nil, err
+	}
+	return handshake(ctx, Client(q, config))
+}
+
+// DialTransport is Dial over a caller's QUIC transport, which stays open.
+func DialTransport(ctx context.Context, t *quic.Transport, address net.Addr, config *Config) (*Conn, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	config.named(address.String())
+	q, err := t.Dial(ctx, address, config.clientTLS(), config.quicConfig())
+	if err != nil {
+		return nil, err
+	}
+	return handshake(ctx, Client(q, config))
+}
+
+// named sets what the address says about the peer.
+func (c *Config) named(address string) {
+	if c.PeerName == "" {
+		c.PeerName = address
+	}
+	if c.ServerName == "" {
+		c.ServerName = hostName(address)
+	}
+}
+
+func handshake(ctx context.Context, c *Conn) (*Conn, error) {
+	if err := c.HandshakeContext(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// A Listener accepts connections as the responder.
+type Listener struct {
+	quic   *quic.Listener
+	config *Config
+}
+
+// Listen listens on a UDP address for peers to accept.
+func Listen(address string, config *Config) (*Listener, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	tlsConfig, err := config.serverTLS()
+	if err != nil {
+		return nil, err
+	}
+	q, err := quic.ListenAddr(address, tlsConfig, config.quicConfig())
+	if err != nil {
+		return nil, err
+	}
+	return &Listener{q, config}, nil
+}
+
+// ListenTransport is Listen on a caller's QUIC transport, which stays open.
+func ListenTransport(t *quic.Transport, config *Config) (*Listener, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	tlsConfig, err := config.serverTLS()
+	if err != nil {
+		return nil, err
+	}
+	q, err := t.Listen(tlsConfig, config.quicConfig())
+	if err != nil {
+		return nil, err
+	}
+	return &Listener{q, config}, nil
+}
+
+// Accept waits for the next QUIC connection and returns it at once: a peer that stalls cannot keep others
+// waiting. The session's handshake takes place in the first method of the Conn that needs it.
+func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
+	q, err := l.quic.Accept(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return Server(q, l.config), nil
+}
+
+// Addr returns the address that the listener listens on.
+func (l *Listener) Addr() net.Addr { return l.quic.Addr() }
+
+// Close ends the listening. Connections that were accepted live on.
+func (l *Listener) Close() error { return l.quic.Close() }

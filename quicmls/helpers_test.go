@@ -1,0 +1,175 @@
+package quicmls
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/mendlink/mendlink/channel"
+	"github.com/mendlink/mendlink/identity"
+	"github.com/mendlink/mendlink/mls"
+	"github.com/mendlink/mendlink/mls/ciphersuite"
+)
+
+// quiet is a policy without updates of its own.
+var quiet = channel.UpdatePolicy{Every: -1, Bytes: -1, Records: -1}
+
+// newConfigs returns the configurations of two ends that accept each other, and
+// nobody else. They use the cheapest suite and make no updates by themselves.
+func newConfigs(t testing.TB) (initiator, responder *Config) {
+	t.Helper()
+	a, b := newIdentity(t, "initiator"), newIdentity(t, "responder")
+	return newConfig(a, pin(t, b)), newConfig(b, pin(t, a))
+}
+
+func newConfig(own mls.Identity, peer mls.AuthenticationService) *Config {
+	return &Config{Config: channel.Config{Identity: own, Validator: peer, Suites: []ciphersuite.ID{1}}, Rekey: quiet}
+}
+
+func newIdentity(t testing.TB, name string) mls.Identity {
+	t.Helper()
+	id, err := identity.Generate(rand.Reader, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func pin(t testing.TB, peers ...mls.Identity) *identity.Pinned {
+	t.Helper()
+	var keys []crypto.PublicKey
+	for _, p := range peers {
+		keys = append(keys, p.Signer.Public())
+	}
+	pinned, err := identity.NewPinned(keys...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pinned
+}
+
+// connect performs the handshake between two ends over loopback, and closes them at the end of
+// the test.
+func connect(t testing.TB, initiator, responder *Config) (client, server *Conn) {
+	t.Helper()
+	return connectThrough(t, initiator, responder, func(address string) string { return address })
+}
+
+// connectThrough is connect by way of another address.
+func connectThrough(t testing.TB, initiator, responder *Config, via func(address string) string) (client, server *Conn) {
+	t.Helper()
+	l, err := Listen("127.0.0.1:0", responder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	accepted := make(chan error, 1)
+	go func() {
+		c, err := l.Accept(ctx)
+		if err == nil {
+			server = c
+			err = c.HandshakeContext(ctx)
+		}
+		accepted <- err
+	}()
+	client, err = Dial(ctx, via(l.Addr().String()), initiator)
+	if err := errors.Join(err, <-accepted); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		client.CloseWithError(0, "")
+		server.CloseWithError(0, "")
+	})
+	return client, server
+}
+
+func newConnPair(t testing.TB) (client, server *Conn) {
+	t.Helper()
+	ic, rc := newConfigs(t)
+	return connect(t, ic, rc)
+}
+
+// openPair returns the two ends of a new stream.
+func openPair(t testing.TB, from, to *Conn) (a, b *Stream) {
+	t.Helper()
+	a, err := from.OpenStreamSync(t.Context())
+	if err == nil {
+		err = a.Announce()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err = to.AcceptStream(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return a, b
+}
+
+// checkGoroutines fails the test if goroutines are left once all else is cleaned up.
+// It must be called first.
+func checkGoroutines(t testing.TB) {
+	t.Helper()
+	before := runtime.NumGoroutine()
+	t.Cleanup(func() {
+		var after int
+		for range 500 {
+			if after = runtime.NumGoroutine(); after <= before {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		stacks := make([]byte, 1<<18)
+		t.Errorf("%d goroutines, %d before:\n%s", after, before, stacks[:runtime.Stack(stacks, true)])
+	})
+}
+
+// within fails the test if f takes so long that it must have hung.
+func within(t testing.TB, what string, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+	case <-time.After(120 * time.Second):
+		stacks := make([]byte, 1<<18)
+		t.Fatalf("%s hangs:\n%s", what, stacks[:runtime.Stack(stacks, true)])
+	}
+}
+
+// exchange sends a message each way.
+func exchange(t testing.TB, a, b io.ReadWriter) {
+	t.Helper()
+	for _, c := range []struct{ from, to io.ReadWriter }{{a, b}, {b, a}} {
+		want := []byte("over to you")
+		if _, err := c.from.Write(want); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(c.to, got); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("read %q, %v", got, err)
+		}
+	}
+}
+
+func update(t testing.TB, c *Conn) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := c.Update(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var _ net.Listener = streamListener{}

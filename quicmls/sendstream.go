@@ -1,0 +1,416 @@
+package quicmls
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"github.com/mendlink/mendlink/channel/record"
+)
+
+// quicSender is what [quic.Stream] and [quic.SendStream] have in common.
+type quicSender interface {
+	StreamID() quic.StreamID
+	Context() context.Context
+	Write([]byte) (int, error)
+	TryWriteAll([]byte) error
+	Close() error
+	CancelWrite(quic.StreamErrorCode)
+	SetWriteDeadline(time.Time) error
+}
+
+// A SendStream is the sending direction of a stream, like a [quic.SendStream]. Its methods may be called by
+// several goroutines at once.
+//
+// Octets go the way
+//
+//	Write -> seal, under mu -> left, in order -> the QUIC stream, under writeMu
+//
+// An epoch ends under mu alone, so that a Write that is blocked does not keep old keys alive:
+// the record that says so waits in left until the Write, or else a goroutine, takes it along.
+type SendStream struct {
+	conn *Conn
+	quic quicSender
+
+	writeMu sync.Mutex // held while octets are given to the QUIC stream
+	mu      sync.Mutex // guards what follows
+
+	protection *record.StreamProtection // nil until it is needed
+	epoch      uint64                   // of key
+	key        record.StreamKey         // from which protection will be made; nil before the first record
+	begun      bool                     // there was a record
+	left       []byte                   // sealed, and not taken by the QUIC stream yet
+	closing    bool                     // the last record is sealed
+	err        error                    // final; nothing is sealed or sent any more
+
+	behind   atomic.Bool               // something is in left, or the stream has to be closed
+	deadline atomic.Pointer[time.Time] // of Write; nil: none
+}
+
+func (s *SendStream) init(c *Conn, q quicSender) {
+	s.conn, s.quic = c, q
+	c.sending.add(s)
+}
+
+func (s *SendStream) id() uint64 { return uint64(s.quic.StreamID()) }
+
+// StreamID returns the QUIC stream's ID.
+func (s *SendStream) StreamID() quic.StreamID { return s.quic.StreamID() }
+
+// Context returns a context that ends when the direction does: see [quic.SendStream.Context].
+func (s *SendStream) Context() context.Context { return s.quic.Context() }
+
+// Write sends p in records of up to 16 KiB, or less if the peer wants, several in one write to
+// the QUIC stream. The returned n octets are part of the stream: after a timeout they are sent before
+// anything else, so that to go on with p[n:] is right. If the deadline has passed already, n is 0.
+// Errors: [ErrStreamClosed], a [*quic.StreamError] if either end has cancelled the stream,
+// those of the connection, and [record.ErrKeyExhausted] if an update is overdue that the
+// peer does not confirm.
+func (s *SendStream) Write(p []byte) (n int, err error) {
+	if len(p) == 0 {
+		return 0, s.usable()
+	}
+	if s.late() {
+		return 0, os.ErrDeadlineExceeded
+	}
+	s.writeMu.Lock()
+	defer s.unlock()
+	// What was left behind goes first, so that no more is ever left behind than one batch.
+	if err := s.sendLeft(); err != nil {
+		return 0, err
+	}
+	buf := getBuffer(s.pool(len(p)))
+	defer buf.release()
+	for n < len(p) {
+		k, out, err := s.sealBatch(buf.data[:0], p[n:])
+		n += k
+		if err != nil {
+			return n, err
+		}
+		if err := s.transmit(out); err != nil {
+			return n, err
+		}
+		if n < len(p) && s.late() {
+			return n, os.ErrDeadlineExceeded
+		}
+	}
+	return n, nil
+}
+
+// announce sends a record that holds nothing.
+func (s *SendStream) announce() error {
+	s.writeMu.Lock()
+	defer s.unlock()
+	if err := s.sendLeft(); err != nil {
+		return err
+	}
+	out, err := s.sealEmpty()
+	if err != nil {
+		return err
+	}
+	return s.transmit(out)
+}
+
+func (s *SendStream) sealEmpty() ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closing:
+		return nil, ErrStreamClosed
+	case s.err != nil:
+		return nil, s.err
+	}
+	if err := s.ready(); err != nil {
+		return nil, err
+	}
+	return s.protection.Seal(s.takeLeft(nil), record.ContentApplicationData, nil)
+}
+
+// late reports that the deadline has passed.
+func (s *SendStream) late() bool {
+	d := s.deadline.Load()
+	return d != nil && !time.Now().Before(*d)
+}
+
+func (s *SendStream) pool(size int) *sync.Pool {
+	if size <= smallSize-2*record.StreamOverhead {
+		return smallBuffers
+	}
+	return batchBuffers
+}
+
+// usable reports why nothing can be written.
+func (s *SendStream) usable() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return ErrStreamClosed
+	}
+	return s.err
+}
+
+// unlock gives writeMu back, and sees to it that what was left meanwhile is sent.
+func (s *SendStream) unlock() {
+	s.writeMu.Unlock()
+	s.flush()
+}
+
+// sealBatch seals the beginning of p, as much of it as dst has room for, behind what was left.
+func (s *SendStream) sealBatch(dst, p []byte) (n int, out []byte, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closing:
+		return 0, dst, ErrStreamClosed
+	case s.err != nil:
+		return 0, dst, s.err
+	}
+	if err := s.ready(); err != nil {
+		return 0, dst, err
+	}
+	dst = s.takeLeft(dst)
+	records := 0
+	for n < len(p) {
+		k := min(len(p)-n, s.protection.MaxContent())
+		if room := cap(dst) - len(dst) - record.StreamOverhead; k > room {
+			if k = room; k < fillingSize {
+				break
+			}
+		}
+		if dst, err = s.protection.Seal(dst, record.ContentApplicationData, p[n:n+k]); err != nil {
+			if n > 0 {
+				err = nil // it comes again
+			}
+			break
+		}
+		records++
+		n += k
+	}
+	s.conn.driver.Count(records, n, s.protection.NeedsUpdate())
+	return n, dst, err
+}
+
+// ready sees to it that there is a protection, of the present epoch. s.mu is locked.
+func (s *SendStream) ready() (err error) {
+	switch {
+	case s.protection != nil:
+	case s.begun:
+		s.protection, err = s.conn.sending.use(s.epoch, s.key)
+		s.key = nil
+	default:
+		s.protection, err = s.conn.sending.begin(s.id())
+		s.begun = err == nil
+	}
+	return err
+}
+
+// endEpoch says that there is another epoch: it seals the last record of the one before,
+// whose key is erased with it.
+func (s *SendStream) endEpoch() {
+	ended, err := s.sealEpochEnd()
+	switch {
+	case err != nil:
+		s.conn.abort(err)
+	case ended:
+		s.flush()
+	}
+}
+
+func (s *SendStream) sealEpochEnd() (ended bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.begun || s.closing || s.err != nil {
+		return false, nil
+	}
+	epoch, key := s.conn.sending.next(s.id())
+	if key == nil || s.protection != nil && s.protection.Epoch() == epoch { // it has begun in this one
+		key.Erase()
+		return false, nil
+	}
+	if err := s.ready(); err != nil {
+		return false, err
+	}
+	s.left, err = s.protection.Seal(s.left, record.ContentEpochEnd, nil)
+	s.protection.Erase()
+	s.protection, s.epoch, s.key = nil, epoch, key
+	s.behind.Store(true)
+	return true, err
+}
+
+// takeLeft moves what is left to dst. s.mu is locked.
+func (s *SendStream) takeLeft(dst []byte) []byte {
+	dst = append(dst, s.left...)
+	s.left = nil
+	s.behind.Store(s.closing)
+	return dst
+}
+
+// sendLeft sends what was left behind. s.writeMu is locked.
+func (s *SendStream) sendLeft() error {
+	if !s.behind.Load() {
+		return nil
+	}
+	s.mu.Lock()
+	out := s.takeLeft(nil)
+	s.mu.Unlock()
+	return s.transmit(out)
+}
+
+// transmit gives records to the QUIC stream, and closes it behind the last one. What that does
+// not take in time is left behind. s.writeMu is locked.
+func (s *SendStream) transmit(out []byte) error {
+	n := 0
+	var err error
+	if len(out) > 0 {
+		n, err = s.quic.Write(out)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		if isTimeout(err) {
+			// Before what has been sealed meanwhile.
+			s.left = append(append([]byte(nil), out[n:]...), s.left...)
+			s.behind.Store(true)
+			return err
+		}
+		return s.fail(explain(err))
+	}
+	if s.closing && len(s.left) == 0 && s.err == nil {
+		s.fail(ErrStreamClosed)
+		return explain(s.quic.Close())
+	}
+	return nil
+}
+
+// flush sends what is left behind, unless a Write is under way, which does so. It does not wait.
+func (s *SendStream) flush() {
+	for s.behind.Load() && s.writeMu.TryLock() {
+		done := s.tryLeft()
+		s.writeMu.Unlock()
+		if !done {
+			s.conn.driver.Spawn(func() {
+				s.writeMu.Lock()
+				err := s.sendLeft()
+				s.writeMu.Unlock()
+				if err == nil {
+					s.flush()
+				}
+			})
+			return
+		}
+	}
+}
+
+// tryLeft sends what is left behind if there is room for it at once. s.writeMu is locked.
+func (s *SendStream) tryLeft() (done bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		s.behind.Store(false)
+		return true
+	}
+	if len(s.left) > 0 {
+		if err := s.quic.TryWriteAll(s.left); err != nil {
+			if errors.Is(err, quic.ErrWouldBlock) {
+				return false
+			}
+			s.fail(explain(err))
+			return true
+		}
+		s.left = nil
+	}
+	s.behind.Store(false)
+	if s.closing {
+		s.fail(ErrStreamClosed)
+		s.quic.Close()
+	}
+	return true
+}
+
+// fail ends the direction. s.mu is locked.
+func (s *SendStream) fail(err error) error {
+	if s.err == nil {
+		s.err = err
+	}
+	s.left = nil
+	s.behind.Store(false)
+	s.eraseLocked()
+	s.conn.sending.remove(s)
+	return s.err
+}
+
+// Close says that no more follows: the peer reads io.EOF behind what was written. It does not
+// wait for the peer, nor for a Write that is blocked, whose data may not all be sent then. Reading
+// goes on.
+func (s *SendStream) Close() error {
+	s.mu.Lock()
+	if s.closing || s.err != nil {
+		err := s.err
+		s.mu.Unlock()
+		if err == ErrStreamClosed {
+			return nil
+		}
+		return err
+	}
+	err := s.ready()
+	if err == nil {
+		s.left, err = s.protection.Seal(s.left, record.ContentAlert, closeNotify)
+	}
+	s.closing = true
+	s.eraseLocked()
+	s.behind.Store(true)
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	s.flush()
+	return nil
+}
+
+// closeNotify is the content of the last record of a stream, of type alert: a level, which means nothing,
+// and the description. RFC 8446, Section 6.1.
+var closeNotify = []byte{2, 0}
+
+// CancelWrite gives the direction up: what the peer has not read is lost, and it
+// gets the code. See [quic.SendStream.CancelWrite].
+func (s *SendStream) CancelWrite(code quic.StreamErrorCode) {
+	s.quic.CancelWrite(code)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail(&quic.StreamError{StreamID: s.quic.StreamID(), ErrorCode: code})
+}
+
+// SetWriteDeadline sets the deadline of Write. The zero time means none.
+func (s *SendStream) SetWriteDeadline(t time.Time) error {
+	if t.IsZero() {
+		s.deadline.Store(nil)
+	} else {
+		s.deadline.Store(&t)
+	}
+	if err := s.quic.SetWriteDeadline(t); err != nil {
+		return err
+	}
+	s.flush()
+	return nil
+}
+
+// erase forgets the keys of a connection that has ended.
+func (s *SendStream) erase() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.eraseLocked()
+}
+
+func (s *SendStream) eraseLocked() {
+	if s.protection != nil {
+		s.protection.Erase()
+		s.protection = nil
+	}
+	s.key.Erase()
+	s.key = nil
+}

@@ -1,0 +1,79 @@
+package quicmls
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/quic-go/quic-go"
+)
+
+// A Stream is a bidirectional stream, like a [quic.Stream]. Its methods may be called by several
+// goroutines at once.
+type Stream struct {
+	conn    *Conn
+	send    SendStream
+	receive ReceiveStream
+}
+
+func newStream(c *Conn, q *quic.Stream) *Stream {
+	s := &Stream{conn: c}
+	s.send.init(c, q)
+	s.receive.init(c, q)
+	return s
+}
+
+// StreamID returns the QUIC stream's ID.
+func (s *Stream) StreamID() quic.StreamID { return s.send.StreamID() }
+
+// Context returns a context that ends when the sending direction does: see [quic.Stream.Context].
+func (s *Stream) Context() context.Context { return s.send.Context() }
+
+// Read is [ReceiveStream.Read].
+func (s *Stream) Read(p []byte) (int, error) { return s.receive.Read(p) }
+
+// Write is [SendStream.Write].
+func (s *Stream) Write(p []byte) (int, error) { return s.send.Write(p) }
+
+// Close closes the sending direction: [SendStream.Close].
+func (s *Stream) Close() error { return s.send.Close() }
+
+// CancelRead is [ReceiveStream.CancelRead].
+func (s *Stream) CancelRead(code quic.StreamErrorCode) { s.receive.CancelRead(code) }
+
+// CancelWrite is [SendStream.CancelWrite].
+func (s *Stream) CancelWrite(code quic.StreamErrorCode) { s.send.CancelWrite(code) }
+
+// SetReadDeadline is [ReceiveStream.SetReadDeadline].
+func (s *Stream) SetReadDeadline(t time.Time) error { return s.receive.SetReadDeadline(t) }
+
+// SetWriteDeadline is [SendStream.SetWriteDeadline].
+func (s *Stream) SetWriteDeadline(t time.Time) error { return s.send.SetWriteDeadline(t) }
+
+// SetDeadline sets the deadlines of Read and Write. The zero time means none.
+func (s *Stream) SetDeadline(t time.Time) error {
+	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
+}
+
+// Announce lets the peer accept the stream before there is data: it sends a record that holds nothing.
+func (s *Stream) Announce() error { return s.send.announce() }
+
+// NetConn returns a view of the stream as a [net.Conn]. Its Close closes both directions: the
+// sending one as Close does, and what the peer still sends is refused, with code 0. It has
+// the connection's addresses.
+func (s *Stream) NetConn() net.Conn { return netConn{s} }
+
+type netConn struct{ *Stream }
+
+func (c netConn) LocalAddr() net.Addr  { return c.conn.LocalAddr() }
+func (c netConn) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
+
+func (c netConn) Close() error {
+	err := c.Stream.Close()
+	c.CancelRead(0)
+	return err
+}
+
+// CloseWrite closes the sending direction alone.
+func (c netConn) CloseWrite() error { return c.Stream.Close() }
