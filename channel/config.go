@@ -85,6 +85,10 @@ type Config struct {
 	// peer without.
 	TransportBinding []byte
 
+	// LateBinding says that there is a binding, or the better part of it, only after
+	// the session has begun: see [Session.BindTransport].
+	LateBinding bool
+
 	// PSK looks up a pre-shared key by its identity. It returns an error that
 	// matches [mls.ErrUnknownPSK] for one that it does not know. Default: none is known.
 	PSK func(identity []byte) ([]byte, error)

@@ -116,7 +116,7 @@ func (e *earlyData) erase() {
 // before the request arrives, reads it.
 func (s *Session) StartWithEarlyData(ctx context.Context, data []byte) ([]Event, error) {
 	s.early.fate = true
-	if s.group != nil && s.state == StateIdle && len(data) <= s.terms.SendEarlyData {
+	if s.group != nil && s.state == StateIdle && !s.unbound && len(data) <= s.terms.SendEarlyData {
 		s.early.data = bytes.Clone(data)
 	}
 	return s.Start(ctx)

@@ -55,6 +55,9 @@ var (
 	// ErrConflict is returned by [Store.Save] if the stored session has another
 	// version than the one that was to be replaced.
 	ErrConflict = errors.New("channel: stored session has another version")
+	// ErrNotBound means that the session has to know its transport first: see
+	// [Session.BindTransport].
+	ErrNotBound = errors.New("channel: transport is not bound yet")
 	// ErrNotReady means that the handshake is not complete yet.
 	ErrNotReady = errors.New("channel: handshake not complete")
 	// ErrStarted means that Start was called twice.

@@ -28,6 +28,10 @@ type trafficSecrets struct {
 // so that whoever steals the state later cannot derive them again.
 func (s *Session) drawSecrets(g *mls.Group) (*trafficSecrets, error) {
 	t := &trafficSecrets{epoch: g.Epoch()}
+	if s.unbound { // an epoch that is passed through: nothing is sent in it
+		g.EraseExporterSecret()
+		return t, nil
+	}
 	client, server := &t.send, &t.receive
 	if s.role == RoleResponder {
 		client, server = &t.receive, &t.send

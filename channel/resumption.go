@@ -251,15 +251,16 @@ func (s *Session) answer(ctx context.Context, epoch uint64, body []byte) ([]Even
 			return nil, err
 		}
 	}
+	s.leads = false
+	s.enter(StateAwaitingResumptionAck)
+	events := append(early, send(MessageResumptionResponse, s.pending.commit))
+	if s.unbound { // the keys come with the binding
+		return events, nil
+	}
 	if s.pending.secrets, err = s.drawSecrets(s.pending.group); err != nil {
 		return nil, err
 	}
-	s.leads = false
-	s.enter(StateAwaitingResumptionAck)
-	return append(early,
-		send(MessageResumptionResponse, s.pending.commit),
-		s.switchReceive(s.pending.secrets),
-	), nil
+	return append(events, s.switchReceive(s.pending.secrets)), nil
 }
 
 // verifyDuplicate deals with a request whose commit is applied already: the

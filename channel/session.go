@@ -28,6 +28,7 @@ type Session struct {
 	// ResumptionRequest: its updates stand when two cross.
 	leads    bool
 	resumed  bool
+	unbound  bool // the transport's binding is yet to come
 	ignored  bool // a message that crossed ours: there can be one at most
 	repeated bool // an acknowledgement, on this connection: likewise
 
@@ -95,7 +96,7 @@ func newSession(cfg *Config) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{state: StateIdle, transitions: transitions}
+	s := &Session{state: StateIdle, transitions: transitions, unbound: cfg.LateBinding}
 	s.configure(cfg)
 	return s, nil
 }
@@ -108,7 +109,7 @@ func (s *Session) configure(cfg *Config) {
 
 // restart makes s a session that has not begun, of the same configuration.
 func (s *Session) restart() {
-	*s = Session{cfg: s.cfg, mls: s.mls, transitions: s.transitions, state: s.state, identity: s.cfg.Identity}
+	*s = Session{cfg: s.cfg, mls: s.mls, transitions: s.transitions, state: s.state, identity: s.cfg.Identity, unbound: s.unbound}
 }
 
 func (s *Session) becomeInitiator() {
@@ -132,6 +133,8 @@ func (s *Session) Start(ctx context.Context) (events []Event, err error) {
 		return nil, nil
 	case s.state != StateIdle:
 		return nil, ErrStarted
+	case s.unbound && s.group == nil:
+		return nil, ErrNotBound
 	case s.group != nil:
 		events, err = s.sendResumptionRequest(ctx)
 	default:
@@ -197,8 +200,11 @@ var transitions = map[State]map[MessageType]handler{
 // channel, the stored session is deleted; anything that came in the clear
 // leaves it alone, as anybody could have sent that.
 func (s *Session) Receive(ctx context.Context, m Message) ([]Event, error) {
-	if s.state == StateClosed {
+	switch {
+	case s.state == StateClosed:
 		return nil, ErrClosed
+	case !s.mayReceive(m.Type):
+		return nil, ErrNotBound
 	}
 	s.cfg.Trace.received(s, m)
 	events, err := s.receive(ctx, m)

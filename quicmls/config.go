@@ -49,9 +49,14 @@ type Config struct {
 	// that have begun are not concerned. Default: DefaultEpochGrace.
 	EpochGrace time.Duration
 
+	// Allow0RTT lets the responder answer a resumption that comes with the first packet, on QUIC
+	// 0-RTT: see [DialEarly]. Default: false.
+	Allow0RTT bool
+
 	// TLS is that of the QUIC connection. Who the peer is comes from the session, not from
 	// here: the default is a certificate that is good for nothing but its purpose, and is not looked
-	// at. NextProtos is {[NextProto]} if it is empty.
+	// at. NextProtos is {[NextProto]} if it is empty. For 0-RTT it needs tickets, and the initiator's a
+	// ClientSessionCache, as the default has.
 	TLS *tls.Config
 	// QUIC is the configuration of the QUIC connection. Default: quic-go's, with datagrams.
 	QUIC *quic.Config
@@ -95,8 +100,10 @@ func (c *Config) driverConfig(identity mls.Identity) *driver.Config {
 
 // quicConfig returns the configuration of QUIC connections.
 func (c *Config) quicConfig() *quic.Config {
+	q := &quic.Config{EnableDatagrams: true}
 	if c.QUIC != nil {
-		return c.QUIC
+		q = c.QUIC.Clone()
 	}
-	return &quic.Config{EnableDatagrams: true}
+	q.Allow0RTT = q.Allow0RTT || c.Allow0RTT
+	return q
 }

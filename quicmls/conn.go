@@ -28,6 +28,9 @@ type Conn struct {
 
 	handshakeMu  sync.Mutex // guards the handshake as a whole
 	handshakeErr error      // final
+	unbound      bool       // QUIC's handshake is not complete, so that the session is not bound to it yet
+	exported     []byte     // what binds it
+	heard        bool       // a message has come
 	ready        bool       // the session is complete
 	complete     atomic.Bool
 	served       chan struct{} // closed when serve has ended; nil before the handshake is complete
@@ -101,11 +104,6 @@ func (t transport) Carry(events []channel.Event) error {
 
 // Abort implements [driver.Transport].
 func (t transport) Abort(err error) { t.abort(err) }
-
-// receive hands a message to the session.
-func (c *Conn) receive(m channel.Message) error {
-	return c.driver.Advance(func(s *channel.Session) ([]channel.Event, error) { return s.Receive(c.ctx, m) })
-}
 
 // serve takes in the two-party messages of a connection whose handshake is complete, until it ends.
 func (c *Conn) serve() {

@@ -1,6 +1,8 @@
 package quicmls
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -26,8 +28,10 @@ type control struct {
 
 	writeMu    sync.Mutex         // guards the sending side
 	protection *record.Protection // nil: records are in the clear
+	first      []byte             // what was sent before QUIC's handshake was complete
 
 	// The receiving side belongs to the goroutine that performs the handshake, and later to serve.
+	ctx      context.Context    // for what the session does when a message comes
 	opener   *record.Protection // nil: records are in the clear
 	keys     int                // how often the receiving keys have changed
 	messages *channel.Assembler
@@ -165,7 +169,22 @@ func (c *control) write(out []byte) error {
 	if len(out) == 0 {
 		return nil
 	}
+	if early := c.conn.unbound && c.conn.initiator; early {
+		c.first = append(c.first, out...)
+	}
 	_, err := c.stream.Write(out)
+	if c.conn.unbound && errors.Is(err, quic.Err0RTTRejected) {
+		return nil // it will be repeated
+	}
+	return err
+}
+
+// repeat sends once more what was sent on 0-RTT and rejected there.
+func (c *control) repeat() error {
+	c.writeMu.Lock()
+	defer c.writeMu.Unlock()
+	_, err := c.stream.Write(c.first)
+	c.first = nil
 	return err
 }
 
@@ -251,7 +270,7 @@ func (c *control) handle(content []byte) error {
 		}
 		m.Protected = protected
 		before := c.keys
-		if err := c.conn.receive(m); err != nil {
+		if err := c.conn.receive(c.ctx, m); err != nil {
 			return err
 		}
 		if c.keys != before && !c.messages.Empty() {

@@ -2,6 +2,7 @@ package quicmls
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 
 	"github.com/quic-go/quic-go"
@@ -18,6 +19,25 @@ func Dial(ctx context.Context, address string, config *Config) (*Conn, error) {
 	}
 	config.named(address)
 	q, err := quic.DialAddr(ctx, address, config.clientTLS(), config.quicConfig())
+	if err != nil {
+		return nil, err
+	}
+	return handshake(ctx, Client(q, config))
+}
+
+// DialEarly is Dial that sends the request to resume a session with the first packet, on QUIC
+// 0-RTT, so that application data can follow after one round trip in place of two. That takes a session in config.Store,
+// a TLS ticket of an earlier DialEarly in this process, and a responder with Allow0RTT; else it is like Dial.
+//
+// Whoever records the packet can replay it: the request, and nothing else, is in it. A replay gets an
+// answer and never a connection.
+func DialEarly(ctx context.Context, address string, config *Config) (*Conn, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	config.named(address)
+	q, err := quic.DialAddrEarly(ctx, address, config.earlyTLS(), config.quicConfig())
 	if err != nil {
 		return nil, err
 	}
@@ -57,29 +77,38 @@ func handshake(ctx context.Context, c *Conn) (*Conn, error) {
 
 // A Listener accepts connections as the responder.
 type Listener struct {
-	quic   *quic.Listener
+	quic   quicListener
 	config *Config
+}
+
+// quicListener is what [quic.Listener] and [quic.EarlyListener] have in common.
+type quicListener interface {
+	Accept(context.Context) (*quic.Conn, error)
+	Addr() net.Addr
+	Close() error
 }
 
 // Listen listens on a UDP address for peers to accept.
 func Listen(address string, config *Config) (*Listener, error) {
-	config, err := config.withDefaults()
-	if err != nil {
-		return nil, err
-	}
-	tlsConfig, err := config.serverTLS()
-	if err != nil {
-		return nil, err
-	}
-	q, err := quic.ListenAddr(address, tlsConfig, config.quicConfig())
-	if err != nil {
-		return nil, err
-	}
-	return &Listener{q, config}, nil
+	return listen(config, func(t *tls.Config, q *quic.Config) (quicListener, error) {
+		if q.Allow0RTT {
+			return quic.ListenAddrEarly(address, t, q)
+		}
+		return quic.ListenAddr(address, t, q)
+	})
 }
 
 // ListenTransport is Listen on a caller's QUIC transport, which stays open.
 func ListenTransport(t *quic.Transport, config *Config) (*Listener, error) {
+	return listen(config, func(c *tls.Config, q *quic.Config) (quicListener, error) {
+		if q.Allow0RTT {
+			return t.ListenEarly(c, q)
+		}
+		return t.Listen(c, q)
+	})
+}
+
+func listen(config *Config, open func(*tls.Config, *quic.Config) (quicListener, error)) (*Listener, error) {
 	config, err := config.withDefaults()
 	if err != nil {
 		return nil, err
@@ -88,7 +117,7 @@ func ListenTransport(t *quic.Transport, config *Config) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	q, err := t.Listen(tlsConfig, config.quicConfig())
+	q, err := open(tlsConfig, config.quicConfig())
 	if err != nil {
 		return nil, err
 	}

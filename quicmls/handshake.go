@@ -38,6 +38,7 @@ func (c *Conn) HandshakeContext(ctx context.Context) error {
 		c.abort(context.Cause(ctx))
 		close(interrupted)
 	})
+	c.control.ctx = ctx
 	err := c.runHandshake(ctx)
 	if !stop() {
 		<-interrupted
@@ -77,6 +78,7 @@ func (c *Conn) handshaken(ctx context.Context) error {
 // established begins what goes on for as long as the connection lives.
 func (c *Conn) established() {
 	c.driver.Look(func(*channel.Session) { c.served = make(chan struct{}) })
+	c.control.ctx, c.control.first = c.ctx, nil
 	c.driver.Established()
 	c.complete.Store(true)
 	go c.serve()
@@ -93,13 +95,6 @@ func (c *Conn) boundHandshake(ctx context.Context) (context.Context, context.Can
 
 // runHandshake drives the session until application data may flow.
 func (c *Conn) runHandshake(ctx context.Context) error {
-	select {
-	case <-c.quic.HandshakeComplete():
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-c.ctx.Done():
-		return c.closedBy()
-	}
 	if err := c.begin(ctx); err != nil {
 		return err
 	}
@@ -110,59 +105,166 @@ func (c *Conn) runHandshake(ctx context.Context) error {
 		if c.ready {
 			return nil
 		}
+		if c.unbound && (c.initiator || c.heard) {
+			if err := c.bindLate(ctx); err != nil {
+				return err
+			}
+		}
 		if err := c.control.step(); err != nil {
 			return err
 		}
 	}
 }
 
-// begin opens or accepts the control stream and makes the session.
+// begin makes the session and opens or accepts the control stream. Where QUIC's own handshake is not
+// complete yet, it begins with a resumption or not before that is.
 func (c *Conn) begin(ctx context.Context) error {
-	cfg, err := c.channelConfig()
-	if err != nil {
-		return err
+	if c.quicComplete() {
+		if _, err := c.awaitQUIC(ctx); err != nil {
+			return err
+		}
 	}
-	var stream *quic.Stream
-	if c.initiator {
-		stream, err = c.quic.OpenStreamSync(ctx)
-	} else {
-		stream, err = c.quic.AcceptStream(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	c.control.attach(stream)
-	start := func(s *channel.Session) ([]channel.Event, error) { return s.Start(ctx) }
+	cfg := c.channelConfig()
+	c.unbound = cfg.LateBinding
 	if !c.initiator {
 		session, err := channel.NewResponder(cfg)
 		if err != nil {
 			return err
 		}
-		return c.driver.Start(session, start)
+		if err := c.attach(ctx, c.quic.AcceptStream); err != nil {
+			return err
+		}
+		return c.start(ctx, session)
 	}
 	session, err := c.driver.Initiator(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	err = c.driver.Start(session, start)
+	if c.unbound && !session.Resumed() {
+		if session, err = c.newInitiator(ctx); err != nil {
+			return err
+		}
+	}
+	err = c.attach(ctx, c.quic.OpenStreamSync)
+	if errors.Is(err, quic.Err0RTTRejected) {
+		if _, err := c.awaitQUIC(ctx); err != nil {
+			return err
+		}
+		err = c.attach(ctx, c.quic.OpenStreamSync)
+	}
+	if err != nil {
+		return err
+	}
+	err = c.start(ctx, session)
 	if errors.Is(err, channel.ErrSuperseded) { // by another process, just now
 		c.driver.Release()
-		if session, err = channel.NewInitiator(cfg); err == nil {
-			err = c.driver.Start(session, start)
+		if session, err = c.newInitiator(ctx); err == nil {
+			err = c.start(ctx, session)
 		}
 	}
 	return err
 }
 
-// channelConfig returns the configuration of a session that is bound to the TLS connection beneath.
-func (c *Conn) channelConfig() (*channel.Config, error) {
-	state := c.quic.ConnectionState().TLS
-	exported, err := state.ExportKeyingMaterial(exporterLabel, nil, exporterSize)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoBinding, err)
+// newInitiator returns a session that begins with a full handshake, which QUIC's own has to precede.
+func (c *Conn) newInitiator(ctx context.Context) (*channel.Session, error) {
+	if _, err := c.awaitQUIC(ctx); err != nil {
+		return nil, err
 	}
+	c.unbound = false
+	return channel.NewInitiator(c.channelConfig())
+}
+
+func (c *Conn) start(ctx context.Context, session *channel.Session) error {
+	return c.driver.Start(session, func(s *channel.Session) ([]channel.Event, error) { return s.Start(ctx) })
+}
+
+// attach gets the control stream.
+func (c *Conn) attach(ctx context.Context, get func(context.Context) (*quic.Stream, error)) error {
+	stream, err := get(ctx)
+	if err != nil {
+		return err
+	}
+	c.control.attach(stream)
+	return nil
+}
+
+// quicComplete reports that QUIC's own handshake is.
+func (c *Conn) quicComplete() bool {
+	select {
+	case <-c.quic.HandshakeComplete():
+		return true
+	default:
+		return false
+	}
+}
+
+// awaitQUIC waits for QUIC's own handshake, and for what it exports. It reports that what was sent
+// on 0-RTT is lost, and the control stream another one.
+func (c *Conn) awaitQUIC(ctx context.Context) (lost bool, err error) {
+	if c.exported != nil {
+		return false, nil
+	}
+	select {
+	case <-c.quic.HandshakeComplete():
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	case <-c.ctx.Done():
+		return false, c.closedBy()
+	}
+	if c.initiator && !c.quic.ConnectionState().Used0RTT { // perhaps it was tried
+		if _, err := c.quic.NextConnection(ctx); err != nil {
+			return false, err
+		}
+		if lost = c.control.stream != nil; lost {
+			if err := c.attach(ctx, c.quic.OpenStreamSync); err != nil {
+				return true, err
+			}
+		}
+	}
+	return lost, c.export()
+}
+
+// export asks the TLS connection for what the session is bound to.
+func (c *Conn) export() (err error) {
+	state := c.quic.ConnectionState().TLS
+	if c.exported, err = state.ExportKeyingMaterial(exporterLabel, nil, exporterSize); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoBinding, err)
+	}
+	return nil
+}
+
+// bindLate binds a session that has begun on QUIC 0-RTT to the TLS connection.
+func (c *Conn) bindLate(ctx context.Context) error {
+	lost, err := c.awaitQUIC(ctx)
+	if err != nil {
+		return err
+	}
+	c.unbound = false
+	if lost {
+		if err := c.control.repeat(); err != nil {
+			return err
+		}
+	}
+	return c.driver.Advance(func(s *channel.Session) ([]channel.Event, error) { return s.BindTransport(ctx, c.exported) })
+}
+
+// receive hands a message to the session. A resumption needs no binding yet.
+func (c *Conn) receive(ctx context.Context, m channel.Message) error {
+	c.heard = true
+	if c.unbound && (m.Type != channel.MessageResumptionRequest || c.quicComplete()) {
+		if err := c.bindLate(ctx); err != nil {
+			return err
+		}
+	}
+	return c.driver.Advance(func(s *channel.Session) ([]channel.Event, error) { return s.Receive(ctx, m) })
+}
+
+// channelConfig returns the configuration of the session. It is bound to the TLS connection
+// beneath if that has exported something already.
+func (c *Conn) channelConfig() *channel.Config {
 	cfg := c.config.Config
-	cfg.TransportBinding = slices.Concat(exported, cfg.TransportBinding)
+	cfg.LateBinding = c.exported == nil
+	cfg.TransportBinding = slices.Concat(c.exported, cfg.TransportBinding)
 	if choose := cfg.Select; choose != nil {
 		cfg.Select = func(hello channel.ClientHello) (*channel.Config, error) {
 			chosen, err := choose(hello)
@@ -170,7 +272,7 @@ func (c *Conn) channelConfig() (*channel.Config, error) {
 				return nil, err
 			}
 			d := *chosen
-			d.TransportBinding = slices.Concat(exported, d.TransportBinding)
+			d.TransportBinding = slices.Concat(c.exported, d.TransportBinding)
 			d.MaxEarlyData = 0
 			if d.Now == nil {
 				d.Now = time.Now
@@ -179,7 +281,7 @@ func (c *Conn) channelConfig() (*channel.Config, error) {
 			return &d, nil
 		}
 	}
-	return &cfg, nil
+	return &cfg
 }
 
 // hostName returns the name of the host in an address, empty if there is none.

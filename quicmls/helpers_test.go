@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -173,3 +174,17 @@ func update(t testing.TB, c *Conn) {
 }
 
 var _ net.Listener = streamListener{}
+
+// earlyPairTLS returns TLS configurations of two ends that may use 0-RTT with each other.
+func earlyPairTLS(t testing.TB) (client, server *tls.Config) {
+	t.Helper()
+	c := new(Config)
+	client = c.earlyTLS()
+	client.ClientSessionCache = &ticketWaiter{tls.NewLRUClientSessionCache(8), make(chan struct{}, 16)}
+	c.Allow0RTT = true
+	server, err := c.serverTLS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client, server
+}

@@ -51,8 +51,21 @@ func (c *Config) serverTLS() (*tls.Config, error) {
 		MinVersion:             tls.VersionTLS13,
 		NextProtos:             []string{NextProto},
 		CurvePreferences:       []tls.CurveID{tls.X25519}, // cheap: a hybrid protects the session within
-		SessionTicketsDisabled: true,
+		SessionTicketsDisabled: !c.Allow0RTT,
 	}, nil
+}
+
+// ticketCache keeps the TLS tickets that 0-RTT needs, of all peers. They say nothing about who the
+// peer is.
+var ticketCache = tls.NewLRUClientSessionCache(1 << 10)
+
+// earlyTLS is clientTLS for 0-RTT.
+func (c *Config) earlyTLS() *tls.Config {
+	t := c.clientTLS()
+	if c.TLS == nil {
+		t.ClientSessionCache = ticketCache
+	}
+	return t
 }
 
 func withNextProto(c *tls.Config) *tls.Config {
