@@ -38,6 +38,7 @@ var mayImport = map[string][]string{
 	"internal/driver":         {"channel", "mls"},
 	"netconn":                 {"channel", "channel/record", "mls", "mls/ciphersuite"},
 	"quicmls":                 {"internal/driver", "channel", "channel/record", "mls", "github.com/quic-go/quic-go", "github.com/quic-go/quic-go/..."},
+	"quicmls/tlspsk":          {"channel"}, // quic-go in its tests
 	"examples/...":            {"netconn", "quicmls", "github.com/quic-go/quic-go", "identity", "channel", "channel/record", "mls", "mls/ciphersuite"},
 	"internal/netsim":         {},
 }

@@ -1,0 +1,203 @@
+package tlspsk
+
+import (
+	"crypto/tls"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/mendlink/mendlink/channel"
+)
+
+var testConfig = &Config{Protocols: []string{"test"}}
+
+func newEnds(t testing.TB) (*Client, *Server) {
+	t.Helper()
+	client, err := NewClient(testConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := NewServer(testConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	return client, server
+}
+
+func (c *Client) config(t testing.TB, key *Key) *tls.Config {
+	t.Helper()
+	config, err := c.Config(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+func (s *Server) expect(t testing.TB, key *Key) {
+	t.Helper()
+	if err := s.Expect(key); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Whichever end dials, the group keys the connection, and there is a post-quantum key
+// exchange as well.
+func TestTheGroupKeysAConnection(t *testing.T) {
+	onEachCarrier(t, func(t *testing.T, c carrier) {
+		a, b := newSession(t)
+		for _, ends := range []struct {
+			dialer, listener *member
+		}{{a, b}, {b, a}} {
+			client, server := newEnds(t)
+			key := export(t, ends.dialer, ends.dialer.Role(), 0)
+			id := key.ID()
+			server.expect(t, export(t, ends.listener, ends.dialer.Role(), 0))
+			m := c.meet(t, client.config(t, key), server.Config())
+			m.verify(t)
+			for _, s := range []tls.ConnectionState{m.client, m.server} {
+				if s.Version != tls.VersionTLS13 || !s.DidResume || s.NegotiatedProtocol != "test" || s.CurveID != tls.X25519MLKEM768 {
+					t.Errorf("TLS %#x, by a key: %t, protocol %q, curve %v", s.Version, s.DidResume, s.NegotiatedProtocol, s.CurveID)
+				}
+			}
+			if got, err := server.Identify(m.server); err != nil || got != id {
+				t.Errorf("the server takes it for %v, %v; want %v", got, err, id)
+			}
+			if _, err := server.Identify(m.server); !errors.Is(err, ErrUnknownConnection) {
+				t.Errorf("asked again: %v", err)
+			}
+		}
+	})
+}
+
+// Keys depend on the epoch, on who dials and on the number, and on nothing else.
+func TestKeysDiffer(t *testing.T) {
+	a, b := newSession(t)
+	keys := make(map[string]*Key)
+	add := func(name string, key *Key) {
+		for other, k := range keys {
+			if k.id == key.id || string(k.secret) == string(key.secret) {
+				t.Errorf("%s and %s have something in common", name, other)
+			}
+		}
+		keys[name] = key
+	}
+	add("epoch 1", export(t, a, channel.RoleInitiator, 0))
+	add("epoch 1, dialed by the responder", export(t, a, channel.RoleResponder, 0))
+	add("epoch 1, number 1", export(t, a, channel.RoleInitiator, 1))
+	if !sameKey(keys["epoch 1"], export(t, b, channel.RoleInitiator, 0)) {
+		t.Error("the ends have different keys")
+	}
+	a.update(t)
+	add("epoch 2", export(t, a, channel.RoleInitiator, 0))
+	if !sameKey(keys["epoch 2"], export(t, b, channel.RoleInitiator, 0)) {
+		t.Error("the ends have different keys after an update")
+	}
+	other, _ := newSession(t)
+	add("another session", export(t, other, channel.RoleInitiator, 0))
+
+	if _, err := Export(a, channel.Role(7), 0); err == nil {
+		t.Error("a key of no role")
+	}
+	a.Close()
+	if _, err := Export(a, channel.RoleInitiator, 0); !errors.Is(err, channel.ErrClosed) {
+		t.Errorf("a key of a closed session: %v", err)
+	}
+}
+
+// Whoever has stolen an epoch can be either end in connections of that epoch, and in
+// none of the next: an update of the end that was robbed, and a new connection, heal.
+func TestAnUpdateLocksAThiefOut(t *testing.T) {
+	onEachCarrier(t, func(t *testing.T, c carrier) {
+		a, b := newSession(t)
+		client, server := newEnds(t)
+		thiefClient, thiefServer := newEnds(t)
+		stolen := export(t, a, channel.RoleInitiator, 0)
+
+		server.expect(t, export(t, b, channel.RoleInitiator, 0))
+		c.meet(t, thiefClient.config(t, stolen.clone()), server.Config()).verify(t)
+		thiefServer.expect(t, stolen.clone())
+		c.meet(t, client.config(t, export(t, a, channel.RoleInitiator, 0)), thiefServer.Config()).verify(t)
+
+		a.update(t)
+		server.expect(t, export(t, b, channel.RoleInitiator, 0))
+		c.meet(t, thiefClient.config(t, stolen.clone()), server.Config()).refused(t, ErrUnknownKey)
+		fresh := export(t, a, channel.RoleInitiator, 0)
+		thiefServer.expect(t, stolen.clone())
+		c.meet(t, client.config(t, fresh), thiefServer.Config()).refused(t, ErrUnknownKey)
+		// Not even under the name of the new key.
+		thiefServer.expect(t, &Key{id: fresh.id, secret: stolen.clone().secret})
+		c.meet(t, client.config(t, export(t, a, channel.RoleInitiator, 0)), thiefServer.Config()).refused(t, nil)
+
+		c.meet(t, client.config(t, export(t, a, channel.RoleInitiator, 0)), server.Config()).verify(t)
+	})
+}
+
+// Several sessions at one server, and several connections of an epoch, at once.
+func TestAServerTellsSessionsApart(t *testing.T) {
+	onEachCarrier(t, func(t *testing.T, c carrier) {
+		client, server := newEnds(t)
+		const sessions, each = 3, 3
+		var wg sync.WaitGroup
+		for range sessions {
+			a, b := newSession(t)
+			for number := range uint32(each) {
+				key := export(t, a, channel.RoleInitiator, number)
+				server.expect(t, export(t, b, channel.RoleInitiator, number))
+				config := client.config(t, key)
+				wg.Go(func() {
+					m := c.meet(t, config, server.Config())
+					if err := errors.Join(m.clientErr, m.serverErr); err != nil {
+						t.Error(err)
+						return
+					}
+					if id, err := server.Identify(m.server); err != nil || id != key.ID() {
+						t.Errorf("%v is taken for %v, %v", key.ID(), id, err)
+					}
+				})
+			}
+		}
+		wg.Wait()
+	})
+}
+
+// Where the server wants another group first, there is one more round trip.
+func TestAnotherKeyExchangeIsAskedFor(t *testing.T) {
+	onEachCarrier(t, func(t *testing.T, c carrier) {
+		client, _ := newEnds(t)
+		server, err := NewServer(&Config{Protocols: testConfig.Protocols, Curves: []tls.CurveID{tls.CurveP384}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, b := newSession(t)
+		server.expect(t, export(t, b, channel.RoleInitiator, 0))
+		m := c.meet(t, client.config(t, export(t, a, channel.RoleInitiator, 0)), server.Config())
+		m.verify(t)
+		if !m.client.HelloRetryRequest || m.server.CurveID != tls.CurveP384 {
+			t.Errorf("asked for another: %t; curve %v", m.client.HelloRetryRequest, m.server.CurveID)
+		}
+	})
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	long := strings.Repeat("x", 256)
+	for name, cfg := range map[string]*Config{
+		"nothing":        nil,
+		"no protocols":   {},
+		"empty protocol": {Protocols: []string{"a", ""}},
+		"long protocol":  {Protocols: []string{long}},
+		"address":        {Protocols: []string{"a"}, ServerName: "127.0.0.1"},
+		"no name":        {Protocols: []string{"a"}, ServerName: "bücher.example"},
+	} {
+		if _, err := NewClient(cfg); !errors.Is(err, ErrConfig) {
+			t.Errorf("%s: client: %v", name, err)
+		}
+		if name == "no name" { // no client calls a server that
+			continue
+		}
+		if _, err := NewServer(cfg); !errors.Is(err, ErrConfig) {
+			t.Errorf("%s: server: %v", name, err)
+		}
+	}
+}
