@@ -1,9 +1,7 @@
 package tlspsk
 
 import (
-	"bytes"
 	"crypto/tls"
-	"fmt"
 	"time"
 )
 
@@ -82,14 +80,8 @@ func (h *clientHandshake) Get(string) (*tls.ClientSessionState, bool) {
 func (h *clientHandshake) Put(string, *tls.ClientSessionState) {}
 
 // verify is asked when the server has answered. crypto/tls has derived from the secret all
-// that it needs by then.
+// that it needs by then. [tls.Config.VerifyConnection]
 func (h *clientHandshake) verify(state tls.ConnectionState) error {
 	clear(h.memory)
-	if err := h.client.cfg.verify(state); err != nil {
-		return err
-	}
-	if len(state.PeerCertificates) != 1 || !bytes.Equal(state.PeerCertificates[0].Raw, h.client.decoy.der) {
-		return fmt.Errorf("%w: the session is not the one that was made", ErrNotKeyed)
-	}
-	return nil
+	return h.client.cfg.verify(state)
 }

@@ -109,6 +109,38 @@ func TestAKeyIsGoodForOneOfMany(t *testing.T) {
 	})
 }
 
+// Two handshakes that have found a key at the same time: one uses it up.
+func TestAKeyIsUsedUpOnce(t *testing.T) {
+	_, server := newEnds(t)
+	_, key := newKeys(t)
+	server.expect(t, key)
+	for i, want := range []error{nil, ErrKeyUsed} {
+		if err := server.take(key, binding{byte(i)}); !errors.Is(err, want) {
+			t.Errorf("handshake %d: %v, want %v", i, err, want)
+		}
+	}
+}
+
+// A key has one owner.
+func TestAKeyIsHandedOverOnce(t *testing.T) {
+	client, server := newEnds(t)
+	a, b := newKeys(t)
+	client.config(t, a)
+	server.expect(t, b)
+	other, err := NewServer(testConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []*Key{a, b} {
+		if _, err := client.Config(key); !errors.Is(err, ErrKeyUsed) {
+			t.Errorf("a client takes it: %v", err)
+		}
+		if err := other.Expect(key); !errors.Is(err, ErrKeyUsed) {
+			t.Errorf("a server takes it: %v", err)
+		}
+	}
+}
+
 func TestWithdrawnKeysAreRefused(t *testing.T) {
 	onEachCarrier(t, func(t *testing.T, c carrier) {
 		client, server := newEnds(t)
@@ -220,6 +252,23 @@ func TestTheDecoyIsOfNoUseWithoutItsKey(t *testing.T) {
 		forged.Certificate, forged.Leaf = [][]byte{client.decoy.der}, nil
 		server := &tls.Config{Certificates: []tls.Certificate{forged}, NextProtos: testConfig.Protocols}
 		c.meet(t, config, server).refused(t, nil)
+	})
+}
+
+// Even with its private key an impostor would need the key of the group.
+func TestTheDecoyIsOfNoUseWithItsKeyEither(t *testing.T) {
+	onEachCarrier(t, func(t *testing.T, c carrier) {
+		client, _ := newEnds(t)
+		a, _ := newKeys(t)
+		config := client.config(t, a)
+		leaked := newImpostor(t, DefaultServerName)
+		config.RootCAs.AddCert(leaked.Leaf)
+		server := &tls.Config{Certificates: []tls.Certificate{leaked}, NextProtos: testConfig.Protocols}
+		m := c.meet(t, config, server)
+		m.refused(t, nil)
+		if !errors.Is(m.clientErr, ErrNotKeyed) {
+			t.Errorf("the client's error is %q, want %q", m.clientErr, ErrNotKeyed)
+		}
 	})
 }
 
@@ -404,6 +453,9 @@ func TestTicketsAreOfNoUse(t *testing.T) {
 		case session = <-tickets.session:
 		case <-time.After(hang):
 			t.Fatal("no ticket came")
+		}
+		if ticket, _, err := session.ResumptionState(); err != nil || string(ticket) != "none" {
+			t.Errorf("the ticket is %q, %v", ticket, err)
 		}
 		config.ClientSessionCache = &collector{given: session}
 		c.meet(t, config, server.Config()).refused(t, ErrUnknownKey)

@@ -180,8 +180,8 @@ func (h *serverHandshake) verify(state tls.ConnectionState) error {
 	if err := h.server.cfg.verify(state); err != nil {
 		return err
 	}
-	if h.key == nil || len(state.PeerCertificates) != 0 {
-		return fmt.Errorf("%w: the session is not the one that was made", ErrNotKeyed)
+	if h.key == nil {
+		return fmt.Errorf("%w: nobody has looked up a key", ErrNotKeyed)
 	}
 	b, err := bindingOf(state)
 	if err != nil {
