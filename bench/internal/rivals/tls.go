@@ -157,6 +157,9 @@ func (t *TLS) Connect(a, b net.Conn) (client, server *tls.Conn, err error) {
 	return client, server, t.check(client, server)
 }
 
+// Configs returns copies of what the ends are configured with, for other transports.
+func (t *TLS) Configs() (client, server *tls.Config) { return t.client.Clone(), t.server.Clone() }
+
 // check makes sure that what was measured is what was to be compared to.
 func (t *TLS) check(ends ...*tls.Conn) error {
 	for _, c := range ends {
