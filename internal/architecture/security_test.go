@@ -9,15 +9,14 @@ import (
 	"testing"
 )
 
-// docs/security.md names the tests that show what it promises. They have to be there.
-func TestSecurityPageNamesTestsThatExist(t *testing.T) {
-	page, err := os.ReadFile("../../docs/security.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+// pages name the tests that show what they promise: at least so many.
+var pages = map[string]int{"security.md": 50, "quic-keying.md": 20}
+
+// The tests that pages name have to be there.
+func TestPagesNameTestsThatExist(t *testing.T) {
 	tests := map[string]bool{}
 	declared := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
-	err = filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
 			return err
 		}
@@ -30,13 +29,19 @@ func TestSecurityPageNamesTestsThatExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	named := regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(string(page), -1)
-	if len(named) < 50 {
-		t.Errorf("the page names %d tests only", len(named))
-	}
-	for _, name := range named {
-		if !tests[name] {
-			t.Errorf("docs/security.md names %s, which is no test", name)
+	for name, least := range pages {
+		page, err := os.ReadFile(filepath.Join("../../docs", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		named := regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(string(page), -1)
+		if len(named) < least {
+			t.Errorf("docs/%s names %d tests only", name, len(named))
+		}
+		for _, test := range named {
+			if !tests[test] {
+				t.Errorf("docs/%s names %s, which is no test", name, test)
+			}
 		}
 	}
 }

@@ -1,13 +1,16 @@
 package tlspsk
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
+	"net"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/mendlink/mendlink/channel"
+	"github.com/quic-go/quic-go"
 )
 
 var testConfig = &Config{Protocols: []string{"test"}}
@@ -178,6 +181,39 @@ func TestAnotherKeyExchangeIsAskedFor(t *testing.T) {
 			t.Errorf("asked for another: %t; curve %v", m.client.HelloRetryRequest, m.server.CurveID)
 		}
 	})
+}
+
+// A QUIC server that has the client's address verified makes it send its hello again.
+func TestAddressesCanBeVerified(t *testing.T) {
+	client, server := newEnds(t)
+	a, b := newKeys(t)
+	server.expect(t, b)
+	socket, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	asked := false
+	transport := &quic.Transport{Conn: socket, VerifySourceAddress: func(net.Addr) bool { asked = true; return true }}
+	defer transport.Close()
+	l, err := transport.Listen(server.Config(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), hang)
+	defer cancel()
+	conn, err := quic.DialAddr(ctx, l.Addr().String(), client.config(t, a), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseWithError(0, "")
+	accepted, err := l.Accept(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id, err := server.Identify(accepted.ConnectionState().TLS); err != nil || id != b.ID() || !asked {
+		t.Errorf("the server takes it for %v, %v; the address was verified: %t", id, err, asked)
+	}
 }
 
 func TestConfigIsChecked(t *testing.T) {
