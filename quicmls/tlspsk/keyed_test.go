@@ -3,6 +3,7 @@ package tlspsk
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"strings"
@@ -214,6 +215,45 @@ func TestAddressesCanBeVerified(t *testing.T) {
 	if id, err := server.Identify(accepted.ConnectionState().TLS); err != nil || id != b.ID() || !asked {
 		t.Errorf("the server takes it for %v, %v; the address was verified: %t", id, err, asked)
 	}
+}
+
+// One listener can have both: connections that a group keys, by their server name, and
+// others with a certificate. Neither kind of client is taken for the other.
+func TestAListenerCanHaveBoth(t *testing.T) {
+	onEachCarrier(t, func(t *testing.T, c carrier) {
+		client, server := newEnds(t)
+		certificate := newImpostor(t, "server.example")
+		listener := &tls.Config{
+			Certificates: []tls.Certificate{certificate},
+			NextProtos:   testConfig.Protocols,
+			GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+				if hello.ServerName == DefaultServerName {
+					return server.Config().GetConfigForClient(hello)
+				}
+				return nil, nil // the listener's own
+			},
+		}
+		ordinary := &tls.Config{ServerName: "server.example", NextProtos: testConfig.Protocols, RootCAs: x509.NewCertPool()}
+		ordinary.RootCAs.AddCert(certificate.Leaf)
+		m := c.meet(t, ordinary, listener)
+		m.verify(t)
+		if _, err := server.Identify(m.server); !errors.Is(err, ErrNotKeyed) {
+			t.Errorf("a connection with a certificate is taken for one with a key: %v", err)
+		}
+
+		a, b := newKeys(t)
+		server.expect(t, b)
+		m = c.meet(t, client.config(t, a.clone()), listener)
+		m.verify(t)
+		if id, err := server.Identify(m.server); err != nil || id != a.ID() {
+			t.Errorf("the server takes it for %v, %v", id, err)
+		}
+		c.meet(t, client.config(t, a), listener).refused(t, ErrUnknownKey) // used, and not sent on to the certificate
+
+		nobody := ordinary.Clone()
+		nobody.ServerName, nobody.InsecureSkipVerify = DefaultServerName, true
+		c.meet(t, nobody, listener).refused(t, ErrUnknownKey)
+	})
 }
 
 func TestConfigIsChecked(t *testing.T) {

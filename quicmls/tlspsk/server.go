@@ -39,7 +39,8 @@ func NewServer(cfg *Config) (*Server, error) {
 }
 
 // Config returns the configuration of a listener, for tls.Listen or quic.Listen. It
-// must not be changed.
+// must not be changed. A listener that takes other connections as well calls its
+// GetConfigForClient for those hellos that have the server name.
 func (s *Server) Config() *tls.Config { return s.base }
 
 // Expect takes a key over and lets one connection in by it, until it is withdrawn.
