@@ -10,7 +10,7 @@ import "fmt"
 // "Client" is the end that was the initiator of the full handshake. A log that
 // cannot be written ends the session: whoever asked for it relies on it.
 func (s *Session) logSecrets(t *trafficSecrets) error {
-	if s.cfg.KeyLogWriter == nil {
+	if s.cfg.KeyLogWriter == nil || t.send == nil {
 		return nil
 	}
 	client, server := t.send, t.receive

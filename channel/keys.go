@@ -28,10 +28,6 @@ type trafficSecrets struct {
 // so that whoever steals the state later cannot derive them again.
 func (s *Session) drawSecrets(g *mls.Group) (*trafficSecrets, error) {
 	t := &trafficSecrets{epoch: g.Epoch()}
-	if s.unbound { // an epoch that is passed through: nothing is sent in it
-		g.EraseExporterSecret()
-		return t, nil
-	}
 	client, server := &t.send, &t.receive
 	if s.role == RoleResponder {
 		client, server = &t.receive, &t.send
@@ -40,7 +36,10 @@ func (s *Session) drawSecrets(g *mls.Group) (*trafficSecrets, error) {
 		label  string
 		secret *[]byte
 	}{{labelClientTraffic, client}, {labelServerTraffic, server}, {labelExporter, &t.exporter}, {labelEarlyData, &t.early}}
-	if s.terms.ReceiveEarlyData == 0 {
+	switch {
+	case s.unbound: // an epoch that is passed through: nothing is sent in it
+		drawn = nil
+	case s.terms.ReceiveEarlyData == 0:
 		drawn = drawn[:3]
 	}
 	for _, d := range drawn {
