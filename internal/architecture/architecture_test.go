@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 	"netconn":                 {"channel", "channel/record", "mls", "mls/ciphersuite"},
 	"quicmls":                 {"internal/driver", "channel", "channel/record", "mls", "github.com/quic-go/quic-go", "github.com/quic-go/quic-go/..."},
 	"quicmls/tlspsk":          {"channel"}, // quic-go in its tests
-	"examples/...":            {"netconn", "quicmls", "github.com/quic-go/quic-go", "identity", "channel", "channel/record", "mls", "mls/ciphersuite"},
+	"examples/...":            {"examples/internal/keyfile", "netconn", "quicmls", "github.com/quic-go/quic-go", "identity", "channel", "channel/record", "mls", "mls/ciphersuite"},
 	"internal/netsim":         {},
 }
 
