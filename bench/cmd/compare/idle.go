@@ -8,13 +8,14 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/mendlink/mendlink/bench/internal/measure"
 	"github.com/mendlink/mendlink/bench/internal/report"
 	"github.com/mendlink/mendlink/bench/internal/rivals"
 )
 
 // measureIdle compares the memory of ends over which 64 KiB went each way, and in which
 // now a Read waits.
-func (c *class) measureIdle(l *lab) ([]finding, error) {
+func (c *class) measureIdle(l *lab) ([]report.Finding, error) {
 	connectOurs, err := c.ours()
 	if err != nil {
 		return nil, err
@@ -32,18 +33,18 @@ func (c *class) measureIdle(l *lab) ([]finding, error) {
 		return nil, err
 	}
 	name := fmt.Sprintf("idle end, %s", c.name)
-	kibibytes := func(what string, ours, theirs float64) finding {
-		return finding{row: row{Name: name + what, Unit: "KiB", Ours: ours, Peer: theirs, PeerName: cryptoTLS, Ratio: theirs / ours}}
+	kibibytes := func(what string, ours, theirs float64) report.Finding {
+		return report.Finding{Row: report.Row{Name: name + what, Unit: "KiB", Ours: ours, Peer: theirs, PeerName: cryptoTLS, Ratio: theirs / ours}}
 	}
 	whole := kibibytes("", ours.heap+ours.stack, theirs.heap+theirs.stack)
-	whole.goal = &report.Goal{Text: name + ", memory", Unit: " KiB", Limit: c.limit, Measured: whole.Ours}
-	return []finding{
+	whole.Goal = &report.Goal{Text: name + ", memory", Unit: " KiB", Limit: c.limit, Measured: whole.Ours}
+	return []report.Finding{
 		whole,
 		kibibytes(", of which heap", ours.heap, theirs.heap),
 		kibibytes(", of which stack", ours.stack, theirs.stack),
 		{
-			row:  row{Name: name, Unit: "goroutines", Ours: ours.goroutines, Peer: theirs.goroutines, PeerName: cryptoTLS},
-			goal: &report.Goal{Text: name + ", goroutines beside the one in Read", Limit: 0.001, Measured: ours.goroutines},
+			Row:  report.Row{Name: name, Unit: "goroutines", Ours: ours.goroutines, Peer: theirs.goroutines, PeerName: cryptoTLS},
+			Goal: &report.Goal{Text: name + ", goroutines beside the one in Read", Limit: 0.001, Measured: ours.goroutines},
 		},
 	}, nil
 }
@@ -73,7 +74,7 @@ func (l *lab) idle(connect connector) (cost idleCost, err error) {
 		}
 	}()
 	goroutines := runtime.NumGoroutine()
-	heap, stack := memoryInUse()
+	heap, stack := measure.MemoryInUse()
 	for len(links) < l.conns/2 {
 		k, err := connect(d)
 		if err != nil {
@@ -88,7 +89,7 @@ func (l *lab) idle(connect connector) (cost idleCost, err error) {
 				end.Read(make([]byte, 1)) // nothing comes
 			}()
 		}
-		some := make([]byte, traffic)
+		some := make([]byte, exchanged)
 		for _, end := range []net.Conn{k.client, k.server} {
 			_, err := end.Write(some)
 			if err := errors.Join(err, <-received); err != nil {
@@ -99,26 +100,14 @@ func (l *lab) idle(connect connector) (cost idleCost, err error) {
 	time.Sleep(100 * time.Millisecond) // until all wait
 	ends := float64(2 * len(links))
 	cost.goroutines = float64(runtime.NumGoroutine()-goroutines)/ends - 1
-	heapAfter, stackAfter := memoryInUse()
+	heapAfter, stackAfter := measure.MemoryInUse()
 	cost.heap, cost.stack = (heapAfter-heap)/1024/ends, (stackAfter-stack)/1024/ends
 	return cost, nil
 }
 
-const traffic = 64 << 10
+const exchanged = 64 << 10
 
 func readSome(c net.Conn) error {
-	_, err := io.ReadFull(c, make([]byte, traffic))
+	_, err := io.ReadFull(c, make([]byte, exchanged))
 	return err
-}
-
-// memoryInUse returns how much is on the heap and on stacks, once stacks have shrunk and
-// pools are empty.
-func memoryInUse() (heap, stack float64) {
-	const collections = 6 // each halves stacks that are too large
-	for range collections {
-		runtime.GC()
-	}
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return float64(m.HeapAlloc), float64(m.StackInuse)
 }

@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"io"
-	"runtime"
-	"slices"
 	"time"
 
 	"github.com/mendlink/mendlink/bench/internal/measure"
@@ -26,12 +24,12 @@ const slice = 500
 
 // A latency is how long messages took to go to and fro in a round.
 type latency struct {
-	mean, p99 time.Duration
-	allocs    float64 // of a Write and of a Read
+	measure.Latency
+	allocs float64 // of a Write and of a Read
 }
 
 // measure compares how long a message takes to go to and fro.
-func (p pingPong) measure(l *lab) ([]finding, error) {
+func (p pingPong) measure(l *lab) ([]report.Finding, error) {
 	ours, theirs, err := l.links()
 	if err != nil {
 		return nil, err
@@ -55,21 +53,21 @@ func (p pingPong) measure(l *lab) ([]finding, error) {
 		return nil, err
 	}
 	name := "ping-pong " + p.name
-	compare := func(quantity string, limit float64, of func(latency) time.Duration) finding {
+	compare := func(quantity string, limit float64, of func(latency) time.Duration) report.Finding {
 		micros := func(ls []latency) float64 { return measure.Median(ls, of).Seconds() * 1e6 }
-		f := finding{row: row{Name: name + ", " + quantity, Unit: "us", Ours: micros(rounds[0]), Peer: micros(rounds[1]), PeerName: cryptoTLS}}
+		f := report.Finding{Row: report.Row{Name: name + ", " + quantity, Unit: "us", Ours: micros(rounds[0]), Peer: micros(rounds[1]), PeerName: cryptoTLS}}
 		var inverse float64
 		f.Ratio, inverse = latencyRatio(rounds[1], rounds[0], of), latencyRatio(rounds[0], rounds[1], of)
-		f.goal = &report.Goal{Text: name + ", " + quantity + ", in terms of crypto/tls's", Limit: limit, Measured: inverse}
+		f.Goal = &report.Goal{Text: name + ", " + quantity + ", in terms of crypto/tls's", Limit: limit, Measured: inverse}
 		return f
 	}
 	allocs := func(ls []latency) float64 { return measure.Median(ls, func(l latency) float64 { return l.allocs }) }
-	return []finding{
-		compare("mean", 0.95, func(l latency) time.Duration { return l.mean }),
-		compare("p99", 1, func(l latency) time.Duration { return l.p99 }),
+	return []report.Finding{
+		compare("mean", 0.95, func(l latency) time.Duration { return l.Mean }),
+		compare("p99", 1, func(l latency) time.Duration { return l.P99 }),
 		{
-			row:  row{Name: name, Unit: "allocs/op", Ours: allocs(rounds[0]), Peer: allocs(rounds[1]), PeerName: cryptoTLS},
-			goal: noAllocations(name, allocs(rounds[0])),
+			Row:  report.Row{Name: name, Unit: "allocs/op", Ours: allocs(rounds[0]), Peer: allocs(rounds[1]), PeerName: cryptoTLS},
+			Goal: noAllocations(name, allocs(rounds[0])),
 		},
 	}, nil
 }
@@ -120,7 +118,7 @@ func (p pingPong) round(links []*link, trips int) ([]latency, error) {
 	message := make([]byte, p.size)
 	for len(times[0]) < trips {
 		for i, l := range links {
-			before := mallocsNow()
+			before := measure.Mallocs()
 			for range slice {
 				start := time.Now()
 				if err := trip(l, message); err != nil {
@@ -128,14 +126,13 @@ func (p pingPong) round(links []*link, trips int) ([]latency, error) {
 				}
 				times[i] = append(times[i], time.Since(start))
 			}
-			mallocs[i] += mallocsNow() - before
+			mallocs[i] += measure.Mallocs() - before
 		}
 	}
 	round := make([]latency, len(links))
 	for i, t := range times {
 		const calls = 4 // of a trip: Write and Read at both ends
-		round[i] = summary(t)
-		round[i].allocs = float64(mallocs[i]) / float64(calls*len(t))
+		round[i] = latency{measure.LatencyOf(t), float64(mallocs[i]) / float64(calls*len(t))}
 	}
 	return round, nil
 }
@@ -146,19 +143,4 @@ func trip(l *link, message []byte) error {
 	}
 	_, err := io.ReadFull(l.client, message)
 	return err
-}
-
-func summary(times []time.Duration) latency {
-	var total time.Duration
-	for _, t := range times {
-		total += t
-	}
-	slices.Sort(times)
-	return latency{mean: total / time.Duration(len(times)), p99: times[len(times)*99/100]}
-}
-
-func mallocsNow() uint64 {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.Mallocs
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/mendlink/mendlink/netconn"
 )
 
+const cryptoTLS = "crypto/tls"
+
 // A class is a suite of ours and what crypto/tls has of the same kind.
 type class struct {
 	name  string

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/mendlink/mendlink/bench/internal/report"
 	"github.com/mendlink/mendlink/bench/internal/rivals"
 )
 
@@ -69,7 +70,7 @@ var (
 // A comparison is measured in turn with nothing but what it is compared to.
 type comparison struct {
 	name    string
-	measure func(*lab) ([]finding, error)
+	measure func(*lab) ([]report.Finding, error)
 }
 
 // run measures what the options ask for, and writes a table, verdicts and, if it
@@ -82,7 +83,7 @@ func run(w io.Writer, o *options, jsonFile string) (err error) {
 	defer func() { err = errors.Join(err, l.dialer.Close()) }()
 	fmt.Fprintf(w, "%s, %d cores, %d rounds; medians; both ends together; ratio > 1: better than the peer\n\n",
 		runtime.Version(), runtime.GOMAXPROCS(0), o.rounds)
-	var found findings
+	var found report.Findings
 	for _, c := range comparisons() {
 		if !o.only.MatchString(c.name) {
 			continue
@@ -94,19 +95,7 @@ func run(w io.Writer, o *options, jsonFile string) (err error) {
 		}
 		found = append(found, f...)
 	}
-	if err := found.writeTable(w); err != nil {
-		return err
-	}
-	fmt.Fprintln(w)
-	for _, f := range found {
-		if f.goal != nil {
-			fmt.Fprintln(w, f.goal)
-		}
-	}
-	if jsonFile == "" {
-		return nil
-	}
-	return found.writeJSON(jsonFile)
+	return found.Write(w, jsonFile)
 }
 
 // comparisons returns all that is measured.

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/mendlink/mendlink/bench/internal/report"
 )
 
 // Everything can be measured; what comes out is not tested.
@@ -22,7 +24,7 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var rows []row
+	var rows []report.Row
 	if err := json.Unmarshal(data, &rows); err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 // measureRekeying compares links of ours that are rekeyed all the time to such that
 // are not: how much CPU time a mebibyte takes, and how long messages take at most. Each turn has a
 // new link, and lasts longer than the time between two updates.
-func measureRekeying(l *lab) ([]finding, error) {
+func measureRekeying(l *lab) ([]report.Finding, error) {
 	rekeyed, err := hybrid.ours(func(c *netconn.Config) { c.Rekey.Every = l.every })
 	if err != nil {
 		return nil, err
@@ -43,22 +43,22 @@ func measureRekeying(l *lab) ([]finding, error) {
 	const without = "mendlink without"
 	ratio := measure.Ratio(series[1], series[0], measure.CPU)
 	speed := func(s measure.Series) float64 { return mebibyte / 1e6 / s.Median().CPU.Seconds() }
-	p99 := func(l latency) time.Duration { return l.p99 }
+	p99 := func(l latency) time.Duration { return l.P99 }
 	micros := func(ls []latency) float64 { return measure.Median(ls, p99).Seconds() * 1e6 }
 	rises := make([]float64, l.rounds)
 	for i := range rises {
-		rises[i] = (latencies[0][i].p99 - latencies[1][i].p99).Seconds() * 1000
+		rises[i] = (latencies[0][i].P99 - latencies[1][i].P99).Seconds() * 1000
 	}
 	rise := measure.Median(rises, func(ms float64) float64 { return ms })
-	return []finding{
+	return []report.Finding{
 		{
-			row:  row{Name: "rekeying each second, 1 MiB writes", Unit: "MB/CPU s", Ours: speed(series[0]), Peer: speed(series[1]), PeerName: without, Ratio: ratio},
-			goal: &report.Goal{Text: "rekeying each second, throughput in terms of that without", AtLeast: true, Limit: 0.98, Measured: ratio},
+			Row:  report.Row{Name: "rekeying each second, 1 MiB writes", Unit: "MB/CPU s", Ours: speed(series[0]), Peer: speed(series[1]), PeerName: without, Ratio: ratio},
+			Goal: &report.Goal{Text: "rekeying each second, throughput in terms of that without", AtLeast: true, Limit: 0.98, Measured: ratio},
 		},
 		{
-			row: row{Name: "rekeying each second, ping-pong 1 KiB, p99", Unit: "us", Ours: micros(latencies[0]), Peer: micros(latencies[1]), PeerName: without,
+			Row: report.Row{Name: "rekeying each second, ping-pong 1 KiB, p99", Unit: "us", Ours: micros(latencies[0]), Peer: micros(latencies[1]), PeerName: without,
 				Ratio: latencyRatio(latencies[1], latencies[0], p99)},
-			goal: &report.Goal{Text: "rekeying each second, rise of p99 of ping-pong 1 KiB", Unit: " ms", Limit: 1, Measured: rise},
+			Goal: &report.Goal{Text: "rekeying each second, rise of p99 of ping-pong 1 KiB", Unit: " ms", Limit: 1, Measured: rise},
 		},
 	}, nil
 }
@@ -126,5 +126,5 @@ func (l *lab) pingFor(connect connector, updates bool) (latency, error) {
 	if err != nil {
 		return latency{}, err
 	}
-	return summary(times), nil
+	return latency{Latency: measure.LatencyOf(times)}, nil
 }

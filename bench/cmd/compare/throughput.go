@@ -2,12 +2,12 @@ package main
 
 import (
 	"errors"
-	"io"
 	"net"
 	"time"
 
 	"github.com/mendlink/mendlink/bench/internal/measure"
 	"github.com/mendlink/mendlink/bench/internal/report"
+	"github.com/mendlink/mendlink/bench/internal/traffic"
 	"github.com/mendlink/mendlink/netconn"
 )
 
@@ -39,7 +39,7 @@ var transfers = []transfer{
 var coalesced = []func(*netconn.Config){func(c *netconn.Config) { c.CoalesceDelay = 5 * time.Millisecond }}
 
 // measure compares the CPU time that a mebibyte takes, and counts allocations.
-func (t transfer) measure(l *lab) ([]finding, error) {
+func (t transfer) measure(l *lab) ([]report.Finding, error) {
 	ours, theirs, err := l.links(t.options...)
 	if err != nil {
 		return nil, err
@@ -59,14 +59,14 @@ func (t transfer) measure(l *lab) ([]finding, error) {
 	allocs := func(s measure.Series) float64 { return s.Median().Allocs / calls }
 	ratio := measure.Ratio(series[1], series[0], measure.CPU)
 	name := "throughput, " + t.name
-	return []finding{
+	return []report.Finding{
 		{
-			row:  row{Name: name, Unit: "MB/CPU s", Ours: speed(series[0]), Peer: speed(series[1]), PeerName: cryptoTLS, Ratio: ratio},
-			goal: &report.Goal{Text: name, AtLeast: true, Limit: t.goal, Measured: ratio},
+			Row:  report.Row{Name: name, Unit: "MB/CPU s", Ours: speed(series[0]), Peer: speed(series[1]), PeerName: cryptoTLS, Ratio: ratio},
+			Goal: &report.Goal{Text: name, AtLeast: true, Limit: t.goal, Measured: ratio},
 		},
 		{
-			row:  row{Name: name, Unit: "allocs/op", Ours: allocs(series[0]), Peer: allocs(series[1]), PeerName: cryptoTLS},
-			goal: noAllocations(name, allocs(series[0])),
+			Row:  report.Row{Name: name, Unit: "allocs/op", Ours: allocs(series[0]), Peer: allocs(series[1]), PeerName: cryptoTLS},
+			Goal: noAllocations(name, allocs(series[0])),
 		},
 	}, nil
 }
@@ -111,58 +111,19 @@ func (t transfer) buffers(size int) (b [2][]byte) {
 
 func (t transfer) send(to net.Conn, p []byte, octets int64) error {
 	if t.copies {
-		_, err := io.Copy(to, &zeros{left: octets})
-		return err
+		return traffic.Copy(to, octets)
 	}
-	for sent := int64(0); sent < octets; sent += int64(len(p)) {
-		if _, err := to.Write(p); err != nil {
-			return err
-		}
+	if err := traffic.Write(to, p, octets); err != nil {
+		return err
 	}
 	return flush(to)
 }
 
 func (t transfer) receive(from net.Conn, p []byte, octets int64) error {
 	if t.copies {
-		_, err := io.Copy(&sink{left: octets}, from)
-		if err == errFull {
-			return nil
-		}
-		return err
+		return traffic.Drain(from, octets)
 	}
-	for octets > 0 {
-		n, err := from.Read(p)
-		if err != nil {
-			return err
-		}
-		octets -= int64(n)
-	}
-	return nil
-}
-
-// zeros is a reader that gives as much as there is room for, as a file does.
-type zeros struct{ left int64 }
-
-func (z *zeros) Read(p []byte) (int, error) {
-	if z.left == 0 {
-		return 0, io.EOF
-	}
-	n := int(min(int64(len(p)), z.left))
-	clear(p[:n])
-	z.left -= int64(n)
-	return n, nil
-}
-
-// errFull ends an io.Copy, as it ends in a stream that goes on.
-var errFull = errors.New("all that was expected is here")
-
-type sink struct{ left int64 }
-
-func (s *sink) Write(p []byte) (int, error) {
-	if s.left -= int64(len(p)); s.left <= 0 {
-		return len(p), errFull
-	}
-	return len(p), nil
+	return traffic.Read(from, p, octets)
 }
 
 // flush sends what a connection that coalesces writes has kept.

@@ -159,8 +159,7 @@ func (c curve) certified() (client, server *tls.Config, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	client, server = t.Configs()
-	client.NextProtos, server.NextProtos = []string{protocol}, []string{protocol}
+	client, server = t.Configs(protocol)
 	return client, server, nil
 }
 

@@ -21,3 +21,16 @@ func Profiled(file string, f func() error) error {
 	defer pprof.StopCPUProfile()
 	return f()
 }
+
+// WriteAllocations writes the profile of all allocations so far to a file, if that has a name.
+func WriteAllocations(file string) error {
+	if file == "" {
+		return nil
+	}
+	out, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	return pprof.Lookup("allocs").WriteTo(out, 0)
+}

@@ -143,7 +143,7 @@ func (t *TLS) handshake() (sentByClient, sentByServer int, err error) {
 	if err := errors.Join(err, serverErr); err != nil {
 		return 0, 0, err
 	}
-	return a.octets, b.octets, t.check(client, server)
+	return a.octets, b.octets, t.Check(client.ConnectionState(), server.ConnectionState())
 }
 
 // Connect returns connections over the two transports whose handshake is complete.
@@ -154,16 +154,20 @@ func (t *TLS) Connect(a, b net.Conn) (client, server *tls.Conn, err error) {
 	if err := errors.Join(client.Handshake(), <-done); err != nil {
 		return nil, nil, err
 	}
-	return client, server, t.check(client, server)
+	return client, server, t.Check(client.ConnectionState(), server.ConnectionState())
 }
 
-// Configs returns copies of what the ends are configured with, for other transports.
-func (t *TLS) Configs() (client, server *tls.Config) { return t.client.Clone(), t.server.Clone() }
+// Configs returns configurations for a transport that does the handshake itself and needs
+// a protocol by ALPN, as QUIC does.
+func (t *TLS) Configs(protocol string) (client, server *tls.Config) {
+	client, server = t.client.Clone(), t.server.Clone()
+	client.NextProtos, server.NextProtos = []string{protocol}, []string{protocol}
+	return client, server
+}
 
-// check makes sure that what was measured is what was to be compared to.
-func (t *TLS) check(ends ...*tls.Conn) error {
-	for _, c := range ends {
-		s := c.ConnectionState()
+// Check makes sure that what was measured is what was to be compared to.
+func (t *TLS) Check(ends ...tls.ConnectionState) error {
+	for _, s := range ends {
 		if !s.HandshakeComplete || s.Version != tls.VersionTLS13 || s.CurveID != t.curve || s.DidResume || len(s.VerifiedChains) == 0 ||
 			s.CipherSuite != tls.TLS_AES_128_GCM_SHA256 {
 			return fmt.Errorf("TLS version %x, %s, curve %v, resumed: %t, %d chains",

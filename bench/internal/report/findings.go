@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"encoding/json"
@@ -7,15 +7,11 @@ import (
 	"math"
 	"os"
 	"text/tabwriter"
-
-	"github.com/mendlink/mendlink/bench/internal/report"
 )
 
-const cryptoTLS = "crypto/tls"
-
-// A row is one line of the table and of the file with all figures. Ratio is more than one
+// A Row is one line of the table and of the file with all figures. Ratio is more than one
 // where ours is better.
-type row struct {
+type Row struct {
 	Name     string  `json:"name"`
 	Unit     string  `json:"unit"`
 	Ours     float64 `json:"ours"`
@@ -24,15 +20,33 @@ type row struct {
 	Ratio    float64 `json:"ratio,omitempty"`
 }
 
-// A finding is a figure, and what it says about a goal.
-type finding struct {
-	row
-	goal *report.Goal
+// A Finding is a figure, and what it says about a goal, if it says anything.
+type Finding struct {
+	Row
+	Goal *Goal
 }
 
-type findings []finding
+// Findings are what one run of a program has found.
+type Findings []Finding
 
-func (fs findings) writeTable(w io.Writer) error {
+// Write writes a table and verdicts and, if it has a name, the file with all figures.
+func (fs Findings) Write(w io.Writer, jsonFile string) error {
+	if err := fs.writeTable(w); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	for _, f := range fs {
+		if f.Goal != nil {
+			fmt.Fprintln(w, f.Goal)
+		}
+	}
+	if jsonFile == "" {
+		return nil
+	}
+	return fs.writeJSON(jsonFile)
+}
+
+func (fs Findings) writeTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "\tours\tpeer\tratio\tpeer is\t")
 	for _, f := range fs {
@@ -45,10 +59,10 @@ func (fs findings) writeTable(w io.Writer) error {
 	return t.Flush()
 }
 
-func (fs findings) writeJSON(file string) error {
-	rows := make([]row, len(fs))
+func (fs Findings) writeJSON(file string) error {
+	rows := make([]Row, len(fs))
 	for i, f := range fs {
-		rows[i] = f.row
+		rows[i] = f.Row
 		for _, figure := range []*float64{&rows[i].Ours, &rows[i].Peer, &rows[i].Ratio} {
 			if math.IsInf(*figure, 0) || math.IsNaN(*figure) {
 				*figure = 0 // less was measured than the clock of the processor can tell

@@ -1,0 +1,19 @@
+package measure
+
+import (
+	"slices"
+	"time"
+)
+
+// A Latency is how long many executions of an operation took, one by one.
+type Latency struct{ Mean, P99 time.Duration }
+
+// LatencyOf sums times up, of which there must be some. It sorts them.
+func LatencyOf(times []time.Duration) Latency {
+	var total time.Duration
+	for _, t := range times {
+		total += t
+	}
+	slices.Sort(times)
+	return Latency{Mean: total / time.Duration(len(times)), P99: times[len(times)*99/100]}
+}
