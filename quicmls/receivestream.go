@@ -24,7 +24,7 @@ type quicReceiver interface {
 }
 
 // A ReceiveStream is the receiving direction of a stream, like a [quic.ReceiveStream]. A Read that
-// waits for the peer holds no buffer. Its methods may be called by several goroutines at once.
+// waits for the peer holds a buffer of 2 KiB, and a stream without a Read and without data none. Its methods may be called by several goroutines at once.
 type ReceiveStream struct {
 	conn *Conn
 	quic quicReceiver
@@ -36,13 +36,12 @@ type ReceiveStream struct {
 	readMu     sync.Mutex               // guards what follows
 	protection *record.StreamProtection // nil where an epoch begins
 	begun      bool                     // there was a record
-	head       [record.StreamHeaderSize]byte
-	buf        *buffer // nil if nothing is buffered
-	data       []byte  // of buf: octets of the QUIC stream
-	unread     []byte  // of buf: rest of the last record's content
-	idle       int     // records in a row that brought nothing
-	ended      bool    // the last record came
-	err        error   // final
+	buf        *buffer                  // nil if nothing is buffered
+	data       []byte                   // of buf: octets of the QUIC stream
+	unread     []byte                   // of buf: rest of the last record's content
+	idle       int                      // records in a row that brought nothing
+	ended      bool                     // the last record came
+	err        error                    // final
 
 	// What follows is guarded by the lock of receiveKeys.
 	epoch uint64             // of the records to come
@@ -159,20 +158,21 @@ func (s *ReceiveStream) nextRecord() ([]byte, error) {
 	}
 }
 
-// fill adds octets of the QUIC stream to s.data. It takes a buffer only once there are some.
+// fill adds octets of the QUIC stream to s.data. It waits with a small buffer, and takes a large one
+// once that was filled at once.
 func (s *ReceiveStream) fill() error {
-	if s.buf == nil {
-		n, err := s.quic.Read(s.head[:])
-		if n == 0 {
-			return err
-		}
-		s.buf = getBuffer(readBuffers)
-		s.data = s.buf.data[:copy(s.buf.data, s.head[:n])]
-		return nil // an error comes again
-	}
-	if len(s.data) == 0 {
+	switch {
+	case s.buf == nil:
+		s.buf = getBuffer(smallBuffers)
 		s.data = s.buf.data[:0]
-	} else if cap(s.data) < record.MaxStreamRecord {
+	case s.buf.pool == smallBuffers && len(s.data) == cap(s.data):
+		large := getBuffer(readBuffers)
+		s.data = large.data[:copy(large.data, s.data)]
+		s.buf.release()
+		s.buf = large
+	case len(s.data) == 0:
+		s.data = s.buf.data[:0]
+	case s.buf.pool == readBuffers && cap(s.data) < record.MaxStreamRecord:
 		s.data = s.buf.data[:copy(s.buf.data, s.data)]
 	}
 	n, err := s.quic.Read(s.data[len(s.data):cap(s.data)])
