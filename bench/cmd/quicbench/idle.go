@@ -16,7 +16,7 @@ func (c *class) measureIdle(l *lab) ([]report.Finding, error) {
 	var costs [2][]idleCost
 	for range min(l.rounds, most) {
 		for i, contestant := range l.contestants {
-			cost, err := c.idle(contestant, l.conns)
+			cost, err := c.idle(contestant, l.options)
 			if err != nil {
 				return nil, err
 			}
@@ -45,13 +45,13 @@ type idleCost struct {
 }
 
 // idle makes as many connections over two sockets of their own.
-func (c *class) idle(contestant func(*class) (*network, error), conns int) (cost idleCost, err error) {
+func (c *class) idle(contestant func(*class) (*network, error), o *options) (cost idleCost, err error) {
 	n, err := contestant(c)
 	if err != nil {
 		return cost, err
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
-	links := make([]*link, 0, conns)
+	links := make([]*link, 0, o.conns)
 	defer func() {
 		for _, k := range links {
 			k.close()
@@ -77,5 +77,5 @@ func (c *class) idle(contestant func(*class) (*network, error), conns int) (cost
 	cost.goroutines = float64(runtime.NumGoroutine()-goroutines) / ends
 	heapAfter, stackAfter := measure.MemoryInUse()
 	cost.heap, cost.stack = (heapAfter-heap)/1024/ends, (stackAfter-stack)/1024/ends
-	return cost, nil
+	return cost, measure.WriteMemory(o.heapProfile)
 }

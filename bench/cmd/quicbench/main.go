@@ -20,6 +20,7 @@ import (
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("quicbench: ")
+	os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true") // what the kernel allows, it allows both
 	o := defaults
 	flag.IntVar(&o.rounds, "rounds", o.rounds, "number of rounds")
 	flag.IntVar(&o.conns, "conns", o.conns, "number of idle connections")
@@ -28,6 +29,7 @@ func main() {
 	isQuick := flag.Bool("quick", false, "few rounds and few connections, where nothing else is said: to see that it works")
 	cpuProfile := flag.String("cpuprofile", "", "write a CPU profile to `file`")
 	memProfile := flag.String("memprofile", "", "write a profile of allocations to `file`")
+	flag.StringVar(&o.heapProfile, "heapprofile", "", "write what is in use while there are idle ends to `file`; see -both")
 	jsonFile := flag.String("json", "", "write the figures to `file` as well")
 	flag.Parse()
 
@@ -51,7 +53,7 @@ func main() {
 	}
 	err = measure.Profiled(*cpuProfile, func() error { return run(os.Stdout, &o, *jsonFile) })
 	if err == nil {
-		err = measure.WriteAllocations(*memProfile)
+		err = measure.WriteMemory(*memProfile)
 	}
 	if err != nil {
 		log.Fatal(err)
@@ -65,6 +67,8 @@ type options struct {
 	batch  time.Duration // of CPU time, for each in a round
 	trips  int           // of a message to and fro, for each in a round
 	conns  int
+
+	heapProfile string
 }
 
 var (

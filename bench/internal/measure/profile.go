@@ -22,8 +22,9 @@ func Profiled(file string, f func() error) error {
 	return f()
 }
 
-// WriteAllocations writes the profile of all allocations so far to a file, if that has a name.
-func WriteAllocations(file string) error {
+// WriteMemory writes the profile of what is in use and of all allocations so far to a file, if
+// that has a name.
+func WriteMemory(file string) error {
 	if file == "" {
 		return nil
 	}
@@ -32,5 +33,5 @@ func WriteAllocations(file string) error {
 		return err
 	}
 	defer out.Close()
-	return pprof.Lookup("allocs").WriteTo(out, 0)
+	return pprof.Lookup("heap").WriteTo(out, 0)
 }
