@@ -364,6 +364,7 @@ func (c *Conn) newProtection(suite *ciphersuite.Suite, secret []byte, recordSize
 	if n := c.config.keyRecords; n > 0 {
 		p.LimitRecords(n)
 	}
+	p.Rest()
 	return p, nil
 }
 

@@ -161,6 +161,9 @@ func (r *receiver) nextRecord() ([]byte, error) {
 				return r.source.take(size), nil
 			}
 		}
+		if r.protection != nil && len(have) == 0 {
+			r.protection.Rest()
+		}
 		if err := r.source.fill(size); err != nil {
 			return nil, r.lost(err)
 		}

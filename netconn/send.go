@@ -340,10 +340,13 @@ func (s *sender) transmit() error {
 	return nil
 }
 
-// rest gives the buffer back.
+// rest gives back the buffer, and the key that is expanded.
 func (s *sender) rest() {
 	if s.buf != nil {
 		s.buf.release()
+	}
+	if s.protection != nil {
+		s.protection.Rest()
 	}
 	s.buf, s.out, s.sent = nil, nil, 0
 }

@@ -24,7 +24,8 @@ var ErrReplayed = errors.New("record: datagram was replayed, or is too old")
 //	struct { uint8 epoch; uint32 counter; opaque sealed[]; } Datagram;
 type DatagramProtection struct {
 	epoch uint64
-	inner Protection // whose sequence is the next counter, or one more than the newest
+	key   expandedKey // of inner
+	inner Protection  // whose sequence is the next counter, or one more than the newest
 
 	seen [replayWindow / 64]uint64 // of the counters up to the newest, bit counter mod replayWindow
 }
@@ -42,7 +43,7 @@ func (p *DatagramProtection) Seal(dst, content []byte) ([]byte, error) {
 	start := len(dst)
 	dst = binary.BigEndian.AppendUint32(append(dst, byte(p.epoch)), uint32(p.inner.sequence))
 	inner := len(dst)
-	dst = p.inner.aead.Seal(dst, p.inner.nextNonce(), content, dst[start:inner])
+	dst = p.inner.key.Seal(dst, p.inner.nextNonce(), content, dst[start:inner])
 	p.inner.sequence++
 	return dst, nil
 }
@@ -52,7 +53,7 @@ func (p *DatagramProtection) Seal(dst, content []byte) ([]byte, error) {
 // the protection is then as it was.
 func (p *DatagramProtection) Open(datagram []byte) ([]byte, error) {
 	switch {
-	case p.inner.aead == nil:
+	case p.inner.key == nil:
 		return nil, ErrErased
 	case len(datagram) < DatagramOverhead:
 		return nil, fmt.Errorf("%w: datagram of %d octets, at least %d needed", ErrUnexpected, len(datagram), DatagramOverhead)
@@ -66,7 +67,7 @@ func (p *DatagramProtection) Open(datagram []byte) ([]byte, error) {
 	}
 	newest := p.inner.sequence
 	p.inner.sequence = counter
-	content, err := p.inner.aead.Open(sealed[:0], p.inner.nextNonce(), sealed, header)
+	content, err := p.inner.key.Open(sealed[:0], p.inner.nextNonce(), sealed, header)
 	p.inner.sequence = newest
 	if err != nil {
 		return nil, ErrAuthentication
@@ -105,4 +106,7 @@ func (p *DatagramProtection) note(counter uint64) {
 func (p *DatagramProtection) NeedsUpdate() bool { return p.inner.NeedsUpdate() }
 
 // Erase forgets the key, like [Protection.Erase].
-func (p *DatagramProtection) Erase() { p.inner.Erase() }
+func (p *DatagramProtection) Erase() {
+	p.inner.Erase()
+	p.key.AEAD = nil
+}

@@ -60,7 +60,7 @@ func (s *EpochSecret) Stream(epoch uint64, key StreamKey) (*StreamProtection, er
 		epoch: epoch,
 		inner: Protection{suite: s.suite, limit: MaxRecords, content: s.content},
 	}
-	if err := p.inner.installKey(key[:s.suite.KeySize()], key[s.suite.KeySize():]); err != nil {
+	if err := s.protect(&p.inner, &p.key, key); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -75,10 +75,21 @@ func (s *EpochSecret) Datagrams() (*DatagramProtection, error) {
 	key := expand(s.expander, "quic datagram", nil, s.suite.KeySize()+nonceSize)
 	defer clear(key)
 	p := &DatagramProtection{epoch: s.epoch, inner: Protection{suite: s.suite, limit: MaxRecords}}
-	if err := p.inner.installKey(key[:s.suite.KeySize()], key[s.suite.KeySize():]); err != nil {
+	if err := s.protect(&p.inner, &p.key, key); err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// protect gives p its key, which expanded holds from then on, and its IV.
+func (s *EpochSecret) protect(p *Protection, expanded *expandedKey, keyAndIV []byte) error {
+	size := s.suite.KeySize()
+	if err := expanded.expand(s.suite, keyAndIV[:size]); err != nil {
+		return err
+	}
+	p.key = expanded
+	copy(p.iv[:], keyAndIV[size:])
+	return nil
 }
 
 // Erase forgets the secret. What was derived from it stays. Its hash states are left to the

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"weak"
 
 	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
@@ -37,14 +38,19 @@ const nonceSize = 12 // of every AEAD that TLS 1.3 and MLS use
 // It is not safe for concurrent use.
 type Protection struct {
 	suite    *ciphersuite.Suite
-	aead     cipher.AEAD // nil once erased
-	secret   []byte
+	secret   []byte                    // nil once erased; that of a stream or of datagrams has none
+	key      *expandedKey              // nil while at rest, and once erased
+	resting  weak.Pointer[expandedKey] // what key was before, see Rest
 	iv       [nonceSize]byte
 	nonce    [nonceSize]byte // scratch; here so that it need not escape to the heap for each record
 	sequence uint64          // of the next record; below limit
 	limit    uint64
 	content  int // at most, of one record
 }
+
+// An expandedKey is an AEAD under the key that the secret gives. For AES-GCM it has
+// several times the size of all else that a Protection is.
+type expandedKey struct{ cipher.AEAD }
 
 // NewProtection derives a direction's key and IV from its traffic secret, which
 // must have suite.HashSize octets. It copies secret: the caller should erase its own.
@@ -122,7 +128,7 @@ func (p *Protection) mayHold(content []byte) error {
 func (p *Protection) sealBehind(dst []byte, start int, t ContentType, content []byte) []byte {
 	inner := len(dst)
 	dst = append(append(dst, content...), byte(t))
-	dst = p.aead.Seal(dst[:inner], p.nextNonce(), dst[inner:], dst[start:inner])
+	dst = p.key.Seal(dst[:inner], p.nextNonce(), dst[inner:], dst[start:inner])
 	p.sequence++
 	return dst
 }
@@ -132,7 +138,7 @@ func (p *Protection) openBehind(dst, header, sealed []byte) (ContentType, []byte
 	if err := p.ready(); err != nil {
 		return 0, nil, err
 	}
-	inner, err := p.aead.Open(dst, p.nextNonce(), sealed, header)
+	inner, err := p.key.Open(dst, p.nextNonce(), sealed, header)
 	if err != nil {
 		return 0, nil, ErrAuthentication
 	}
@@ -157,7 +163,7 @@ func (p *Protection) openBehind(dst, header, sealed []byte) (ContentType, []byte
 // unlike a new epoch, no healing. Both ends must do it between the same two
 // records. RFC 8446, Section 7.2.
 func (p *Protection) Update() error {
-	if p.aead == nil {
+	if p.secret == nil {
 		return ErrErased
 	}
 	old := p.secret
@@ -167,6 +173,19 @@ func (p *Protection) Update() error {
 	clear(old)
 	p.sequence = 0
 	return nil
+}
+
+// Rest says that the next record may be long in coming. The expanded key is left to the
+// garbage collector meanwhile. The next record finds it again, or makes it anew, which
+// takes some microseconds: once for each collection, if Rest is called often.
+func (p *Protection) Rest() {
+	if p.key == nil {
+		return
+	}
+	if p.resting == (weak.Pointer[expandedKey]{}) {
+		p.resting = weak.Make(p.key)
+	}
+	p.key = nil
 }
 
 // LimitContent sets how many octets of content a record may have, padding included.
@@ -207,17 +226,27 @@ func (p *Protection) Erase() {
 	clear(p.secret)
 	clear(p.iv[:])
 	clear(p.nonce[:])
-	p.aead = nil
+	p.secret, p.key, p.resting = nil, nil, weak.Pointer[expandedKey]{}
 }
 
+// ready provides the key for one more record.
 func (p *Protection) ready() error {
 	switch {
-	case p.aead == nil:
+	case p.secret == nil && p.key == nil:
 		return ErrErased
 	case p.sequence >= p.limit:
-		return fmt.Errorf("%w: %d records", ErrKeyExhausted, p.limit)
+		return p.exhausted()
+	case p.key != nil:
+		return nil
 	}
-	return nil
+	if p.key = p.resting.Value(); p.key != nil {
+		return nil
+	}
+	return p.expandKey(p.suite.NewExpander(p.secret))
+}
+
+func (p *Protection) exhausted() error {
+	return fmt.Errorf("%w: %d records", ErrKeyExhausted, p.limit)
 }
 
 // nextNonce returns the IV with the sequence number XORed into its end.
@@ -232,24 +261,32 @@ func (p *Protection) nextNonce() []byte {
 // install takes over a traffic secret and derives key and IV from it.
 func (p *Protection) install(secret []byte) error {
 	e := p.suite.NewExpander(secret)
-	key := expand(e, "key", nil, p.suite.KeySize())
-	defer clear(key)
-	iv := expand(e, "iv", nil, nonceSize)
-	defer clear(iv)
-	if err := p.installKey(key, iv); err != nil {
+	if err := p.expandKey(e); err != nil {
 		return err
 	}
+	iv := expand(e, "iv", nil, nonceSize)
+	defer clear(iv)
+	copy(p.iv[:], iv)
 	p.secret = secret
 	return nil
 }
 
-func (p *Protection) installKey(key, iv []byte) error {
-	aead, err := p.suite.NewAEAD(key)
-	if err != nil {
+// expandKey derives the key from a traffic secret and expands it.
+func (p *Protection) expandKey(secret *ciphersuite.Expander) error {
+	key := expand(secret, "key", nil, p.suite.KeySize())
+	defer clear(key)
+	expanded := new(expandedKey)
+	if err := expanded.expand(p.suite, key); err != nil {
+		return err
+	}
+	p.key, p.resting = expanded, weak.Pointer[expandedKey]{}
+	return nil
+}
+
+func (k *expandedKey) expand(suite *ciphersuite.Suite, key []byte) (err error) {
+	if k.AEAD, err = suite.NewAEAD(key); err != nil {
 		return fmt.Errorf("record: %w", err)
 	}
-	p.aead = aead
-	copy(p.iv[:], iv)
 	return nil
 }
 

@@ -10,7 +10,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash"
+	"runtime"
 	"testing"
+	"weak"
 
 	"golang.org/x/crypto/chacha20poly1305"
 	"pgregory.net/rapid"
@@ -282,7 +284,7 @@ func TestNoNonceComesTwiceAndTheKeyEndsAtItsLimit(t *testing.T) {
 	sealer, opener := newPair(t)
 	const limit = 1000
 	sealer.limit, opener.limit = limit, limit
-	sealer.aead = countingAEAD{sealer.aead, t, make(map[string]bool)}
+	sealer.key = &expandedKey{countingAEAD{sealer.key, t, make(map[string]bool)}}
 	var last []byte
 	for i := range limit {
 		if got, want := sealer.NeedsUpdate(), i >= limit/2; got != want {
@@ -314,6 +316,47 @@ func TestNoNonceComesTwiceAndTheKeyEndsAtItsLimit(t *testing.T) {
 	}
 	if _, got, err := open(opener, seal(t, sealer, ContentApplicationData, []byte("on"))); err != nil || string(got) != "on" {
 		t.Fatalf("after an update: %q, %v", got, err)
+	}
+}
+
+// At rest a Protection keeps no expanded key from being collected, and goes on as if
+// nothing had happened, whether or not one was.
+func TestAKeyAtRestIsCollectedAndMadeAgain(t *testing.T) {
+	sealer, opener := newPair(t)
+	for i := range 3 {
+		for _, p := range []*Protection{sealer, opener} {
+			expanded := weak.Make(p.key)
+			p.Rest()
+			p.Rest() // twice does no harm
+			if i == 1 {
+				continue
+			}
+			if runtime.GC(); expanded.Value() != nil {
+				t.Fatal("the expanded key is still there")
+			}
+		}
+		for _, want := range []string{"before", "and after"} {
+			if _, got, err := open(opener, seal(t, sealer, ContentApplicationData, []byte(want))); err != nil || string(got) != want {
+				t.Fatalf("%q, %v; want %q", got, err, want)
+			}
+		}
+		if sealer.sequence != 2*uint64(i+1) {
+			t.Fatalf("sequence %d after %d records", sealer.sequence, 2*(i+1))
+		}
+	}
+	for _, p := range []*Protection{sealer, opener} {
+		p.Rest()
+		if err := p.Update(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, got, err := open(opener, seal(t, sealer, ContentApplicationData, []byte("on"))); err != nil || string(got) != "on" {
+		t.Fatalf("after an update: %q, %v", got, err)
+	}
+	sealer.Rest()
+	sealer.Erase()
+	if _, err := sealer.Seal(nil, ContentAlert, nil); !errors.Is(err, ErrErased) {
+		t.Errorf("erased at rest: %v, want ErrErased", err)
 	}
 }
 
@@ -367,6 +410,8 @@ func TestSealAndOpenDoNotAllocate(t *testing.T) {
 	dst := make([]byte, 0, MaxRecord)
 	inPlace := true
 	if n := testing.AllocsPerRun(100, func() {
+		sealer.Rest()
+		opener.Rest()
 		record, err := sealer.Seal(buf, ContentApplicationData, content)
 		if err != nil {
 			t.Fatal(err)

@@ -44,6 +44,7 @@ func ParseStreamHeader(b []byte) (StreamHeader, error) {
 // epoch, in order. It is not safe for concurrent use.
 type StreamProtection struct {
 	epoch uint64
+	key   expandedKey // of inner
 	inner Protection
 }
 
@@ -84,4 +85,7 @@ func (p *StreamProtection) MaxContent() int { return p.inner.MaxContent() }
 func (p *StreamProtection) NeedsUpdate() bool { return p.inner.NeedsUpdate() }
 
 // Erase forgets the key, like [Protection.Erase].
-func (p *StreamProtection) Erase() { p.inner.Erase() }
+func (p *StreamProtection) Erase() {
+	p.inner.Erase()
+	p.key.AEAD = nil
+}
