@@ -54,8 +54,7 @@ func load(id quic.StreamID, initiator bool, most int) []byte {
 // A crowd is many streams between two ends, all busy at once, each with its load.
 type crowd struct {
 	t      testing.TB
-	most   int // octets of a load
-	opened [2]atomic.Int32
+	most   int          // octets of a load
 	done   atomic.Int32 // directions that have arrived
 	octets atomic.Int64
 }
@@ -102,7 +101,6 @@ func (c *crowd) run(client, server *Conn, each int) {
 					c.t.Error(err)
 					return
 				}
-				c.opened[i].Add(1)
 				wg.Go(func() { c.send(s.StreamID(), initiator, s) })
 				wg.Go(func() { c.unload(s.StreamID(), !initiator, s) })
 			}
@@ -114,7 +112,6 @@ func (c *crowd) run(client, server *Conn, each int) {
 					c.t.Error(err)
 					return
 				}
-				c.opened[i].Add(1)
 				wg.Go(func() { c.send(s.StreamID(), initiator, s) })
 			}
 		})
@@ -141,8 +138,8 @@ func (c *crowd) run(client, server *Conn, each int) {
 		})
 	}
 	wg.Wait()
-	if want := int32(2 * each * 3 / 2); c.done.Load() != want {
-		c.t.Errorf("%d directions of streams have arrived, want %d", c.done.Load(), want)
+	if want := int32(2 * each * 3 / 2); c.done.Swap(0) != want {
+		c.t.Errorf("not all of the %d directions of streams have arrived", want)
 	}
 }
 
@@ -212,7 +209,9 @@ func TestManyStreamsOverARoughNetworkWhileKeysChange(t *testing.T) {
 			wg.Go(func() { sent[i] = scatter(ctx, t, conn) })
 			wg.Go(func() { received[1-i] = gather(ctx, t, conn) })
 		}
-		c.run(client, server, each)
+		for client.ConnectionState().Epoch < 10 && !t.Failed() {
+			c.run(client, server, each)
+		}
 		cancel()
 		wg.Wait()
 	})
@@ -220,7 +219,7 @@ func TestManyStreamsOverARoughNetworkWhileKeysChange(t *testing.T) {
 	s := net().Stats()
 	t.Logf("%d streams, %d octets; epochs %d and %d after %v updates; datagrams sent %v, received %v; network %+v",
 		2*each, c.octets.Load(), x, y, updates, sent, received, s)
-	if min(updates[0], updates[1]) < 5 || min(x, y) < 10 || min(received[0], received[1]) == 0 {
+	if min(updates[0], updates[1], received[0], received[1]) == 0 {
 		t.Error("too little has happened to show anything")
 	}
 	if s.Dropped == 0 || s.Duplicated == 0 || s.Reordered == 0 {
