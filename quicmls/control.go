@@ -21,16 +21,16 @@ import (
 // behind which they do has room on its way: what is sealed with them must not take that room, as
 // the peer can read it only when it has the message.
 type control struct {
-	conn   *Conn
-	stream *quic.Stream
-
+	conn  *Conn
 	queue controlQueue
 
 	writeMu    sync.Mutex         // guards the sending side
+	out        io.Writer          // the stream
 	protection *record.Protection // nil: records are in the clear
 	first      []byte             // what was sent before QUIC's handshake was complete
 
 	// The receiving side belongs to the goroutine that performs the handshake, and later to serve.
+	in       io.Reader          // the stream
 	ctx      context.Context    // for what the session does when a message comes
 	opener   *record.Protection // nil: records are in the clear
 	keys     int                // how often the receiving keys have changed
@@ -81,7 +81,7 @@ func (c *control) init(conn *Conn) {
 
 // attach takes over the stream. Its messages go before all else that this end sends.
 func (c *control) attach(s *quic.Stream) {
-	c.stream = s
+	c.in, c.out = s, s
 	s.SetPriority(0, true)
 }
 
@@ -172,7 +172,7 @@ func (c *control) write(out []byte) error {
 	if early := c.conn.unbound && c.conn.initiator; early {
 		c.first = append(c.first, out...)
 	}
-	_, err := c.stream.Write(out)
+	_, err := c.out.Write(out)
 	if c.conn.unbound && errors.Is(err, quic.Err0RTTRejected) {
 		return nil // it will be repeated
 	}
@@ -183,7 +183,7 @@ func (c *control) write(out []byte) error {
 func (c *control) repeat() error {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
-	_, err := c.stream.Write(c.first)
+	_, err := c.out.Write(c.first)
 	c.first = nil
 	return err
 }
@@ -231,7 +231,7 @@ func (c *control) installReceive(e channel.SwitchReceive) error {
 
 // step takes in one record.
 func (c *control) step() error {
-	if _, err := io.ReadFull(c.stream, c.head[:]); err != nil {
+	if _, err := io.ReadFull(c.in, c.head[:]); err != nil {
 		return c.lost(err)
 	}
 	h, err := record.ParseHeader(c.head[:])
@@ -241,7 +241,7 @@ func (c *control) step() error {
 	buf := getBuffer(controlBuffers)
 	defer buf.release()
 	rec := append(buf.data[:0], c.head[:]...)[:record.HeaderSize+h.Length]
-	if _, err := io.ReadFull(c.stream, rec[record.HeaderSize:]); err != nil {
+	if _, err := io.ReadFull(c.in, rec[record.HeaderSize:]); err != nil {
 		return c.lost(err)
 	}
 	t, content := h.Type, rec[record.HeaderSize:]

@@ -215,7 +215,7 @@ func (c *Conn) awaitQUIC(ctx context.Context) (lost bool, err error) {
 		if _, err := c.quic.NextConnection(ctx); err != nil {
 			return false, err
 		}
-		if lost = c.control.stream != nil; lost {
+		if lost = c.control.out != nil; lost {
 			if err := c.attach(ctx, c.quic.OpenStreamSync); err != nil {
 				return true, err
 			}
