@@ -8,14 +8,18 @@ import (
 
 // Sizes in octets. A stream holds buffers only while data flows.
 const (
-	batchSize     = 128 << 10 // sealed records for one QUIC write
-	smallSize     = 2 << 10   // of buffers for little
-	readSize      = 128 << 10 // at least two records
-	maxDatagram   = 2 << 10
-	maxEpochLag   = 1024 // epochs by which the reader of a stream may be behind
-	maxOldEpochs  = 200  // that streams may still begin in; less than what one octet counts
-	fillingSize   = 1 << 10
-	maxIdleRecord = 32 // in a row that hold no data
+	batchSize    = 128 << 10 // sealed records for one QUIC write
+	smallSize    = 2 << 10   // of buffers for little
+	readSize     = 128 << 10 // at least two records
+	maxDatagram  = 2 << 10
+	maxEpochLag  = 1024 // epochs by which the reader of a stream may be behind
+	maxOldEpochs = 200  // that streams may still begin in; less than what one octet counts
+	fillingSize  = 1 << 10
+	// maxEpochsAhead is by how many epochs the peer's sending keys may be ahead of what the control stream
+	// has brought: after its own KeySwitch it may have acknowledged an update that this end began
+	// before that came. More takes a message of this end's that follows either.
+	maxEpochsAhead = 2
+	maxIdleRecord  = 32 // in a row that hold no data
 )
 
 // A buffer is a pooled slice. Handing around the pointer keeps the pools free of allocations.

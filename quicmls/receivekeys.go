@@ -98,7 +98,7 @@ func (k *receiveKeys) notify() {
 }
 
 // begin returns the protection of a stream's first records, which are of the epoch with this
-// last octet: the present one, or one before that is not forgotten. If it can only be the next one, which
+// last octet: the present one, or one before that is not forgotten. If it can only be one to come, which
 // the control stream has yet to announce, wait is closed once there is another.
 func (k *receiveKeys) begin(h *ReceiveStream, epoch uint8) (p *record.StreamProtection, wait <-chan struct{}, err error) {
 	k.mu.Lock()
@@ -109,7 +109,7 @@ func (k *receiveKeys) begin(h *ReceiveStream, epoch uint8) (p *record.StreamProt
 	secret := k.secret
 	at := len(k.old) // index of the epoch behind the one that it is
 	if byte(secret.Epoch()) != epoch {
-		if byte(secret.Epoch()+1) == epoch {
+		if k.toCome(epoch) {
 			return nil, k.wait(), nil
 		}
 		at = slices.IndexFunc(k.old, func(o *oldEpoch) bool { return byte(o.secret.Epoch()) == epoch })
@@ -131,6 +131,13 @@ func (k *receiveKeys) begin(h *ReceiveStream, epoch uint8) (p *record.StreamProt
 	}
 	k.streams[h] = struct{}{}
 	return p, nil, nil
+}
+
+// toCome reports that an epoch with this last octet is one that the peer may send in already.
+// k.mu is locked and k.secret is not nil.
+func (k *receiveKeys) toCome(epoch uint8) bool {
+	ahead := epoch - byte(k.secret.Epoch())
+	return 0 < ahead && ahead <= maxEpochsAhead
 }
 
 // endEpoch takes a stream to the next epoch, of which next gives the protection.
@@ -186,7 +193,7 @@ func (k *receiveKeys) remove(h *ReceiveStream) {
 	h.keys = nil
 }
 
-// openDatagram opens a datagram in place. If it is of the next epoch, which the control stream
+// openDatagram opens a datagram in place. If it is of an epoch to come, which the control stream
 // has yet to announce, wait is closed once there is another. It reports whether the key is worn.
 func (k *receiveKeys) openDatagram(b []byte) (content []byte, worn bool, wait <-chan struct{}, err error) {
 	k.mu.Lock()
@@ -199,7 +206,7 @@ func (k *receiveKeys) openDatagram(b []byte) (content []byte, worn bool, wait <-
 	}
 	secret, p := k.secret, &k.datagrams
 	if byte(secret.Epoch()) != b[0] {
-		if byte(secret.Epoch()+1) == b[0] {
+		if k.toCome(b[0]) {
 			return nil, false, k.wait(), nil
 		}
 		at := slices.IndexFunc(k.old, func(o *oldEpoch) bool { return byte(o.secret.Epoch()) == b[0] })
