@@ -171,7 +171,9 @@ func (c *Conn) LocalAddr() net.Addr { return c.quic.LocalAddr() }
 func (c *Conn) RemoteAddr() net.Addr { return c.quic.RemoteAddr() }
 
 // QUIC returns the QUIC connection, for its statistics, its qlog and its paths. To open or accept
-// streams there, or to send datagrams, breaks the Conn.
+// streams there, or to send datagrams, breaks the Conn. While quic.Path.Switch takes effect, quic-go (as of
+// v0.65.0) guards its ConnectionState, LocalAddr and RemoteAddr by no lock: do not call them
+// here or there until the peer has answered on the new path.
 func (c *Conn) QUIC() *quic.Conn { return c.quic }
 
 // A ConnectionState says how a connection is protected at one moment.
