@@ -13,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quic-go/quic-go"
+
 	"github.com/mendlink/mendlink/channel"
+	"github.com/mendlink/mendlink/channel/record"
 	"github.com/mendlink/mendlink/identity"
 	"github.com/mendlink/mendlink/mls"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
@@ -187,4 +190,139 @@ func earlyPairTLS(t testing.TB) (client, server *tls.Config) {
 		t.Fatal(err)
 	}
 	return client, server
+}
+
+// newQUICPair is newConnPair with other QUIC configurations than the default one.
+func newQUICPair(t testing.TB, initiator, responder *quic.Config) (client, server *Conn) {
+	t.Helper()
+	ic, rc := newConfigs(t)
+	ic.QUIC, rc.QUIC = initiator, responder
+	return connect(t, ic, rc)
+}
+
+// narrow lets the peer send that many octets on a stream before they are read.
+func narrow(window uint64) *quic.Config {
+	return &quic.Config{InitialStreamReceiveWindow: window, MaxStreamReceiveWindow: window, EnableDatagrams: true}
+}
+
+// openUniPair returns the two ends of a new unidirectional stream.
+func openUniPair(t testing.TB, from, to *Conn) (*SendStream, *ReceiveStream) {
+	t.Helper()
+	a, err := from.OpenUniStreamSync(t.Context())
+	if err == nil {
+		err = a.announce()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := to.AcceptUniStream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, b
+}
+
+// A rawStream is a QUIC stream beneath a Conn, with the keys of its records: what a peer
+// has that is authenticated and breaks the rules.
+type rawStream struct {
+	*quic.Stream
+	t          testing.TB
+	protection *record.StreamProtection
+}
+
+func openRaw(t testing.TB, c *Conn) *rawStream {
+	t.Helper()
+	q, err := c.quic.OpenStreamSync(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := c.sending.begin(uint64(q.StreamID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &rawStream{q, t, p}
+}
+
+// seal returns a record.
+func (s *rawStream) seal(ct record.ContentType, content string) []byte {
+	s.t.Helper()
+	rec, err := s.protection.Seal(nil, ct, []byte(content))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return rec
+}
+
+// send writes octets to the QUIC stream.
+func (s *rawStream) send(octets ...[]byte) {
+	s.t.Helper()
+	if _, err := s.Write(bytes.Join(octets, nil)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// data sends a record of application data.
+func (s *rawStream) data(content string) {
+	s.t.Helper()
+	s.send(s.seal(record.ContentApplicationData, content))
+}
+
+// accept returns the next stream that the peer has opened.
+func accept(t testing.TB, c *Conn) *Stream {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	s, err := c.AcceptStream(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// expect reads exactly this.
+func expect(t testing.TB, r io.Reader, want string) {
+	t.Helper()
+	got := make([]byte, len(want))
+	if n, err := io.ReadFull(r, got); err != nil || string(got) != want {
+		t.Fatalf("read %q, %v, want %q", got[:n], err, want)
+	}
+}
+
+// send writes all of it.
+func send(t testing.TB, w io.Writer, content string) {
+	t.Helper()
+	if n, err := io.WriteString(w, content); err != nil || n != len(content) {
+		t.Fatalf("%d of %d octets written, %v", n, len(content), err)
+	}
+}
+
+// eventually fails the test if something does not become true for so long that it never will.
+func eventually(t testing.TB, what string, true func() bool) {
+	t.Helper()
+	for range 3000 {
+		if true() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("not in 30 s: %s", what)
+}
+
+// cancelled checks that an error is that of a stream that was given up with a code.
+func cancelled(t testing.TB, what string, err error, code quic.StreamErrorCode, remote bool) {
+	t.Helper()
+	var got *quic.StreamError
+	if !errors.As(err, &got) || got.ErrorCode != code || got.Remote != remote {
+		t.Errorf("%s: %v, want code %d, remote %t", what, err, code, remote)
+	}
+}
+
+// known returns how many streams each direction's keys know of.
+func (c *Conn) known() (sending, receiving int) {
+	c.sending.mu.Lock()
+	sending = len(c.sending.streams)
+	c.sending.mu.Unlock()
+	c.receiving.mu.Lock()
+	defer c.receiving.mu.Unlock()
+	return sending, len(c.receiving.streams)
 }
