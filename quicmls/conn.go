@@ -132,7 +132,9 @@ func (c *Conn) end() {
 	c.driver.Close()
 	c.control.erase()
 	c.sending.erase()
-	c.receiving.erase()
+	for s := range c.receiving.erase() {
+		s.retire()
+	}
 }
 
 // closedBy returns why the connection has ended.

@@ -224,7 +224,8 @@ func (k *receiveKeys) openDatagram(b []byte) (content []byte, worn bool, wait <-
 	return content, (*p).NeedsUpdate(), nil, err
 }
 
-// erase forgets all keys of a connection that has ended, but those that a Read under way uses.
+// erase forgets all keys of a connection that has ended, but those in use by the streams that it
+// returns.
 func (k *receiveKeys) erase() (streams map[*ReceiveStream]struct{}) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -78,8 +78,10 @@ func (s *ReceiveStream) Read(p []byte) (n int, err error) {
 		return 0, nil
 	}
 	s.readMu.Lock()
-	defer s.readMu.Unlock()
-	defer s.rest()
+	defer s.unlock()
+	if c := s.cancelled.Load(); c != nil && s.err == nil {
+		s.broken(c)
+	}
 	for {
 		k := copy(p[n:], s.unread)
 		s.unread = s.unread[k:]
@@ -196,6 +198,13 @@ func (s *ReceiveStream) recordBuffered() bool {
 // and waits until the control stream has announced it.
 func (s *ReceiveStream) rekey(epoch uint8) error {
 	for {
+		// The key may be missing because it was erased. It must not be derived again.
+		if c := s.cancelled.Load(); c != nil {
+			return c
+		}
+		if s.conn.ctx.Err() != nil {
+			return s.conn.closedBy()
+		}
 		var wait <-chan struct{}
 		var err error
 		if s.begun {
@@ -216,7 +225,8 @@ func (s *ReceiveStream) rekey(epoch uint8) error {
 	}
 }
 
-// await waits for another epoch, as long as the application allows.
+// await waits for another epoch, or for something else that rekey has to look at, as long as the
+// application allows.
 func (s *ReceiveStream) await(epoch <-chan struct{}) error {
 	var timeout <-chan time.Time
 	if d := s.deadline.Load(); d != nil {
@@ -226,15 +236,10 @@ func (s *ReceiveStream) await(epoch <-chan struct{}) error {
 	}
 	select {
 	case <-epoch:
-		return nil
 	case <-s.poke:
+	case <-s.conn.ctx.Done():
 	case <-timeout:
 		return os.ErrDeadlineExceeded
-	case <-s.conn.ctx.Done():
-		return s.conn.closedBy()
-	}
-	if c := s.cancelled.Load(); c != nil {
-		return c
 	}
 	return nil
 }
@@ -300,6 +305,7 @@ func (s *ReceiveStream) broken(err error) error {
 		err = explain(err)
 	}
 	s.err = err
+	s.data, s.unread = nil, nil
 	s.erase()
 	return err
 }
@@ -308,13 +314,9 @@ func (s *ReceiveStream) broken(err error) error {
 // [quic.ReceiveStream.CancelRead].
 func (s *ReceiveStream) CancelRead(code quic.StreamErrorCode) {
 	s.quic.CancelRead(code)
-	s.cancelled.Store(&quic.StreamError{StreamID: s.quic.StreamID(), ErrorCode: code})
+	s.cancelled.CompareAndSwap(nil, &quic.StreamError{StreamID: s.quic.StreamID(), ErrorCode: code})
 	s.look()
-	s.conn.receiving.remove(s)
-	if s.readMu.TryLock() { // else the Read under way ends
-		defer s.readMu.Unlock()
-		s.erase()
-	}
+	s.retire()
 }
 
 // SetReadDeadline sets the deadline of Read. The zero time means none.
@@ -342,9 +344,28 @@ func (s *ReceiveStream) rest() {
 		s.buf.release()
 		s.buf, s.data, s.unread = nil, nil, nil
 	}
-	if s.conn.ctx.Err() != nil {
-		s.erase() // the connection has ended without a look at what this Read was using
+}
+
+func (s *ReceiveStream) unlock() {
+	s.rest()
+	s.readMu.Unlock()
+	if s.cancelled.Load() != nil || s.conn.ctx.Err() != nil {
+		s.retire() // somebody may have tried meanwhile
 	}
+}
+
+// retire forgets the keys of a stream that was given up, or whose connection has ended. A Read
+// that is under way does so when it ends.
+func (s *ReceiveStream) retire() {
+	if !s.readMu.TryLock() {
+		return
+	}
+	defer s.readMu.Unlock()
+	if s.cancelled.Load() != nil {
+		s.data, s.unread = nil, nil
+		s.rest()
+	}
+	s.erase()
 }
 
 // erase forgets the keys. s.readMu is locked.

@@ -206,6 +206,9 @@ func (s *SendStream) ready() (err error) {
 		s.protection, err = s.conn.sending.begin(s.id())
 		s.begun = err == nil
 	}
+	if errors.Is(err, record.ErrErased) {
+		return s.conn.closedBy()
+	}
 	return err
 }
 
@@ -361,13 +364,14 @@ func (s *SendStream) Close() error {
 	if err == nil {
 		s.left, err = s.protection.Seal(s.left, record.ContentAlert, closeNotify)
 	}
+	if err != nil {
+		defer s.mu.Unlock()
+		return s.fail(err)
+	}
 	s.closing = true
 	s.eraseLocked()
 	s.behind.Store(true)
 	s.mu.Unlock()
-	if err != nil {
-		return err
-	}
 	s.flush()
 	return nil
 }
