@@ -33,6 +33,7 @@ type quicSender interface {
 //
 // An epoch ends under mu alone, so that a Write that is blocked does not keep old keys alive:
 // the record that says so waits in left until the Write, or else a goroutine, takes it along.
+// So does what a Write has sealed that timed out: the QUIC stream has the deadline only while there is a Write.
 type SendStream struct {
 	conn *Conn
 	quic quicSender
@@ -48,8 +49,12 @@ type SendStream struct {
 	closing    bool                     // the last record is sealed
 	err        error                    // final; nothing is sealed or sent any more
 
-	behind   atomic.Bool               // something is in left, or the stream has to be closed
-	deadline atomic.Pointer[time.Time] // of Write; nil: none
+	behind atomic.Bool // something is in left, or the stream has to be closed
+
+	paceMu   sync.Mutex // guards what follows; no other lock comes behind it
+	deadline time.Time  // of Write; zero: none
+	applied  time.Time  // that of the QUIC stream
+	writers  int        // Writes under way, or that wait for writeMu
 }
 
 func (s *SendStream) init(c *Conn, q quicSender) {
@@ -66,8 +71,8 @@ func (s *SendStream) StreamID() quic.StreamID { return s.quic.StreamID() }
 func (s *SendStream) Context() context.Context { return s.quic.Context() }
 
 // Write sends p in records of up to 16 KiB, or less if the peer wants, several in one write to
-// the QUIC stream. The returned n octets are part of the stream: after a timeout they are sent before
-// anything else, so that to go on with p[n:] is right. If the deadline has passed already, n is 0.
+// the QUIC stream. The returned n octets are part of the stream: after a timeout they are sent as soon as the
+// peer makes room, so that to go on with p[n:] is right. If the deadline has passed already, n is 0.
 // Errors: [ErrStreamClosed], a [*quic.StreamError] if either end has cancelled the stream,
 // those of the connection, and [record.ErrKeyExhausted] if an update is overdue that the
 // peer does not confirm.
@@ -78,7 +83,7 @@ func (s *SendStream) Write(p []byte) (n int, err error) {
 	if s.late() {
 		return 0, os.ErrDeadlineExceeded
 	}
-	s.writeMu.Lock()
+	s.lock()
 	defer s.unlock()
 	// What was left behind goes first, so that no more is ever left behind than one batch.
 	if err := s.sendLeft(); err != nil {
@@ -104,7 +109,7 @@ func (s *SendStream) Write(p []byte) (n int, err error) {
 
 // announce sends a record that holds nothing.
 func (s *SendStream) announce() error {
-	s.writeMu.Lock()
+	s.lock()
 	defer s.unlock()
 	if err := s.sendLeft(); err != nil {
 		return err
@@ -133,8 +138,9 @@ func (s *SendStream) sealEmpty() ([]byte, error) {
 
 // late reports that the deadline has passed.
 func (s *SendStream) late() bool {
-	d := s.deadline.Load()
-	return d != nil && !time.Now().Before(*d)
+	s.paceMu.Lock()
+	defer s.paceMu.Unlock()
+	return !s.deadline.IsZero() && !time.Now().Before(s.deadline)
 }
 
 func (s *SendStream) pool(size int) *sync.Pool {
@@ -154,10 +160,41 @@ func (s *SendStream) usable() error {
 	return s.err
 }
 
+// lock takes writeMu for a Write. If something is being sent that was left behind, that has to be
+// done by the deadline from now on.
+func (s *SendStream) lock() {
+	s.pace(1)
+	s.writeMu.Lock()
+}
+
 // unlock gives writeMu back, and sees to it that what was left meanwhile is sent.
 func (s *SendStream) unlock() {
+	s.pace(-1)
 	s.writeMu.Unlock()
 	s.flush()
+}
+
+// pace says that there are so many more Writes, and gives the QUIC stream the deadline of these, if
+// there are any.
+func (s *SendStream) pace(more int) {
+	s.paceMu.Lock()
+	defer s.paceMu.Unlock()
+	s.writers += more
+	var d time.Time
+	if s.writers > 0 {
+		d = s.deadline
+	}
+	if d != s.applied {
+		s.applied = d
+		s.quic.SetWriteDeadline(d) // always returns nil
+	}
+}
+
+// paced reports that there is a Write. Behind it flush is called.
+func (s *SendStream) paced() bool {
+	s.paceMu.Lock()
+	defer s.paceMu.Unlock()
+	return s.writers > 0
 }
 
 // sealBatch seals the beginning of p, as much of it as dst has room for, behind what was left.
@@ -300,7 +337,7 @@ func (s *SendStream) flush() {
 				s.writeMu.Lock()
 				err := s.sendLeft()
 				s.writeMu.Unlock()
-				if err == nil {
+				if err == nil || isTimeout(err) && !s.paced() {
 					s.flush()
 				}
 			})
@@ -391,15 +428,10 @@ func (s *SendStream) CancelWrite(code quic.StreamErrorCode) {
 
 // SetWriteDeadline sets the deadline of Write. The zero time means none.
 func (s *SendStream) SetWriteDeadline(t time.Time) error {
-	if t.IsZero() {
-		s.deadline.Store(nil)
-	} else {
-		s.deadline.Store(&t)
-	}
-	if err := s.quic.SetWriteDeadline(t); err != nil {
-		return err
-	}
-	s.flush()
+	s.paceMu.Lock()
+	s.deadline = t
+	s.paceMu.Unlock()
+	s.pace(0)
 	return nil
 }
 
