@@ -176,7 +176,7 @@ func (c *control) write(out []byte) error {
 	if c.conn.unbound && errors.Is(err, quic.Err0RTTRejected) {
 		return nil // it will be repeated
 	}
-	return err
+	return c.given(err)
 }
 
 // repeat sends once more what was sent on 0-RTT and rejected there.
@@ -185,7 +185,15 @@ func (c *control) repeat() error {
 	defer c.writeMu.Unlock()
 	_, err := c.out.Write(c.first)
 	c.first = nil
-	return err
+	return c.given(err)
+}
+
+// given returns what an error of the stream means.
+func (c *control) given(err error) error {
+	if _, ok := errors.AsType[*quic.StreamError](err); ok {
+		return fmt.Errorf("%w: %w", ErrControl, err)
+	}
+	return explain(err)
 }
 
 // installSend changes the keys of all that follows, on this stream and on all others.
@@ -284,7 +292,7 @@ func (c *control) lost(err error) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return ErrControl
 	}
-	return explain(err)
+	return c.given(err)
 }
 
 // erase forgets the keys.

@@ -326,3 +326,32 @@ func (c *Conn) known() (sending, receiving int) {
 	defer c.receiving.mu.Unlock()
 	return sending, len(c.receiving.streams)
 }
+
+// quicPair returns the two ends of a QUIC connection, over which there is no session yet.
+func quicPair(t testing.TB, initiator, responder *Config) (client, server *quic.Conn) {
+	t.Helper()
+	tlsConfig, err := responder.serverTLS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := quic.ListenAddr("127.0.0.1:0", tlsConfig, responder.quicConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	client, err = quic.DialAddr(ctx, l.Addr().String(), initiator.clientTLS(), initiator.quicConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err = l.Accept(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		client.CloseWithError(0, "")
+		server.CloseWithError(0, "")
+	})
+	return client, server
+}

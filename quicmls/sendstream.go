@@ -264,7 +264,18 @@ func (s *SendStream) endEpoch() {
 func (s *SendStream) sealEpochEnd() (ended bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.begun || s.closing || s.err != nil {
+	if s.err != nil {
+		return false, nil
+	}
+	if err := context.Cause(s.quic.Context()); err != nil { // the peer wants no more, or the connection has ended
+		s.giveUp(0, explain(err))
+		return false, nil
+	}
+	if !s.begun || s.closing {
+		return false, nil
+	}
+	if len(s.left) > maxLeft {
+		s.giveUp(ErrorCodeEpochGone, ErrEpochGone)
 		return false, nil
 	}
 	epoch, key := s.conn.sending.next(s.id())
@@ -280,6 +291,12 @@ func (s *SendStream) sealEpochEnd() (ended bool, err error) {
 	s.protection, s.epoch, s.key = nil, epoch, key
 	s.behind.Store(true)
 	return true, err
+}
+
+// giveUp resets the QUIC stream, or lets it know that its reset was noticed. s.mu is locked.
+func (s *SendStream) giveUp(code quic.StreamErrorCode, err error) {
+	s.quic.CancelWrite(code)
+	s.fail(err)
 }
 
 // takeLeft moves what is left to dst. s.mu is locked.

@@ -52,10 +52,14 @@ type StreamProtection struct {
 func (p *StreamProtection) Epoch() uint64 { return p.epoch }
 
 // Seal is [Protection.Seal] for a stream's record. It does not allocate if dst has
-// [StreamOverhead] + len(content) octets to spare.
+// [StreamOverhead] + len(content) octets to spare. The last record of a key is not for application
+// data, but for what ends the stream or its epoch.
 func (p *StreamProtection) Seal(dst []byte, t ContentType, content []byte) ([]byte, error) {
 	if err := p.inner.mayHold(content); err != nil {
 		return dst, err
+	}
+	if t == ContentApplicationData && p.inner.Remaining() == 1 {
+		return dst, fmt.Errorf("%w: the last record is not for data", ErrKeyExhausted)
 	}
 	start, length := len(dst), len(content)+1+TagSize
 	dst = append(dst, byte(p.epoch), byte(length>>8), byte(length))
