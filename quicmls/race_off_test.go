@@ -1,0 +1,5 @@
+//go:build !race
+
+package quicmls
+
+const raceEnabled = false
