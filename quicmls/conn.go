@@ -105,6 +105,24 @@ func (t transport) Carry(events []channel.Event) error {
 // Abort implements [driver.Transport].
 func (t transport) Abort(err error) { t.abort(err) }
 
+// comes reports that the epoch behind which wait is closed is on its way, or there. The peer
+// cannot use one without an update that this end knows of.
+func (c *Conn) comes(wait <-chan struct{}) bool {
+	if c.driver.Pending() {
+		return true
+	}
+	c.driver.Look(func(*channel.Session) {}) // a step that is not quite over may be what makes it come
+	if c.driver.Pending() {
+		return true
+	}
+	select {
+	case <-wait:
+		return true
+	default:
+		return false
+	}
+}
+
 // serve takes in the two-party messages of a connection whose handshake is complete, until it ends.
 func (c *Conn) serve() {
 	defer close(c.served)

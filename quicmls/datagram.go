@@ -62,12 +62,14 @@ func (c *Conn) ReceiveDatagram(ctx context.Context) ([]byte, error) {
 func (c *Conn) openDatagram(ctx context.Context, b []byte) ([]byte, error) {
 	for {
 		content, worn, wait, err := c.receiving.openDatagram(b)
-		if wait == nil || !c.driver.Pending() {
-			if err == nil && wait == nil {
-				c.driver.Count(1, len(content), worn)
-				return content, nil
-			}
-			return nil, errors.Join(err, ErrEpochGone)
+		switch {
+		case err != nil:
+			return nil, err
+		case wait == nil:
+			c.driver.Count(1, len(content), worn)
+			return content, nil
+		case !c.comes(wait):
+			return nil, ErrEpochGone
 		}
 		select {
 		case <-wait:

@@ -176,12 +176,12 @@ func TestControlStreamThatBreaksTheRules(t *testing.T) {
 		{"no header", octets("GET / HTTP/1.1\r\n\r\n"), record.ErrUnexpected, channel.AlertUnexpectedMessage},
 		{"oversized record", octets("\x17\x03\x03\xff\xff"), record.ErrOverflow, channel.AlertRecordOverflow},
 		{"garbage", octets("\x17\x03\x03\x00\x20" + strings.Repeat("x", 32)), record.ErrAuthentication, channel.AlertBadRecordMAC},
-		{"closed", func(t *testing.T, c *control) { c.stream.Close() }, ErrControl, channel.AlertUnexpectedMessage},
+		{"closed", func(t *testing.T, c *control) { c.out.(*quic.Stream).Close() }, ErrControl, channel.AlertUnexpectedMessage},
 		{"closed within a record", func(t *testing.T, c *control) {
 			octets("\x17\x03\x03\x00\x20x")(t, c)
-			c.stream.Close()
+			c.out.(*quic.Stream).Close()
 		}, ErrControl, channel.AlertUnexpectedMessage},
-		{"reset", func(t *testing.T, c *control) { c.stream.CancelWrite(77) }, ErrControl, channel.AlertUnexpectedMessage},
+		{"reset", func(t *testing.T, c *control) { c.out.(*quic.Stream).CancelWrite(77) }, ErrControl, channel.AlertUnexpectedMessage},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			checkGoroutines(t)
@@ -210,7 +210,7 @@ func TestControlStreamThatBreaksTheRules(t *testing.T) {
 func TestControlStreamThatIsNotRead(t *testing.T) {
 	checkGoroutines(t)
 	client, server := newConnPair(t)
-	client.control.stream.CancelRead(78)
+	client.control.out.(*quic.Stream).CancelRead(78)
 	within(t, "the update", func() {
 		if err := server.Update(t.Context()); err == nil {
 			t.Error("an update that the peer cannot have seen is confirmed")

@@ -114,6 +114,7 @@ func (s *ReceiveStream) step(p []byte) (n int, err error) {
 	if err != nil {
 		return 0, s.broken(err)
 	}
+	first := !s.begun
 	if s.protection == nil {
 		if err := s.rekey(rec[0]); err != nil {
 			return 0, s.broken(err)
@@ -124,6 +125,9 @@ func (s *ReceiveStream) step(p []byte) (n int, err error) {
 		dst = p[:0:len(p)]
 	}
 	t, content, err := s.protection.Open(dst, rec)
+	if first && errors.Is(err, record.ErrAuthentication) && s.protection.Epoch() > 0xff {
+		err = fmt.Errorf("%w: it does not begin in epoch %d, but in one whose last octet is the same", ErrEpochGone, s.protection.Epoch())
+	}
 	if err == nil {
 		err = s.handle(t, content)
 	}
@@ -218,6 +222,9 @@ func (s *ReceiveStream) rekey(epoch uint8) error {
 		if wait == nil {
 			s.begun = true
 			return nil
+		}
+		if !s.begun && !s.conn.comes(wait) {
+			return fmt.Errorf("%w: it begins in epoch ...%02x, which is not the next one", ErrEpochGone, epoch)
 		}
 		if err := s.await(wait); err != nil {
 			return err

@@ -1,0 +1,173 @@
+package quicmls
+
+import (
+	"errors"
+	"io"
+	"testing"
+	"time"
+)
+
+func TestIdleAndHalfClosedStreamsOverUpdates(t *testing.T) {
+	checkGoroutines(t)
+	client, server := newConnPair(t)
+	idle, idlePeer := openPair(t, client, server)
+	half, halfPeer := openPair(t, server, client)
+	send(t, half, "all of it")
+	closeAll(t, half)
+	for range 20 {
+		update(t, client)
+		update(t, server)
+	}
+	exchange(t, idle, idlePeer)
+	if got, err := io.ReadAll(halfPeer); err != nil || string(got) != "all of it" {
+		t.Errorf("%q, %v", got, err)
+	}
+	for range 20 {
+		update(t, server)
+	}
+	send(t, halfPeer, "answer")
+	closeAll(t, halfPeer)
+	if got, err := io.ReadAll(half); err != nil || string(got) != "answer" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// Who answers for the first time many epochs after a stream was opened begins in the
+// present one.
+func TestFirstAnswerAfterManyEpochs(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	ic.EpochGrace, rc.EpochGrace = time.Nanosecond, time.Nanosecond
+	client, server := connect(t, ic, rc)
+	a, b := openPair(t, client, server)
+	send(t, a, "question")
+	expect(t, b, "question")
+	for range 300 { // more than one octet counts
+		update(t, server)
+	}
+	send(t, b, "late answer")
+	expect(t, a, "late answer")
+	exchange(t, a, b)
+}
+
+// Streams wait unseen over updates, as long as the grace lasts.
+func TestUnseenStreamsWithinTheGrace(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	rc.EpochGrace = time.Hour
+	client, server := connect(t, ic, rc)
+	var opened []*Stream
+	for range maxOldEpochs - 1 {
+		a, err := client.OpenStream()
+		if err == nil {
+			opened = append(opened, a)
+			send(t, a, "first")
+		}
+		update(t, client)
+	}
+	if len(opened) < 90 {
+		t.Errorf("%d streams opened", len(opened))
+	}
+	for _, a := range opened {
+		send(t, a, " and more")
+		closeAll(t, a)
+	}
+	update(t, client)
+	for range opened {
+		if got, err := io.ReadAll(accept(t, server)); err != nil || string(got) != "first and more" {
+			t.Fatalf("%q, %v", got, err)
+		}
+	}
+}
+
+// The number of epochs that are kept is bounded, however long the grace is.
+func TestOldEpochsAreBounded(t *testing.T) {
+	checkGoroutines(t)
+	client, _ := newConnPair(t)
+	client.receiving.grace = time.Hour
+	f := newFakeStream(t, client)
+	send(t, f.send, "x")
+	for range maxOldEpochs + 1 {
+		f.endEpoch()
+	}
+	if n := len(client.receiving.old); n != maxOldEpochs {
+		t.Errorf("%d old epochs are kept, want %d", n, maxOldEpochs)
+	}
+	if _, err := f.receive.Read(make([]byte, 1)); !errors.Is(err, ErrEpochGone) {
+		t.Errorf("Read: %v", err)
+	}
+}
+
+// Behind the grace, a stream that was never read is reset, and the connection lives on.
+func TestUnseenStreamsBehindTheGrace(t *testing.T) {
+	for _, accepted := range []bool{false, true} {
+		checkGoroutines(t)
+		ic, rc := newConfigs(t)
+		rc.EpochGrace = time.Millisecond
+		client, server := connect(t, ic, rc)
+		a, err := client.OpenStream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		send(t, a, "too late")
+		var b *Stream
+		if accepted { // but not read
+			b = accept(t, server)
+		}
+		update(t, client)
+		eventually(t, "the old epoch is forgotten", func() bool {
+			server.receiving.mu.Lock()
+			defer server.receiving.mu.Unlock()
+			return server.receiving.secret.Epoch() == 2 && len(server.receiving.old) == 0
+		})
+		if !accepted {
+			b = accept(t, server)
+		}
+		for range 2 {
+			if _, err := b.Read(make([]byte, 10)); !errors.Is(err, ErrEpochGone) {
+				t.Errorf("Read: %v", err)
+			}
+		}
+		cancelled(t, "Write", writeError(a), ErrorCodeEpochGone, true)
+		send(t, b, "the other direction lives")
+		expect(t, a, "the other direction lives")
+		exchangeOnAnother(t, client, server)
+	}
+}
+
+// One octet does not say which epoch a stream began in if that is long ago. The record is then
+// tried with a key that is not its own, and no more follows from that than that it is too late.
+func TestUnseenStreamsThatLookLikeRecentOnes(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		epochs int
+	}{
+		{"of a kept epoch", 270},
+		{"of the present epoch", 256},
+		{"of the next epoch", 255},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			checkGoroutines(t)
+			client, _ := newConnPair(t)
+			client.receiving.grace = time.Hour
+			f := newFakeStream(t, client)
+			send(t, f.send, "x")
+			for range c.epochs {
+				f.endEpoch()
+			}
+			within(t, "Read", func() {
+				for range 2 {
+					if _, err := f.receive.Read(make([]byte, 1)); !errors.Is(err, ErrEpochGone) {
+						t.Errorf("Read: %v", err)
+					}
+				}
+			})
+			if err := client.Context().Err(); err != nil {
+				t.Errorf("the connection has ended: %v", client.closedBy())
+			}
+			if sending, receiving := client.known(); sending != 1 || receiving > 0 {
+				t.Errorf("%d and %d streams are known", sending, receiving)
+			}
+		})
+	}
+}
