@@ -228,6 +228,7 @@ type rawStream struct {
 	*quic.Stream
 	t          testing.TB
 	protection *record.StreamProtection
+	peer       *Stream // nil until accepted
 }
 
 func openRaw(t testing.TB, c *Conn) *rawStream {
@@ -240,7 +241,7 @@ func openRaw(t testing.TB, c *Conn) *rawStream {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rawStream{q, t, p}
+	return &rawStream{Stream: q, t: t, protection: p}
 }
 
 // seal returns a record.
@@ -354,4 +355,37 @@ func quicPair(t testing.TB, initiator, responder *Config) (client, server *quic.
 		server.CloseWithError(0, "")
 	})
 	return client, server
+}
+
+// holdBack has from begin an update and holds back, until release is called, the message that
+// tells the peer that the next epoch's keys, which it returns, are in use.
+func holdBack(t testing.TB, from, to *Conn) (next *record.EpochSecret, release func()) {
+	t.Helper()
+	to.control.writeMu.Lock() // and with it the acknowledgement
+	updated := make(chan error, 1)
+	go func() { updated <- from.Update(t.Context()) }()
+	eventually(t, "the update has come", to.driver.Pending)
+	from.control.writeMu.Lock()
+	to.control.writeMu.Unlock()
+	q := &from.control.queue
+	eventually(t, "the update is acknowledged", func() bool {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		for _, i := range q.items {
+			if e := i.keys; e != nil {
+				var err error
+				if next, err = record.NewEpochSecret(e.Suite, e.Epoch, e.Secret, e.RecordSize); err != nil {
+					t.Fatal(err)
+				}
+				return true
+			}
+		}
+		return false
+	})
+	return next, func() {
+		from.control.writeMu.Unlock()
+		if err := <-updated; err != nil {
+			t.Error(err)
+		}
+	}
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"testing"
 	"time"
+
+	"github.com/mendlink/mendlink/channel/record"
 )
 
 func TestIdleAndHalfClosedStreamsOverUpdates(t *testing.T) {
@@ -170,4 +172,53 @@ func TestUnseenStreamsThatLookLikeRecentOnes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A stream may overtake the message that announces its epoch. Read waits for that.
+func TestStreamThatOvertakesItsEpoch(t *testing.T) {
+	for _, begun := range []bool{false, true} {
+		checkGoroutines(t)
+		client, server := newConnPair(t)
+		var raw *rawStream
+		if begun {
+			raw = openRaw(t, client)
+			raw.data("before, ")
+			expect(t, accepted(t, server, raw), "before, ")
+		}
+		next, release := holdBack(t, client, server)
+		if begun {
+			raw.send(raw.seal(record.ContentEpochEnd, ""))
+		} else {
+			raw = openRaw(t, client)
+		}
+		var err error
+		if raw.protection, err = next.Stream(next.Epoch(), next.StreamKey(uint64(raw.StreamID()))); err != nil {
+			t.Fatal(err)
+		}
+		raw.data("after")
+		b := accepted(t, server, raw)
+		got := make(chan string)
+		go func() {
+			p := make([]byte, 5)
+			n, err := io.ReadFull(b, p)
+			if err != nil {
+				t.Error(err)
+			}
+			got <- string(p[:n])
+		}()
+		eventually(t, "Read waits for an epoch", server.receiving.awaited)
+		release()
+		if got := <-got; got != "after" {
+			t.Errorf("%q", got)
+		}
+	}
+}
+
+// accepted returns the peer's end of a stream: the one that it has returned before.
+func accepted(t *testing.T, c *Conn, raw *rawStream) *Stream {
+	t.Helper()
+	if raw.peer == nil {
+		raw.peer = accept(t, c)
+	}
+	return raw.peer
 }
