@@ -11,6 +11,7 @@ import (
 
 	"github.com/mendlink/mendlink/channel"
 	"github.com/mendlink/mendlink/channel/record"
+	"github.com/mendlink/mendlink/internal/netsim"
 )
 
 // newEarlyConfigs returns configurations of ends that resume, and of which the
@@ -229,21 +230,18 @@ func TestEarlyDataOfAResumptionThatIsCut(t *testing.T) {
 	ic, rc := newEarlyConfigs(t)
 	ic.HandshakeTimeout, rc.HandshakeTimeout = 10*time.Second, 10*time.Second
 	fates := make(map[channel.EarlyDataFate]int)
-	stride := 41
+	stride := int64(41)
 	if raceEnabled {
 		stride = 97
 	}
 	for direction := range 2 {
-		for i := 0; i < 700; i += stride {
-			a, am := net.Pipe()
-			bm, b := net.Pipe()
-			client, server := withEarlyData(t, Client(a, ic), []byte("early")), Server(b, rc)
-			_, _, serverErr := withMiddleman(client, server, am, bm, direction, i, 0, true)
+		for i := int64(0); i < 700; i += stride {
+			server, serverErr := handshakeThrough(ic, rc, []byte("early"), in(direction, netsim.CutAt(i, netsim.CutClosed)))
 			if n, err := server.Read(make([]byte, 10)); n > 0 || serverErr != nil && err == nil {
 				t.Fatalf("cut at octet %d of direction %d: Read gives %d octets of a connection that failed, %v", i, direction, n, err)
 			}
-			a, b = tcpPair(t)
-			client, server = withEarlyData(t, Client(a, ic), []byte("early")), Server(b, rc)
+			a, b := tcpPair(t)
+			client, server := withEarlyData(t, Client(a, ic), []byte("early")), Server(b, rc)
 			got := finish(t, client, server)
 			fate := client.ConnectionState().EarlyData
 			fates[fate]++

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mendlink/mendlink/channel"
+	"github.com/mendlink/mendlink/internal/netsim"
 	"github.com/mendlink/mendlink/mls"
 )
 
@@ -169,8 +170,8 @@ func TestAResumptionThatIsCutCanBeTriedAgain(t *testing.T) {
 	}
 	id := again().ConnectionState().SessionID
 	for direction := range 2 {
-		for i := 0; i < 700; i += 61 {
-			throughMiddleman(ic, rc, direction, i, 0, true)
+		for i := int64(0); i < 700; i += 61 {
+			handshakeThrough(ic, rc, nil, in(direction, netsim.CutAt(i, netsim.CutClosed)))
 			if s := again().ConnectionState(); s.SessionID != id {
 				t.Fatalf("cut at octet %d of direction %d: the session is lost: %+v", i, direction, s)
 			}
@@ -186,7 +187,7 @@ func TestAResumedSessionMovesToThePresentIdentityByItself(t *testing.T) {
 	ic, rc := newConfigs(t)
 	ic.Store, rc.Store, ic.PeerName = newStore(), newStore(), "peer"
 	makeSession(t, ic, rc)
-	throughMiddleman(ic, rc, 1, 0, 0, true) // the answer is lost
+	handshakeThrough(ic, rc, nil, in(1, netsim.CutAt(0, netsim.CutClosed))) // the answer is lost
 	ic.PreviousIdentities = []mls.Identity{ic.Identity}
 	ic.Identity = newIdentity(t, "present")
 	rc.Validator = pin(t, ic.PreviousIdentities[0], ic.Identity)
