@@ -85,6 +85,9 @@ func (s *sender) coalesce(p []byte, delay time.Duration) (n int, err error) {
 		if err := s.sendKept(); err != nil {
 			return n, err
 		}
+		if err := s.ready(); err != nil {
+			return n, err
+		}
 	}
 	if len(p) == 0 {
 		return n, nil
@@ -103,13 +106,26 @@ func (s *sender) startTimer(delay time.Duration) {
 	}
 }
 
-// sendKept seals and sends what is kept. What a timeout leaves stays there.
+// sendKept seals and sends what is kept. What a timeout leaves stays there. What is sealed
+// is not kept any more: if the end of the stream comes out of the queue, it takes the rest along.
 func (s *sender) sendKept() error {
 	if s.kept.n == 0 {
 		return nil
 	}
-	n, err := s.write(s.kept.data())
-	s.kept.sent(min(n, s.kept.n)) // nothing is there any more after a final error
+	err := s.prepare(s.kept.n)
+	for err == nil && s.kept.n > 0 {
+		var n int
+		if n, err = s.sealNext(s.kept.data()); err != nil {
+			return err
+		}
+		s.kept.sent(n)
+		if err = s.flush(); err == nil && s.kept.n > 0 {
+			err = s.ready()
+		}
+	}
+	if err == ErrWriteClosed { // with all that was kept
+		return nil
+	}
 	return err
 }
 

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/mendlink/mendlink/channel"
 )
 
 // coalescing returns a pair whose client keeps small writes back for so long.
@@ -249,5 +251,73 @@ func TestCoalescedWritesDoNotAllocate(t *testing.T) {
 	}
 	if client.Flush(); client.sender.kept.buf != nil {
 		t.Error("a buffer is held while nothing is kept back")
+	}
+}
+
+// An actingConn does something before each Write.
+type actingConn struct {
+	net.Conn
+	act func()
+}
+
+func (c *actingConn) Write(p []byte) (int, error) {
+	c.act()
+	return c.Conn.Write(p)
+}
+
+// CloseWrite may put the end into the queue at any moment of another call. That finds it there, and
+// must neither seal anything behind it nor send twice what the end has taken along.
+func TestNothingFollowsAnEndThatComesMeanwhile(t *testing.T) {
+	end := outItem{end: &outEnd{alert: channel.AlertCloseNotify}}
+	for name, delay := range map[string]time.Duration{"Write": 0, "coalesced": never} {
+		for _, when := range []string{"before", "with the first batch"} {
+			t.Run(name+", "+when, func(t *testing.T) {
+				checkGoroutines(t)
+				ic, rc := newConfigs(t)
+				ic.CoalesceDelay = delay
+				a, b := tcpPair(t)
+				acting := &actingConn{Conn: a, act: func() {}}
+				client, server := connect(t, acting, b, ic, rc)
+				push := func() {
+					client.sender.queue.push(end)
+					acting.act = func() {}
+				}
+				got := make(chan []byte)
+				go func() {
+					b, err := io.ReadAll(server)
+					if err != nil {
+						t.Error(err)
+					}
+					got <- b
+				}()
+				data := pattern(3 * batchSize)
+				if delay > 0 {
+					data = data[:100_000]
+					if n, err := client.Write(data); n != len(data) || err != nil {
+						t.Fatal(n, err)
+					}
+				}
+				if when == "before" {
+					push()
+				} else {
+					acting.act = push
+				}
+				n, err := len(data), error(nil)
+				if delay > 0 {
+					err = client.Flush()
+				} else {
+					n, err = client.Write(data)
+				}
+				if delay > 0 && err != nil || delay == 0 && !errors.Is(err, ErrWriteClosed) {
+					t.Errorf("%d, %v", n, err)
+				}
+				if got := <-got; !bytes.Equal(got, data[:n]) {
+					t.Errorf("%d octets arrive, %d were sent, or others", len(got), n)
+				}
+				// The peer has nothing to complain of, behind the end as well.
+				go client.Read(make([]byte, 1))
+				update(t, server)
+			})
+		}
 	}
 }

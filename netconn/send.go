@@ -128,25 +128,16 @@ func (s *sender) send(p []byte) (int, error) {
 }
 
 // write sends application data and returns how much of it is on its way.
-func (s *sender) write(p []byte) (int, error) {
-	if err := s.ready(); err != nil {
+func (s *sender) write(p []byte) (n int, err error) {
+	if err := s.prepare(len(p)); err != nil {
 		return 0, err
 	}
-	// What was left behind goes first, so that no more is ever left behind than one batch.
-	if err := s.flush(); err != nil {
-		return 0, err
-	}
-	s.size.begin(len(p))
-	n := 0
 	for {
-		k, records, err := s.sealBatch(p[n:])
+		k, err := s.sealNext(p[n:])
 		n += k
 		if err != nil {
-			s.fail(err)
-			return n - k, err
+			return n, err
 		}
-		s.conn.policy.count(records, k, s.protection.NeedsUpdate())
-		s.saveKey()
 		// Sealed records are part of the stream, whether or not the transport
 		// takes them in time: they can be neither taken back nor sealed again.
 		if err := s.flush(); err != nil {
@@ -159,6 +150,19 @@ func (s *sender) write(p []byte) (int, error) {
 			return n, err
 		}
 	}
+}
+
+// prepare has sent what was left behind, so that no more is ever left behind than one batch,
+// and reports why nothing of so much application data may be sealed.
+func (s *sender) prepare(size int) error {
+	if err := s.ready(); err != nil {
+		return err
+	}
+	if err := s.flush(); err != nil {
+		return err
+	}
+	s.size.begin(size)
+	return s.ready() // the end of the stream may have been in the queue
 }
 
 // ready reports why no application data may be sealed.
@@ -182,6 +186,18 @@ func (s *sender) saveKey() {
 	if s.protection.NearlyExhausted() {
 		s.conn.advance(func(session *channel.Session) ([]channel.Event, error) { return session.UpdateKeys(false) })
 	}
+}
+
+// sealNext seals the beginning of p, a batch of it.
+func (s *sender) sealNext(p []byte) (int, error) {
+	n, records, err := s.sealBatch(p)
+	if err != nil {
+		s.fail(err)
+		return 0, err
+	}
+	s.conn.policy.count(records, n, s.protection.NeedsUpdate())
+	s.saveKey()
+	return n, nil
 }
 
 // sealBatch seals the beginning of p, as many records of it as a batch holds.
