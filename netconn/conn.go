@@ -337,10 +337,6 @@ func (c *Conn) carryOut(e channel.Event, out *[]outItem) error {
 		c.state.HandshakeComplete, c.state.Resumed = true, e.Resumed
 		c.state.SessionID, c.state.Role, c.state.Suite = c.session.ID(), c.session.Role(), c.session.Suite().ID()
 		c.state.Epoch, c.state.Negotiated = c.session.Epoch(), c.session.Negotiated()
-		if c.initiator && c.held.id != c.state.SessionID { // a new one
-			c.release()
-			c.hold(c.config.Store, c.state.SessionID)
-		}
 		*out = append(*out, c.takeEarly()...)
 		return c.policy.begin(c.session)
 	case channel.Updated:

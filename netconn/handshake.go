@@ -129,6 +129,9 @@ func (c *Conn) runHandshake(ctx context.Context, early bool) (established bool, 
 func (c *Conn) begin(ctx context.Context) error {
 	cfg := c.config.channelConfig()
 	cfg.Select = c.selection()
+	if c.initiator && cfg.Store != nil {
+		cfg.Store = &leasingStore{cfg.Store, c}
+	}
 	var session *channel.Session
 	var err error
 	switch {
@@ -192,7 +195,7 @@ func (c *Conn) resume(ctx context.Context, cfg *channel.Config) (*channel.Sessio
 		return nil, err
 	}
 	for _, id := range ids {
-		if !c.hold(cfg.Store, id) {
+		if !c.hold(c.config.Store, id) {
 			continue
 		}
 		session, err := channel.Resume(ctx, cfg, id)

@@ -1,6 +1,7 @@
 package netconn
 
 import (
+	"context"
 	"reflect"
 	"sync"
 	"weak"
@@ -37,6 +38,21 @@ func (c *Conn) hold(store channel.Store, id channel.SessionID) bool {
 	leases.holders[l] = weak.Make(c)
 	c.held = l
 	return true
+}
+
+// A leasingStore makes its Conn the holder of a new session before others can find
+// that in the store.
+type leasingStore struct {
+	channel.Store
+	conn *Conn
+}
+
+func (s *leasingStore) Save(ctx context.Context, session channel.StoredSession) (version uint64, err error) {
+	if isNew := session.Version == 0; isNew {
+		s.conn.release() // one that could not be resumed
+		s.conn.hold(s.Store, session.ID)
+	}
+	return s.Store.Save(ctx, session)
 }
 
 // release lets another connection resume the session of c.

@@ -146,3 +146,23 @@ func TestStoreThatCannotBeComparedIsNoFault(t *testing.T) {
 		s.Close()
 	}
 }
+
+// A session is in the store before the handshake that makes it is complete. Another Dial that
+// finds it there must leave it alone.
+func TestASessionIsHeldFromItsBeginning(t *testing.T) {
+	address, config := listening(t)
+	store := &savingStore{Store: config.Store, saved: func() {}}
+	config.Store = store
+	var second *Conn
+	store.saved = func() {
+		store.saved = func() {}
+		second = dialTo(t, address, config)
+	}
+	first := dialTo(t, address, config)
+	if second == nil || second.ConnectionState().Resumed || second.ConnectionState().SessionID == first.ConnectionState().SessionID {
+		t.Fatal("the second connection has the session of the first")
+	}
+	if err := errors.Join(echoes(first), echoes(second)); err != nil {
+		t.Error(err)
+	}
+}
