@@ -311,11 +311,21 @@ func TestCloseWriteLeavesTheOtherDirectionAndUpdates(t *testing.T) {
 	if _, err := server.Write([]byte("answer")); err != nil {
 		t.Fatal(err)
 	}
-	// Read says io.EOF at once on this end, so it takes its own update to read on.
-	var both sync.WaitGroup
-	both.Go(func() { update(t, client) })
-	both.Go(func() { update(t, server) })
-	both.Wait()
+	// Read says io.EOF at once on this end, so it takes its own updates to read on, as many
+	// as it needs until one is under way when the peer's comes.
+	updated := make(chan struct{})
+	go func() {
+		defer close(updated)
+		update(t, client)
+	}()
+	for done := false; !done; {
+		update(t, server)
+		select {
+		case <-updated:
+			done = true
+		default:
+		}
+	}
 	if err := server.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
