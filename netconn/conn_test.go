@@ -28,19 +28,34 @@ func TestConnIsANetConn(t *testing.T) {
 		"Pipe":    func(testing.TB) (net.Conn, net.Conn) { return net.Pipe() },
 		"wrapped": func(t testing.TB) (net.Conn, net.Conn) { a, b := tcpPair(t); return wrapped{a}, wrapped{b} },
 	} {
-		t.Run(name, func(t *testing.T) {
-			checkGoroutines(t)
-			ic, rc := newConfigs(t)
-			nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) {
-				a, b := newPipe(t)
-				client, server := Client(a, ic), Server(b, rc)
-				done := make(chan error, 1)
-				go func() { done <- server.Handshake() }()
-				err := errors.Join(client.Handshake(), <-done)
-				return client, server, func() { client.Close(); server.Close() }, err
-			})
-		})
+		t.Run(name, func(t *testing.T) { isANetConn(t, newPipe, func(*Config) {}) })
 	}
+	for name, change := range map[string]func(*Config){
+		"coalescing":                    func(c *Config) { c.CoalesceDelay = time.Millisecond },
+		"coalescing for long":           func(c *Config) { c.CoalesceDelay = 50 * time.Millisecond },
+		"small records":                 func(c *Config) { c.MaxRecordSize = 63 },
+		"small records, coalescing":     func(c *Config) { c.MaxRecordSize, c.CoalesceDelay = 63, time.Millisecond },
+		"updates all the time":          func(c *Config) { c.Rekey.Records = 20 },
+		"updates of coalescing records": func(c *Config) { c.MaxRecordSize, c.CoalesceDelay, c.Rekey.Records = 200, time.Millisecond, 20 },
+	} {
+		t.Run(name, func(t *testing.T) { isANetConn(t, tcpPair, change) })
+	}
+}
+
+// isANetConn has nettest's word for it, of ends whose configurations are changed.
+func isANetConn(t *testing.T, newPipe func(testing.TB) (net.Conn, net.Conn), change func(*Config)) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	change(ic)
+	change(rc)
+	nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) {
+		a, b := newPipe(t)
+		client, server := Client(a, ic), Server(b, rc)
+		done := make(chan error, 1)
+		go func() { done <- server.Handshake() }()
+		err := errors.Join(client.Handshake(), <-done)
+		return client, server, func() { client.Close(); server.Close() }, err
+	})
 }
 
 // wrapped hides that a transport is a socket.
