@@ -13,8 +13,11 @@ import (
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
 
-// closeTimeout bounds how long Close tries to send close_notify.
-const closeTimeout = 5 * time.Second
+// How long Close tries to send close_notify: at most, and at least whatever the write deadline is.
+const (
+	closeTimeout = 5 * time.Second
+	closeGrace   = time.Second / 2
+)
 
 var longAgo = time.Unix(1, 0)
 
@@ -35,7 +38,7 @@ type Conn struct {
 	early        []byte     // own early data whose fate is open
 	complete     atomic.Bool
 
-	// The order of locks: handshakeMu, receiver.mu, sender.mu, sessionMu, and
+	// The order of locks: handshakeMu, receiver.mu, sender.mu, sessionMu, abortMu, and
 	// last those of the queue, of policy, of leases, of updates and of background.
 	sessionMu sync.Mutex
 	session   *channel.Session // nil before the handshake
@@ -50,6 +53,7 @@ type Conn struct {
 	// calls is twice the number of Writes under way, plus one once Close was called.
 	calls      atomic.Int32
 	background background
+	abortMu    sync.Mutex
 	aborted    atomic.Pointer[error] // what the connection was aborted for
 	abortTimer atomic.Pointer[time.Timer]
 }
@@ -167,8 +171,10 @@ func (c *Conn) CloseWrite() error {
 // Close says that no more follows, closes the transport and erases all
 // secrets in memory. The session stays in the store and can be resumed.
 //
-// It takes no longer than 5 seconds, and not past an earlier write deadline, to
-// send what was left behind and close_notify. It does not wait for a Write that is blocked
+// To send what was left behind and close_notify takes it no time if the transport has room. If it
+// has none, because the peer does not read, Close gives up after 5 seconds, or at an earlier write
+// deadline, but not within half a second: who sets a deadline in the past before closing, as crypto/tls
+// does with the connection beneath, still says goodbye. It does not wait for a Write that is blocked
 // but interrupts it; the peer then sees a truncated stream. Read and Write under way return an error
 // that wraps net.ErrClosed, and so do all later calls.
 func (c *Conn) Close() error {
@@ -205,12 +211,8 @@ func (c *Conn) Close() error {
 // closeNotify sends what was left behind and close_notify. A peer that is gone already
 // is no error, unless something is left behind that it was to have.
 func (c *Conn) closeNotify() error {
-	limit := time.Now().Add(closeTimeout)
-	if d := c.sender.deadline.Load(); d != nil && d.Before(limit) {
-		limit = *d
-	}
 	// This also bounds whoever holds the sender's lock.
-	if err := c.transport.SetWriteDeadline(limit); err != nil {
+	if err := c.sender.setLastDeadline(); err != nil {
 		return nil
 	}
 	c.sender.mu.Lock()
@@ -246,12 +248,16 @@ func (c *Conn) erase() {
 // abort ends the connection because of an error and tells the peer why. Nothing is read
 // any more.
 func (c *Conn) abort(err error) {
-	if !c.aborted.CompareAndSwap(nil, &err) {
+	c.abortMu.Lock()
+	defer c.abortMu.Unlock()
+	if c.aborted.Load() != nil {
 		return
 	}
+	// First of all what keeps a Write from going on: who hears of the error may try one.
 	_, told := errors.AsType[*AlertError](err)
-	c.updates.fail(err)
 	c.sender.queue.push(outItem{end: &outEnd{alert: alertFor(err), silent: told, err: err}})
+	c.aborted.Store(&err)
+	c.updates.fail(err)
 	c.sender.wake()
 	c.transport.SetReadDeadline(longAgo) // wakes a Read
 	// A Write that is blocked, and the alert behind it, shall not stay so.
@@ -397,12 +403,7 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 
 // SetWriteDeadline sets the deadline of Write. While it has passed, updates wait too.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
-	if t.IsZero() {
-		c.sender.deadline.Store(nil)
-	} else {
-		c.sender.deadline.Store(&t)
-	}
-	if err := c.transport.SetWriteDeadline(t); err != nil {
+	if err := c.sender.setDeadline(t); err != nil {
 		return err
 	}
 	if c.complete.Load() && (c.sender.stalled.Load() || c.sender.kept.some.Load() || c.sender.queue.n.Load() > 0) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/mendlink/mendlink/channel"
@@ -63,9 +64,12 @@ func (c *Conn) opError(op string, err error) error {
 	return &net.OpError{Op: op, Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
 }
 
+// isTimeout reports that a deadline has passed. The system has timeouts of its own, after which a
+// transport is of no more use.
 func isTimeout(err error) bool {
 	var t net.Error
-	return errors.As(err, &t) && t.Timeout()
+	var system syscall.Errno
+	return errors.As(err, &t) && t.Timeout() && !errors.As(err, &system)
 }
 
 // alertFor returns what to tell the peer about an error that came out of what it sent.

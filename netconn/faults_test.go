@@ -2,6 +2,7 @@ package netconn
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -83,7 +84,7 @@ func (s *smallTalk) through(faults [2][]netsim.StreamFault) (client, server outc
 		for i, store := range []channel.Store{ic.Store, rc.Store} {
 			stored := s.stored[i]
 			stored.Version = 0
-			if _, err := store.Save(nil, stored); err != nil {
+			if _, err := store.Save(context.Background(), stored); err != nil {
 				panic(err)
 			}
 		}
@@ -113,14 +114,17 @@ func (s *smallTalk) through(faults [2][]netsim.StreamFault) (client, server outc
 	return client, server, carried
 }
 
-// talk performs the handshake and goes on with the rest, if that succeeds.
+// talk performs the handshake and goes on with the rest, if that succeeds. Where something goes
+// wrong it cuts the connection: Close alone would tell the peer that there is no more.
 func talk(c *Conn, o *outcome, rest func()) {
 	defer c.Close()
 	if o.err = c.Handshake(); o.err == nil {
 		c.SetDeadline(time.Now().Add(time.Minute))
 		rest()
 	}
-	o.state = c.ConnectionState()
+	if o.state = c.ConnectionState(); o.err != nil {
+		c.NetConn().Close()
+	}
 }
 
 // say sends words, and that there are no more.

@@ -76,7 +76,7 @@ func connect(t testing.TB, a, b net.Conn, initiator, responder *Config) (client,
 	client, server = Client(a, initiator), Server(b, responder)
 	t.Cleanup(func() {
 		for _, c := range []*Conn{client, server} {
-			c.SetWriteDeadline(time.Now()) // nobody may be there to take close_notify
+			c.NetConn().Close() // nobody may be there to take close_notify
 			c.Close()
 		}
 	})

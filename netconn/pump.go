@@ -19,18 +19,27 @@ func (r *receiver) pumpIfIdle() {
 	}
 }
 
-func (r *receiver) pump() {
-	again := r.pumpRecords()
+func (r *receiver) pump() { r.pumped(r.pumpRecords()) }
+
+// A pumpStop is why the pump stops.
+type pumpStop struct {
+	again     bool   // a Read has come to do it, or there was no more need
+	full      bool   // there was no more room
+	deadlines uint32 // this deadline has passed
+}
+
+// pumped lets the pump begin anew, if the reason to stop is none any more: a Read, another
+// deadline or a call of pumpIfIdle may have come and gone since it was decided.
+func (r *receiver) pumped(why pumpStop) {
 	r.pumping.Store(false)
-	// A Read, or a call of pumpIfIdle, may have come and gone since it was decided to stop.
-	if again {
+	if why.again || why.deadlines != r.deadlines.Load() || why.full && r.ahead.size() < maxReadAhead {
 		r.pumpIfIdle()
 	}
 }
 
 // pumpRecords takes in records until there is no more need or no more room, or a
-// Read has come to do it. It reports whether it is worth while to try again.
-func (r *receiver) pumpRecords() (again bool) {
+// Read has come to do it.
+func (r *receiver) pumpRecords() pumpStop {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer r.rest()
@@ -39,17 +48,17 @@ func (r *receiver) pumpRecords() (again bool) {
 		// whether one has come: a Read counts itself first and looks there afterwards.
 		size := r.ahead.put(r.unread, r.ended)
 		r.unread = nil
+		deadlines := r.deadlines.Load()
 		switch {
 		case r.readers.Load() > 0:
-			return true
+			return pumpStop{again: true}
 		case r.err != nil || size >= maxReadAhead:
-			return false
+			return pumpStop{full: r.err == nil, deadlines: deadlines}
 		case !r.conn.updates.pending.Load() && !r.recordBuffered():
-			return true
+			return pumpStop{again: true}
 		}
-		deadlines := r.deadlines.Load()
-		if _, err := r.step(nil); err != nil && deadlines == r.deadlines.Load() {
-			return false // the deadline stands: who sets another calls pumpIfIdle
+		if _, err := r.step(nil); err != nil {
+			return pumpStop{deadlines: deadlines}
 		}
 	}
 }
@@ -71,6 +80,13 @@ func (a *ahead) put(content []byte, ended bool) int {
 	a.data = append(a.data, content...)
 	a.ended = ended
 	a.some.Store(len(a.data) > 0 || ended)
+	return len(a.data)
+}
+
+// size returns how much there is.
+func (a *ahead) size() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	return len(a.data)
 }
 

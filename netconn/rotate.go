@@ -32,13 +32,13 @@ func (c *Conn) rotate(identity mls.Identity) (target uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	target, err = c.updates.begin(func(s *channel.Session) ([]channel.Event, error) {
-		return s.Rotate(c.ctx, identity)
+	return c.updates.begin(func(s *channel.Session) ([]channel.Event, error) {
+		events, err := s.Rotate(c.ctx, identity)
+		if err == nil { // here, so that of two rotations the later one counts
+			c.policy.expires(expiry)
+		}
+		return events, err
 	})
-	if err == nil {
-		c.policy.expires(expiry)
-	}
-	return target, err
 }
 
 // Revalidate asks Config.Validator about the peer once more, as if it were new: for when

@@ -20,7 +20,10 @@ type sender struct {
 	queue outQueue
 
 	// deadline is the application's write deadline; nil: none.
-	deadline atomic.Pointer[time.Time]
+	deadline  atomic.Pointer[time.Time]
+	deadlines atomic.Uint32 // counts how often one was set
+	closing   bool          // there is no other one any more
+	setting   sync.Mutex    // guards closing, and that it and the transport's deadline agree
 	// stalled says that something is left behind in out.
 	stalled atomic.Bool
 
@@ -176,6 +179,41 @@ func (s *sender) ready() error {
 		return os.ErrDeadlineExceeded
 	}
 	return nil
+}
+
+// setDeadline sets the application's deadline.
+func (s *sender) setDeadline(t time.Time) error {
+	s.setting.Lock()
+	defer s.setting.Unlock()
+	if s.closing {
+		return s.conn.opError("set", net.ErrClosed)
+	}
+	if t.IsZero() {
+		s.deadline.Store(nil)
+	} else {
+		s.deadline.Store(&t)
+	}
+	if err := s.conn.transport.SetWriteDeadline(t); err != nil {
+		return err
+	}
+	s.deadlines.Add(1)
+	return nil
+}
+
+// setLastDeadline sets the one of Close, which nobody can change any more.
+func (s *sender) setLastDeadline() error {
+	s.setting.Lock()
+	defer s.setting.Unlock()
+	s.closing = true
+	now := time.Now()
+	limit := now.Add(closeTimeout)
+	if d := s.deadline.Load(); d != nil && d.Before(limit) {
+		limit = *d
+	}
+	if atLeast := now.Add(closeGrace); limit.Before(atLeast) {
+		limit = atLeast
+	}
+	return s.conn.transport.SetWriteDeadline(limit)
 }
 
 // saveKey goes on to the next key of the same epoch before the present one is exhausted:
@@ -342,12 +380,17 @@ func (s *sender) transmit() error {
 		return s.err
 	}
 	for s.sent < len(s.out) {
+		deadlines := s.deadlines.Load()
 		n, err := s.conn.transport.Write(s.out[s.sent:])
-		s.sent += n
-		if err != nil {
-			if s.stalled.Store(true); !isTimeout(err) {
-				s.fail(err)
-			}
+		if s.sent += n; err == nil {
+			continue
+		}
+		if s.stalled.Store(true); !isTimeout(err) {
+			s.fail(err)
+			return err
+		}
+		// If another deadline was set meanwhile, nobody else may know that something is left.
+		if deadlines == s.deadlines.Load() {
 			return err
 		}
 	}
