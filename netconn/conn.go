@@ -177,6 +177,10 @@ func (c *Conn) CloseWrite() error {
 // does with the connection beneath, still says goodbye. It does not wait for a Write that is blocked
 // but interrupts it; the peer then sees a truncated stream. Read and Write under way return an error
 // that wraps net.ErrClosed, and so do all later calls.
+//
+// As always with TCP, what the peer has not received yet is lost if something of the peer's own comes
+// after Close or was not read before: data, or a message of an update. To be sure that all
+// arrives, call CloseWrite, and Close once Read has returned io.EOF.
 func (c *Conn) Close() error {
 	var writes int32
 	for {
