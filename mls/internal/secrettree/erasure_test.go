@@ -113,17 +113,17 @@ func TestConsumedSecretsAreOverwritten(t *testing.T) {
 			}
 		}
 	}
-	root := tree.frontier.secrets[3]
+	root, _ := tree.frontier.secrets.get(3)
 	mustNext(t, tree, 0, Application)
 	zeroed("the root", root)
-	parent := tree.frontier.secrets[5]
+	parent, _ := tree.frontier.secrets.get(5)
 	mustPeek(t, tree, 3, Application, 0).Consume()
 	zeroed("an inner node", parent)
-	leaf := tree.frontier.secrets[4]
+	leaf, _ := tree.frontier.secrets.get(4)
 	mustNext(t, tree, 2, Application)
 	zeroed("a leaf", leaf)
 
-	r := &tree.ratchets[0][Application]
+	r := &mustRatchets(t, tree, 0)[Application]
 	secret := bytes.Clone(r.secret)
 	overwritten := r.secret
 	sent := mustNext(t, tree, 0, Application)
@@ -200,11 +200,11 @@ func TestEraseOverwritesEverythingButNotClones(t *testing.T) {
 	clone := tree.Clone()
 
 	var secrets [][]byte
-	for _, secret := range tree.frontier.secrets {
-		secrets = append(secrets, secret)
+	for _, r := range tree.frontier.secrets {
+		secrets = append(secrets, r.value)
 	}
 	for _, pair := range tree.ratchets {
-		for _, r := range pair {
+		for _, r := range pair.value {
 			secrets = append(secrets, r.secret)
 			for _, k := range r.skipped {
 				secrets = append(secrets, k.key, k.nonce)

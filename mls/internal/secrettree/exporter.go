@@ -2,8 +2,6 @@ package secrettree
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
@@ -31,7 +29,7 @@ func NewExporterTree(s *ciphersuite.Suite, applicationExportSecret []byte) *Expo
 }
 
 func emptyExporterTree(kdf kdf) *ExporterTree {
-	return &ExporterTree{kdf, newFrontier(exporterLeaves)}
+	return &ExporterTree{kdf, frontier{size: exporterLeaves}}
 }
 
 // Export takes a component's secret, of KDF.Nh octets, out of the tree. The
@@ -76,7 +74,7 @@ func UnmarshalExporterTree(s *ciphersuite.Suite, r *wire.Reader) (*ExporterTree,
 	readVersion(r, exporterStateVersion)
 	t := emptyExporterTree(suiteKDF{s})
 	t.frontier.unmarshal(t.kdf, r)
-	if _, ok := coverage(exporterLeaves, slices.Collect(maps.Keys(t.frontier.secrets))); !ok {
+	if _, ok := coverage(exporterLeaves, t.frontier.secrets.keys()); !ok {
 		r.Fail(fmt.Errorf("%w: nodes overlap or are outside the tree", ErrState))
 	}
 	if err := r.Err(); err != nil {

@@ -33,7 +33,7 @@ func TestExporterTreeErasesAncestors(t *testing.T) {
 	s := testSuite(t)
 	tree := NewExporterTree(s, testSecret)
 	clone := tree.Clone()
-	root := tree.frontier.secrets[1<<16-1]
+	root, _ := tree.frontier.secrets.get(1<<16 - 1)
 	if _, err := tree.Export(7); err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestExporterTreeErasesAncestors(t *testing.T) {
 	if n := len(tree.frontier.secrets); n != 16 {
 		t.Errorf("%d nodes after an export, want 16", n)
 	}
-	sibling := tree.frontier.secrets[12]
+	sibling, _ := tree.frontier.secrets.get(12)
 	tree.Erase()
 	if len(sibling) == 0 || !isZero(sibling) {
 		t.Error("a node is still in memory after erasure")

@@ -2,6 +2,7 @@ package secrettree
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 	"github.com/mendlink/mendlink/mls/internal/treemath"
@@ -33,26 +34,21 @@ var leftContext, rightContext = []byte("left"), []byte("right")
 // descendant. Their subtrees do not overlap (RFC 9420, Section 9).
 type frontier struct {
 	size    treemath.Size
-	secrets map[treemath.NodeIndex][]byte
-}
-
-// newFrontier returns a frontier of a tree of that size, without any secrets.
-func newFrontier(size treemath.Size) frontier {
-	return frontier{size, make(map[treemath.NodeIndex][]byte)}
+	secrets table[treemath.NodeIndex, []byte]
 }
 
 // plant copies secret into the root.
 func (f *frontier) plant(secret []byte) {
 	if f.size > 0 {
-		f.secrets[f.size.Root()] = bytes.Clone(secret)
+		f.secrets.put(f.size.Root(), bytes.Clone(secret))
 	}
 }
 
 // peek derives the secret of a leaf that was not taken, without changing the
 // tree. The caller erases the result.
 func (f *frontier) peek(kdf kdf, leaf treemath.NodeIndex) []byte {
-	n, _ := f.holder(leaf)
-	secret := bytes.Clone(f.secrets[n])
+	n, held, _ := f.holder(leaf)
+	secret := bytes.Clone(held)
 	for n != leaf {
 		left, _ := n.Left()
 		right, _ := n.Right()
@@ -71,12 +67,11 @@ func (f *frontier) peek(kdf kdf, leaf treemath.NodeIndex) []byte {
 // taken before. The secrets of the leaf's ancestors are erased, those of the
 // copath stay (RFC 9420, Section 9.2). The caller erases the result.
 func (f *frontier) take(kdf kdf, leaf treemath.NodeIndex) []byte {
-	n, ok := f.holder(leaf)
+	n, secret, ok := f.holder(leaf)
 	if !ok {
 		return nil
 	}
-	secret := f.secrets[n]
-	delete(f.secrets, n)
+	f.secrets.remove(n)
 	for n != leaf {
 		left, _ := n.Left()
 		right, _ := n.Right()
@@ -86,37 +81,37 @@ func (f *frontier) take(kdf kdf, leaf treemath.NodeIndex) []byte {
 		rightSecret := e.ExpandWithLabel("tree", rightContext, kdf.HashSize())
 		if leaf.InSubtree(left) {
 			n, secret = left, leftSecret
-			f.secrets[right] = rightSecret
+			f.secrets.put(right, rightSecret)
 		} else {
 			n, secret = right, rightSecret
-			f.secrets[left] = leftSecret
+			f.secrets.put(left, leftSecret)
 		}
 	}
 	return secret
 }
 
-// holder returns the node with a secret that leaf can be derived from.
-func (f *frontier) holder(leaf treemath.NodeIndex) (treemath.NodeIndex, bool) {
-	for n, ok := leaf, f.size.Contains(leaf); ok; n, ok = f.size.Parent(n) {
-		if _, held := f.secrets[n]; held {
-			return n, true
+// holder returns the node that leaf can be derived from, and its secret.
+func (f *frontier) holder(leaf treemath.NodeIndex) (n treemath.NodeIndex, secret []byte, ok bool) {
+	for n, ok = leaf, f.size.Contains(leaf); ok; n, ok = f.size.Parent(n) {
+		if secret, held := f.secrets.get(n); held {
+			return n, secret, true
 		}
 	}
-	return 0, false
+	return 0, nil, false
 }
 
 func (f *frontier) clone() frontier {
-	c := newFrontier(f.size)
-	for n, secret := range f.secrets {
-		c.secrets[n] = bytes.Clone(secret)
+	c := frontier{f.size, slices.Clone(f.secrets)}
+	for i := range c.secrets {
+		c.secrets[i].value = bytes.Clone(c.secrets[i].value)
 	}
 	return c
 }
 
 // erase leaves the empty tree.
 func (f *frontier) erase() {
-	for _, secret := range f.secrets {
-		clear(secret)
+	for _, r := range f.secrets {
+		clear(r.value)
 	}
 	*f = frontier{}
 }

@@ -108,4 +108,14 @@ func mustPeek(t testing.TB, tree *Tree, leaf uint32, kind Kind, generation uint3
 	return k
 }
 
+// mustRatchets returns the ratchets of a leaf that is in use.
+func mustRatchets(t testing.TB, tree *Tree, leaf uint32) *[2]ratchet {
+	t.Helper()
+	pair, ok := tree.ratchets.get(leaf)
+	if !ok {
+		t.Fatalf("leaf %d is not in use", leaf)
+	}
+	return pair
+}
+
 func isZero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/mendlink/mendlink/internal/wire"
@@ -59,19 +58,19 @@ func (t *Tree) MarshalTo(w *wire.Writer) {
 	w.Uint32(uint32(t.frontier.size))
 	t.frontier.marshalTo(w)
 	w.Uint32(uint32(len(t.ratchets)))
-	for _, leaf := range wire.SortedKeys(t.ratchets) {
-		w.Uint32(leaf)
-		for i := range t.ratchets[leaf] {
-			t.ratchets[leaf][i].marshalTo(w)
+	for _, r := range t.ratchets {
+		w.Uint32(r.key)
+		for i := range r.value {
+			r.value[i].marshalTo(w)
 		}
 	}
 }
 
 func (f *frontier) marshalTo(w *wire.Writer) {
 	w.Uint32(uint32(len(f.secrets)))
-	for _, n := range wire.SortedKeys(f.secrets) {
-		w.Uint32(uint32(n))
-		w.Bytes(f.secrets[n])
+	for _, r := range f.secrets {
+		w.Uint32(uint32(r.key))
+		w.Bytes(r.value)
 	}
 }
 
@@ -126,7 +125,7 @@ func (f *frontier) unmarshal(kdf kdf, r *wire.Reader) {
 		n := ascending(r.Uint32())
 		secret := r.Bytes(kdf.HashSize())
 		if r.Err() == nil {
-			f.secrets[treemath.NodeIndex(n)] = bytes.Clone(secret)
+			f.secrets.put(treemath.NodeIndex(n), bytes.Clone(secret))
 		}
 	}
 }
@@ -137,7 +136,9 @@ func (t *Tree) unmarshalLeaves(r *wire.Reader, version uint8) {
 	for i := r.Uint32(); i > 0 && r.Err() == nil; i-- {
 		leaf := ascending(r.Uint32())
 		pair := new([2]ratchet)
-		t.ratchets[leaf] = pair
+		if r.Err() == nil {
+			t.ratchets.put(leaf, pair)
+		}
 		for i := range pair {
 			pair[i].unmarshal(t.kdf, r, version, now)
 			pair[i].keepNewest(t.limits.MaxSkipped)
@@ -183,9 +184,9 @@ func ascending(r *wire.Reader, what string) func(uint32) uint32 {
 // isPartition reports whether each leaf is either in use or below exactly one
 // node of the frontier.
 func (t *Tree) isPartition() bool {
-	nodes := slices.Collect(maps.Keys(t.frontier.secrets))
-	for leaf := range t.ratchets {
-		nodes = append(nodes, treemath.LeafIndex(leaf).Node())
+	nodes := t.frontier.secrets.keys()
+	for _, r := range t.ratchets {
+		nodes = append(nodes, treemath.LeafIndex(r.key).Node())
 	}
 	leaves, ok := coverage(t.frontier.size, nodes)
 	return ok && leaves == uint32(t.frontier.size)

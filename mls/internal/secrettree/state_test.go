@@ -118,15 +118,15 @@ func TestSkippedKeysLiveForALimitedTime(t *testing.T) {
 		want(tree, 1, ErrConsumed)
 		want(tree, 3, nil)
 		mustPeek(t, tree, 2, Application, 5).Consume()
-		if n := len(tree.ratchets[2][Application].skipped); n != 1 {
+		if n := len(mustRatchets(t, tree, 2)[Application].skipped); n != 1 {
 			t.Errorf("%d skipped keys are kept, want 1", n)
 		}
 		want(tree, 3, nil)
 	}
 	now = now.Add(time.Hour)
-	kept := tree.ratchets[2][Application].skipped[0].key
+	kept := mustRatchets(t, tree, 2)[Application].skipped[0].key
 	tree.EraseExpired()
-	if len(tree.ratchets[2][Application].skipped) != 0 || !bytes.Equal(kept, make([]byte, len(kept))) {
+	if len(mustRatchets(t, tree, 2)[Application].skipped) != 0 || !bytes.Equal(kept, make([]byte, len(kept))) {
 		t.Error("an expired key is left")
 	}
 	want(tree, 6, nil)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/mendlink/mendlink/mls/ciphersuite"
@@ -90,7 +91,7 @@ type Tree struct {
 	kdf      kdf
 	limits   Limits
 	frontier frontier
-	ratchets map[uint32]*[2]ratchet // by leaf, then by Kind; only leaves in use
+	ratchets table[uint32, *[2]ratchet] // by leaf, then by Kind; only leaves in use
 }
 
 // New returns the secret tree of an epoch with the given encryption secret, as
@@ -107,12 +108,7 @@ func newTree(kdf kdf, encryptionSecret []byte, leaves uint32, limits Limits) *Tr
 }
 
 func emptyTree(kdf kdf, size treemath.Size, limits Limits) *Tree {
-	return &Tree{
-		kdf:      kdf,
-		limits:   limits.withDefaults(),
-		frontier: newFrontier(size),
-		ratchets: make(map[uint32]*[2]ratchet),
-	}
+	return &Tree{kdf: kdf, limits: limits.withDefaults(), frontier: frontier{size: size}}
 }
 
 // Next takes the next key of a leaf's ratchet, to encrypt one message. The tree
@@ -144,7 +140,7 @@ func (t *Tree) Peek(leaf uint32, kind Kind, generation uint32) (*Key, error) {
 	}
 	k := &Key{Generation: generation, tree: t, leaf: leaf, kind: kind}
 	var r ratchet
-	if pair := t.ratchets[leaf]; pair != nil {
+	if pair, ok := t.ratchets.get(leaf); ok {
 		r = pair[kind]
 	}
 	switch {
@@ -180,8 +176,8 @@ func (t *Tree) checkLeaf(leaf uint32) error {
 // ratchet returns a ratchet of a leaf that is in the tree. It derives the leaf's
 // ratchets first if need be, which uses up the leaf's secret.
 func (t *Tree) ratchet(leaf uint32, kind Kind) *ratchet {
-	pair := t.ratchets[leaf]
-	if pair == nil {
+	pair, ok := t.ratchets.get(leaf)
+	if !ok {
 		secret := t.frontier.take(t.kdf, treemath.LeafIndex(leaf).Node())
 		e := t.kdf.expander(secret)
 		clear(secret)
@@ -189,7 +185,7 @@ func (t *Tree) ratchet(leaf uint32, kind Kind) *ratchet {
 			Handshake:   {secret: root(t.kdf, e, Handshake)},
 			Application: {secret: root(t.kdf, e, Application)},
 		}
-		t.ratchets[leaf] = pair
+		t.ratchets.put(leaf, pair)
 	}
 	return &pair[kind]
 }
@@ -206,9 +202,10 @@ func root(kdf kdf, leafSecret expander, kind Kind) []byte {
 // Clone returns a copy that shares no memory with t. Keys that t handed out
 // stay keys of t.
 func (t *Tree) Clone() *Tree {
-	c := &Tree{t.kdf, t.limits, t.frontier.clone(), make(map[uint32]*[2]ratchet, len(t.ratchets))}
-	for leaf, pair := range t.ratchets {
-		c.ratchets[leaf] = &[2]ratchet{pair[Handshake].clone(), pair[Application].clone()}
+	c := &Tree{t.kdf, t.limits, t.frontier.clone(), slices.Clone(t.ratchets)}
+	for i := range c.ratchets {
+		pair := c.ratchets[i].value
+		c.ratchets[i].value = &[2]ratchet{pair[Handshake].clone(), pair[Application].clone()}
 	}
 	return c
 }
@@ -217,9 +214,9 @@ func (t *Tree) Clone() *Tree {
 // cannot be used any more in any case, and those of one ratchet are erased when
 // a key of it is consumed.
 func (t *Tree) EraseExpired() {
-	for _, pair := range t.ratchets {
-		for i := range pair {
-			pair[i].dropExpired(&t.limits)
+	for _, r := range t.ratchets {
+		for i := range r.value {
+			r.value[i].dropExpired(&t.limits)
 		}
 	}
 }
@@ -228,9 +225,9 @@ func (t *Tree) EraseExpired() {
 // handed out stay usable.
 func (t *Tree) Erase() {
 	t.frontier.erase()
-	for _, pair := range t.ratchets {
-		pair[Handshake].erase()
-		pair[Application].erase()
+	for _, r := range t.ratchets {
+		r.value[Handshake].erase()
+		r.value[Application].erase()
 	}
-	clear(t.ratchets)
+	t.ratchets = nil
 }

@@ -42,7 +42,7 @@ func TestOutOfOrderWithinTheWindowWorksOutsideItFails(t *testing.T) {
 	for generation := range uint32(25) {
 		refuse(generation, ErrConsumed)
 	}
-	if r := tree.ratchets[1][Application]; r.skipped != nil || r.next != 25 {
+	if r := mustRatchets(t, tree, 1)[Application]; r.skipped != nil || r.next != 25 {
 		t.Errorf("%d skipped keys before generation %d", len(r.skipped), r.next)
 	}
 }
@@ -51,7 +51,7 @@ func TestLimitsHaveDefaultsAndCanForbidSkipping(t *testing.T) {
 	s := testSuite(t)
 	tree := New(s, testSecret, 2, Limits{})
 	mustPeek(t, tree, 0, Handshake, DefaultMaxForward).Consume()
-	if n := len(tree.ratchets[0][Handshake].skipped); n != DefaultMaxSkipped {
+	if n := len(mustRatchets(t, tree, 0)[Handshake].skipped); n != DefaultMaxSkipped {
 		t.Errorf("%d skipped keys, want %d", n, DefaultMaxSkipped)
 	}
 	if _, err := tree.Peek(0, Handshake, 2*DefaultMaxForward+2); !errors.Is(err, ErrTooFarAhead) {
@@ -178,7 +178,7 @@ func TestOneRatchetSendsAndReceives(t *testing.T) {
 func TestGenerationsDoNotWrapAround(t *testing.T) {
 	tree := New(testSuite(t), testSecret, 2, Limits{})
 	mustNext(t, tree, 0, Application)
-	r := &tree.ratchets[0][Application]
+	r := &mustRatchets(t, tree, 0)[Application]
 	r.next = math.MaxUint32 - 2
 	mustPeek(t, tree, 0, Application, math.MaxUint32-1).Discard()
 	if _, err := tree.Peek(0, Application, math.MaxUint32); !errors.Is(err, ErrExhausted) {
