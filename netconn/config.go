@@ -160,6 +160,16 @@ func (c *Config) withDefaults() (*Config, error) {
 	return &d, nil
 }
 
+// settings are what a Conn needs of its Config after the handshake.
+type settings struct {
+	coalesceDelay time.Duration
+	now           func() time.Time
+	renew         func(context.Context) (mls.Identity, error)
+	keyRecords    uint64
+}
+
+func (c *Config) settings() settings { return settings{c.CoalesceDelay, c.Time, c.Renew, c.keyRecords} }
+
 // channelConfig returns what the protocol needs of c.
 func (c *Config) channelConfig() *channel.Config {
 	return &channel.Config{

@@ -1,7 +1,6 @@
 package netconn
 
 import (
-	"context"
 	"errors"
 	"net"
 	"sync"
@@ -26,16 +25,12 @@ var longAgo = time.Unix(1, 0)
 type Conn struct {
 	transport net.Conn
 	initiator bool
-	config    *Config // during the handshake Config.Select may put another one there
-	configErr error
-
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
+	settings  settings
+	life      life
 
 	handshakeMu  sync.Mutex // guards the handshake as a whole
 	handshakeErr error      // final
-	handshakeEnd time.Time  // when Config.HandshakeTimeout has passed; zero before the first step
-	early        []byte     // own early data whose fate is open
+	opening      *opening   // nil once the handshake is complete
 	complete     atomic.Bool
 
 	// The order of locks: handshakeMu, receiver.mu, sender.mu, sessionMu, abortMu, and
@@ -70,9 +65,14 @@ func Server(transport net.Conn, config *Config) *Conn { return newConn(transport
 
 func newConn(transport net.Conn, config *Config, initiator bool) *Conn {
 	c := &Conn{transport: transport, initiator: initiator}
-	c.config, c.configErr = config.withDefaults()
-	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.receiver.init(c)
+	config, err := config.withDefaults()
+	c.opening = &opening{config: config, err: err}
+	maxMessageSize := 0
+	if err == nil {
+		c.settings = config.settings()
+		maxMessageSize = config.MaxMessageSize
+	}
+	c.receiver.init(c, maxMessageSize)
 	c.sender.conn = c
 	c.updates.conn, c.policy.conn = c, c
 	return c
@@ -196,7 +196,7 @@ func (c *Conn) Close() error {
 	if writes == 0 && c.complete.Load() {
 		notifyErr = c.closeNotify()
 	}
-	c.cancel()
+	c.life.end()
 	err := c.transport.Close()
 	c.updates.fail(net.ErrClosed)
 	c.policy.stop()
@@ -367,7 +367,7 @@ func (c *Conn) newProtection(suite *ciphersuite.Suite, secret []byte, recordSize
 		return nil, err
 	}
 	p.LimitContent(recordSize)
-	if n := c.config.keyRecords; n > 0 {
+	if n := c.settings.keyRecords; n > 0 {
 		p.LimitRecords(n)
 	}
 	p.Rest()

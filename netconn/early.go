@@ -28,10 +28,10 @@ func (c *Conn) SetEarlyData(data []byte) error {
 	switch {
 	case !c.initiator:
 		return errors.New("netconn: early data of a responder")
-	case !c.handshakeEnd.IsZero() || c.handshakeErr != nil || c.session != nil:
+	case c.opening == nil || !c.opening.end.IsZero() || c.handshakeErr != nil || c.session != nil:
 		return fmt.Errorf("netconn: early data after the handshake has begun: %w", channel.ErrStarted)
 	}
-	c.early = bytes.Clone(data)
+	c.opening.early = bytes.Clone(data)
 	return nil
 }
 
@@ -47,8 +47,8 @@ func earlyFate(e channel.EarlyDataResult) channel.EarlyDataFate {
 
 // takeEarly returns what the sender has to do about early data once the handshake is complete.
 func (c *Conn) takeEarly() (items []outItem) {
-	data := c.early
-	c.early = nil
+	data := c.opening.early
+	c.opening.early = nil
 	if c.state.EarlyData != channel.EarlyDataRejected {
 		return nil
 	}

@@ -44,8 +44,8 @@ func (c *Conn) handshake(ctx context.Context, early bool) (err error) {
 		return c.handshakeErr
 	case c.closed():
 		return c.opError("handshake", net.ErrClosed)
-	case c.configErr != nil:
-		return c.configErr
+	case c.opening.err != nil:
+		return c.opening.err
 	}
 	ctx, cancel := c.boundHandshake(ctx)
 	defer cancel()
@@ -66,6 +66,7 @@ func (c *Conn) handshake(ctx context.Context, early bool) (err error) {
 		return c.handshakeErr
 	}
 	if established {
+		c.opening = nil
 		c.complete.Store(true)
 		c.policy.arm()
 		c.receiver.pumpIfIdle() // an update may be under way already
@@ -73,22 +74,31 @@ func (c *Conn) handshake(ctx context.Context, early bool) (err error) {
 	return nil
 }
 
+// An opening is what a Conn needs only until its handshake is complete.
+type opening struct {
+	config *Config   // Config.Select may put another one there
+	err    error     // why there is none
+	end    time.Time // when Config.HandshakeTimeout has passed; zero before the first step
+	early  []byte    // own early data whose fate is open
+}
+
 // boundHandshake adds the configured timeout, counted from the first step.
 func (c *Conn) boundHandshake(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	unlink := context.AfterFunc(c.ctx, func() { cancel(net.ErrClosed) })
+	c.life.beforeEnd(func() { cancel(net.ErrClosed) })
 	done := func() {
-		unlink()
+		c.life.beforeEnd(nil)
 		cancel(nil)
 	}
-	timeout := c.config.HandshakeTimeout
+	o := c.opening
+	timeout := o.config.HandshakeTimeout
 	if timeout < 0 {
 		return ctx, done
 	}
-	if c.handshakeEnd.IsZero() {
-		c.handshakeEnd = time.Now().Add(timeout)
+	if o.end.IsZero() {
+		o.end = time.Now().Add(timeout)
 	}
-	timed, release := context.WithDeadlineCause(ctx, c.handshakeEnd, &HandshakeTimeoutError{After: timeout})
+	timed, release := context.WithDeadlineCause(ctx, o.end, &HandshakeTimeoutError{After: timeout})
 	return timed, func() {
 		release()
 		done()
@@ -101,7 +111,7 @@ func (c *Conn) runHandshake(ctx context.Context, early bool) (established bool, 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ctx = ctx
-	defer func() { r.ctx = c.ctx }()
+	defer func() { r.ctx = nil }()
 	if c.session == nil {
 		if err := c.begin(ctx); err != nil {
 			return false, err
@@ -127,7 +137,7 @@ func (c *Conn) runHandshake(ctx context.Context, early bool) (established bool, 
 
 // begin makes the session: the initiator resumes the one that it has, if any.
 func (c *Conn) begin(ctx context.Context) error {
-	cfg := c.config.channelConfig()
+	cfg := c.opening.config.channelConfig()
 	cfg.Select = c.selection()
 	if c.initiator && cfg.Store != nil {
 		cfg.Store = &leasingStore{cfg.Store, c}
@@ -160,8 +170,8 @@ func (c *Conn) startSession(ctx context.Context, session *channel.Session) error
 	c.session = session
 	c.sessionMu.Unlock()
 	return c.advance(func(s *channel.Session) ([]channel.Event, error) {
-		if len(c.early) > 0 {
-			return s.StartWithEarlyData(ctx, c.early)
+		if early := c.opening.early; len(early) > 0 {
+			return s.StartWithEarlyData(ctx, early)
 		}
 		return s.Start(ctx)
 	})
@@ -170,7 +180,7 @@ func (c *Conn) startSession(ctx context.Context, session *channel.Session) error
 // selection is Config.Select for the session. The Conn goes on with the configuration
 // that is chosen as well.
 func (c *Conn) selection() func(channel.ClientHello) (*channel.Config, error) {
-	choose := c.config.Select
+	choose := c.opening.config.Select
 	if choose == nil {
 		return nil
 	}
@@ -182,7 +192,7 @@ func (c *Conn) selection() func(channel.ClientHello) (*channel.Config, error) {
 		if chosen, err = chosen.withDefaults(); err != nil {
 			return nil, err
 		}
-		c.config = chosen
+		c.opening.config, c.settings = chosen, chosen.settings()
 		return chosen.channelConfig(), nil
 	}
 }
@@ -195,7 +205,7 @@ func (c *Conn) resume(ctx context.Context, cfg *channel.Config) (*channel.Sessio
 		return nil, err
 	}
 	for _, id := range ids {
-		if !c.hold(c.config.Store, id) {
+		if !c.hold(c.opening.config.Store, id) {
 			continue
 		}
 		session, err := channel.Resume(ctx, cfg, id)

@@ -55,7 +55,7 @@ func echoes(c *Conn) error {
 	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
 		return err
 	}
-	return c.Update(c.ctx)
+	return c.Update(c.life.context())
 }
 
 func TestASecondDialLeavesTheSessionOfALivingConnectionAlone(t *testing.T) {

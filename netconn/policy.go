@@ -33,7 +33,7 @@ type policy struct {
 // begin makes the schedule of a session whose handshake is complete. Nothing is done
 // before arm is called.
 func (p *policy) begin(s *channel.Session) (err error) {
-	config := p.conn.config
+	config := p.conn.opening.config
 	if p.schedule, err = channel.NewSchedule(config.Rekey, s.Role(), config.Time(), config.Rand); err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (p *policy) begin(s *channel.Session) (err error) {
 // count takes note of records of application data, in either direction. worn says that the
 // key that protects them has been used so much that it should be replaced.
 func (p *policy) count(records, octets int, worn bool) {
-	worn = worn && p.conn.config.Time().UnixNano() >= p.later.Load()
+	worn = worn && p.conn.settings.now().UnixNano() >= p.later.Load()
 	if (p.schedule.Count(records, octets) || worn) && !p.conn.updates.pending.Load() {
 		p.ask(worn)
 	}
@@ -61,7 +61,7 @@ func (p *policy) ask(worn bool) {
 
 func (p *policy) follow(worn bool) {
 	c := p.conn
-	reason := p.schedule.Due(c.config.Time())
+	reason := p.schedule.Due(c.settings.now())
 	if reason == 0 && worn {
 		reason = channel.ReasonRecords
 	}
@@ -72,7 +72,7 @@ func (p *policy) follow(worn bool) {
 		go p.renew()                    // Close does not wait for the application
 	default:
 		_, err := c.updates.begin(func(s *channel.Session) ([]channel.Event, error) {
-			return s.Update(c.ctx, reason)
+			return s.Update(c.life.context(), reason)
 		})
 		p.tried(err)
 	}
@@ -83,7 +83,7 @@ func (p *policy) follow(worn bool) {
 // renew has another credential made in place of one that expires soon.
 func (p *policy) renew() {
 	c := p.conn
-	identity, err := c.config.Renew(c.ctx)
+	identity, err := c.settings.renew(c.life.context())
 	if err == nil {
 		_, err = c.rotate(identity)
 	}
@@ -91,7 +91,7 @@ func (p *policy) renew() {
 		p.mu.Lock()
 		p.schedule.Expires(p.expiry)
 		p.mu.Unlock()
-	} else if p.schedule.Due(c.config.Time()) == channel.ReasonExpiry {
+	} else if p.schedule.Due(c.settings.now()) == channel.ReasonExpiry {
 		err = errExpiresTooSoon
 	}
 	p.tried(err)
@@ -100,7 +100,7 @@ func (p *policy) renew() {
 
 // expiryOf returns when a credential expires, if that is of interest; zero: never.
 func (p *policy) expiryOf(credential mls.Credential) (time.Time, error) {
-	if p.conn.config.Renew == nil {
+	if p.conn.settings.renew == nil {
 		return time.Time{}, nil
 	}
 	return channel.CredentialExpiry(credential)
@@ -116,13 +116,13 @@ func (p *policy) expires(at time.Time) {
 
 // began takes note of an update that has begun, of this end's own or of the peer's.
 func (p *policy) began(own bool) error {
-	return p.schedule.Updated(p.conn.config.Time(), own)
+	return p.schedule.Updated(p.conn.settings.now(), own)
 }
 
 // tried takes note of what came of what was due. After an error it is tried again later.
 func (p *policy) tried(err error) {
 	if err != nil {
-		now := p.conn.config.Time()
+		now := p.conn.settings.now()
 		p.schedule.Defer(now)
 		p.later.Store(now.Add(wornRetry).UnixNano())
 	}
@@ -141,7 +141,7 @@ func (p *policy) arm() {
 		p.stopTimer()
 		return
 	}
-	in := max(0, next.Sub(p.conn.config.Time()))
+	in := max(0, next.Sub(p.conn.settings.now()))
 	if p.timer == nil {
 		p.timer = time.AfterFunc(in, func() { p.ask(false) })
 	} else {

@@ -29,7 +29,7 @@ type receiver struct {
 	deadlines atomic.Uint32
 
 	mu          sync.Mutex      // guards what follows
-	ctx         context.Context // for what the session does when a message comes
+	ctx         context.Context // of the handshake, nil after it
 	source      source
 	protection  *record.Protection // nil: records are in the clear
 	keys        int                // how often the keys have changed
@@ -42,12 +42,18 @@ type receiver struct {
 	err         error  // final
 }
 
-func (r *receiver) init(c *Conn) {
-	r.conn, r.ctx = c, c.ctx
+func (r *receiver) init(c *Conn, maxMessageSize int) {
+	r.conn = c
 	r.source.init(c.transport)
-	if c.config != nil {
-		r.messages = channel.NewAssembler(c.config.MaxMessageSize)
+	r.messages = channel.NewAssembler(maxMessageSize)
+}
+
+// context returns that of what the session does when a message comes.
+func (r *receiver) context() context.Context {
+	if r.ctx != nil {
+		return r.ctx
 	}
+	return r.conn.life.context()
 }
 
 // read is the body of [Conn.Read], for a p that is not empty.
@@ -237,7 +243,7 @@ func (r *receiver) handleMessages(content []byte, protected bool) error {
 		m.Protected = protected
 		before := r.keys
 		if err := r.conn.advance(func(s *channel.Session) ([]channel.Event, error) {
-			return s.Receive(r.ctx, m)
+			return s.Receive(r.context(), m)
 		}); err != nil {
 			return err
 		}

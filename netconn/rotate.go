@@ -33,7 +33,7 @@ func (c *Conn) rotate(identity mls.Identity) (target uint64, err error) {
 		return 0, err
 	}
 	return c.updates.begin(func(s *channel.Session) ([]channel.Event, error) {
-		events, err := s.Rotate(c.ctx, identity)
+		events, err := s.Rotate(c.life.context(), identity)
 		if err == nil { // here, so that of two rotations the later one counts
 			c.policy.expires(expiry)
 		}
@@ -53,7 +53,7 @@ func (c *Conn) Revalidate(action channel.RefusalAction) error {
 	}
 	var refused error
 	err := c.drive(func(s *channel.Session) ([]channel.Event, error) {
-		events, err := s.Revalidate(c.ctx, action)
+		events, err := s.Revalidate(c.life.context(), action)
 		for _, e := range events {
 			if e, ok := e.(channel.PeerRefused); ok {
 				refused = e.Err

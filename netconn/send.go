@@ -124,7 +124,7 @@ func (s *sender) flushNow() error {
 
 // send is the body of [Conn.Write], for a p that is not empty.
 func (s *sender) send(p []byte) (int, error) {
-	if delay := s.conn.config.CoalesceDelay; delay > 0 {
+	if delay := s.conn.settings.coalesceDelay; delay > 0 {
 		return s.coalesce(p, delay)
 	}
 	return s.write(p)

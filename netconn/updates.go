@@ -21,7 +21,7 @@ type step = func(*channel.Session) ([]channel.Event, error)
 // When ctx ends first, Update returns its error and the update goes on.
 func (c *Conn) Update(ctx context.Context) error {
 	return c.update(ctx, func(s *channel.Session) ([]channel.Event, error) {
-		return s.Update(c.ctx, channel.ReasonRequested)
+		return s.Update(c.life.context(), channel.ReasonRequested)
 	})
 }
 
@@ -30,7 +30,7 @@ func (c *Conn) Update(ctx context.Context) error {
 // does not know them; if the peer does not, that ends the connection.
 func (c *Conn) InjectPSK(ctx context.Context, identities ...[]byte) error {
 	return c.update(ctx, func(s *channel.Session) ([]channel.Event, error) {
-		return s.InjectPSK(c.ctx, identities...)
+		return s.InjectPSK(c.life.context(), identities...)
 	})
 }
 
