@@ -131,7 +131,7 @@ func (s *Session) sendEarlyData() ([]Event, error) {
 	}
 	defer func() { clear(e.data); e.data = nil }()
 	g := s.pending.group
-	secret, err := g.Export(labelEarlyData, s.cfg.bindingHash(), g.Suite().HashSize())
+	secret, err := g.Export(labelEarlyData, s.binding, g.Suite().HashSize())
 	if err != nil {
 		return nil, because(AlertInternalError, fmt.Errorf("channel: drawing the secret of early data: %w", err))
 	}
@@ -140,7 +140,7 @@ func (s *Session) sendEarlyData() ([]Event, error) {
 		return nil, err
 	}
 	e.nonce = make([]byte, earlyNonceSize)
-	if _, err := io.ReadFull(s.cfg.Rand, e.nonce); err != nil {
+	if _, err := io.ReadFull(s.mls.Rand, e.nonce); err != nil {
 		return nil, because(AlertInternalError, fmt.Errorf("channel: drawing a nonce: %w", err))
 	}
 	var w wire.Writer

@@ -154,23 +154,23 @@ func (j *joint) oldestEpoch() uint64 {
 }
 
 func (d *describer) port(m *machine, p *port) {
-	s := p.session
+	s, o := p.session, openingOf(p.session)
 	fmt.Fprintf(d, "%v, %v, leads %t resumed %t ignored %t repeated %t wanted %d complete %d, session %s kept %t replaces %s, ",
-		s.state, s.role, s.leads, s.resumed, s.ignored, s.repeated, s.wanted.reason, p.complete, d.session(s.id), s.kept, d.session(s.replaces.id))
+		s.state, s.role, s.leads, s.resumed, s.ignored, s.repeated, s.wanted.reason, p.complete, d.session(s.id), s.kept, d.session(o.replaces.id))
 	if s.kept {
 		stored, ok := m.store.sessions[s.id]
 		fmt.Fprintf(d, "newest %t, ", ok && stored.Version == s.version)
 	}
-	if s.bundle != nil {
+	if o.bundle != nil {
 		d.WriteString("bundle, ")
 	}
 	fmt.Fprintf(d, "prevails %t confirms %t as %d, ", s.prevails, s.confirm != nil, m.as(s.identity.Signer.Public().(ed25519.PublicKey)))
-	if e := s.early; e.fate || e.seen {
+	if e := o.early; e.fate || e.seen {
 		received := e.received
 		fmt.Fprintf(d, "early: data %t sent %t seen %t nonce %d digest %d received %d delivered %d, ", e.data != nil, e.sent, e.seen,
 			d.early(string(e.nonce)), d.early(string(e.digest)), d.early(string(received[:min(len(received), earlyNonceSize)])), d.early(string(e.delivered)))
 	}
-	if r := s.early.result; r != nil {
+	if r := o.early.result; r != nil {
 		fmt.Fprintf(d, "result %v elsewhere %t, ", r.Fate, r.Elsewhere)
 	}
 	fmt.Fprintf(d, "with %d acknowledged %t, ", d.early(string(s.earlyDigest)), s.lastAck != nil)

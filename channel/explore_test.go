@@ -79,7 +79,7 @@ var families = []family{
 	{"connections that overlap", overlappingLinks(), budget{3, 0, 0, 0, 0}, 4000, 11000},
 	{"identities that change", oneLink().withRotations(), budget{2, 1, 0, 0, 0}, 2500, 9300},
 	{"keys that step", oneLink(), budget{2, 1, 0, 0, 1}, 1900, 8300},
-	{"early data", oneLink().withEarlyData(true), budget{3, 2, 0, 0, 0}, 1690, 4480},
+	{"early data", oneLink().withEarlyData(true), budget{3, 2, 0, 0, 0}, 1630, 4300},
 	{"early data and an attacker", oneLink().withEarlyData(false), budget{2, 2, 0, 1, 0}, 4800, 19000},
 }
 
@@ -87,7 +87,7 @@ var families = []family{
 var deepFamilies = []family{
 	{"identities that change, any number", oneLink().withRotations(), budget{unlimited, unlimited, 0, 0, 0}, 140000, 680000},
 	{"keys that step, for longer", oneLink(), budget{5, 3, 0, 0, 2}, 119000, 680000},
-	{"early data, for longer", oneLink().withEarlyData(true), budget{5, 3, 0, 0, 0}, 3900, 13500},
+	{"early data, for longer", oneLink().withEarlyData(true), budget{5, 3, 0, 0, 0}, 3400, 11300},
 	{"a store that fails twice", oneLink().because(ReasonBytes, ReasonRequested), budget{unlimited, unlimited, 2, 0, 0}, 90000, 570000},
 	{"an attacker, for longer", oneLink().withFullHandshakes(), budget{5, 3, 0, 1, 0}, 60000, 590000},
 	{"an old connection beside the new one, for longer", twoLinks(), budget{5, 3, 0, 0, 0}, 70000, 360000},

@@ -332,10 +332,17 @@ func (m *machine) sessions() []SessionID {
 
 // cloneSession returns a session in the same state on another machine like its own.
 func cloneSession(s *Session, m *machine) *Session {
-	c, cfg := *s, *s.cfg
-	cfg.Store, cfg.Validator, cfg.Now, cfg.ResumeOnly = m.store, m.cfg.Validator, m.cfg.Now, m.cfg.ResumeOnly
-	cfg.PreviousIdentities = m.cfg.PreviousIdentities
-	c.configure(&cfg)
+	c, o := *s, openingOf(s)
+	c.opening = &o
+	cfg := *must(m.cfg.withDefaults())
+	if o.cfg != nil {
+		cfg = *o.cfg
+		cfg.Store, cfg.Validator, cfg.Now, cfg.ResumeOnly = m.store, m.cfg.Validator, m.cfg.Now, m.cfg.ResumeOnly
+		cfg.PreviousIdentities = m.cfg.PreviousIdentities
+	}
+	if err := c.configure(&cfg); err != nil {
+		panic(err)
+	}
 	c.identity = s.identity
 	clone := func(g *mls.Group) *mls.Group {
 		if g == nil {
@@ -347,11 +354,22 @@ func cloneSession(s *Session, m *machine) *Session {
 	if p := s.pending; p != nil {
 		c.pending = &pendingUpdate{wish: p.wish, commit: p.commit, group: clone(p.group), secrets: p.secrets.clone()}
 	}
-	if s.bundle != nil {
-		c.bundle = must(mls.RestoreKeyPackage(c.mls, s.identity.Signer, must(s.bundle.Marshal())))
+	if o.bundle != nil {
+		c.bundle = must(mls.RestoreKeyPackage(c.mls, s.identity.Signer, must(o.bundle.Marshal())))
 	}
-	c.early.data = slices.Clone(s.early.data) // the rest is not changed in place
+	c.early.data = slices.Clone(o.early.data) // the rest is not changed in place
+	if s.opening == nil {
+		c.opening = nil
+	}
 	return &c
+}
+
+// openingOf returns what a session still has of its opening.
+func openingOf(s *Session) opening {
+	if s.opening == nil {
+		return opening{}
+	}
+	return *s.opening
 }
 
 // call has a session do something and carries out what comes of it, as a driver
@@ -415,12 +433,12 @@ func (j *joint) carryOut(l *link, i int, e Event) {
 			r.about = sha256.Sum256(e.Message.Body)
 			j.noteCommit(m, p.session, &r)
 		case e.Message.Type == MessageEpochKeyUpdate:
-			r.about, r.nonce = p.session.epoch(), string(p.session.early.nonce)
+			r.about, r.nonce = p.session.epoch(), string(openingOf(p.session).early.nonce)
 			j.noteAcknowledgement(m, &r)
 		case e.Message.Type == MessageResumptionAcknowledged:
 			j.noteRepeatedAcknowledgement(m, &r)
 		case e.Message.Type == MessageEarlyData:
-			r.about, r.nonce = p.session.pending.epoch(), string(p.session.early.nonce)
+			r.about, r.nonce = p.session.pending.epoch(), string(openingOf(p.session).early.nonce)
 		}
 		j.send(l, i, r)
 	case SwitchSend:

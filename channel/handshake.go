@@ -18,7 +18,7 @@ const helloLifetime = 24 * time.Hour
 
 // leafOptions returns how this end appears in its leaf.
 func (s *Session) leafOptions(parameters []byte) mls.LeafOptions {
-	now := s.cfg.Now()
+	now := s.mls.Now()
 	return mls.LeafOptions{
 		Capabilities: mls.Capabilities{
 			CipherSuites: s.cfg.Suites,
@@ -84,7 +84,7 @@ func (s *Session) receiveClientHello(_ context.Context, body []byte) ([]Event, e
 		return nil, err
 	}
 	groupID := make([]byte, len(s.id))
-	if _, err := io.ReadFull(s.cfg.Rand, groupID); err != nil {
+	if _, err := io.ReadFull(s.mls.Rand, groupID); err != nil {
 		return nil, because(AlertInternalError, fmt.Errorf("channel: drawing a session ID: %w", err))
 	}
 	alone, err := mls.NewGroup(s.mls, mls.GroupOptions{
@@ -138,7 +138,7 @@ func (s *Session) receiveServerHello(ctx context.Context, body []byte) ([]Event,
 	if err := s.establish(group, terms); err != nil {
 		return nil, err
 	}
-	s.kept = s.cfg.Store != nil
+	s.kept = s.store != nil
 	if err := s.save(ctx); err != nil {
 		return nil, err
 	}
@@ -184,7 +184,7 @@ func (s *Session) verifyWelcome(g *mls.Group) (Negotiated, error) {
 // establish takes over the group of a full handshake. The commit that led to
 // it was sent to nobody, so lastCommit stays empty and equals no hash.
 func (s *Session) establish(g *mls.Group, terms Negotiated) (err error) {
-	s.group, s.id, s.created, s.terms = g, SessionID(g.GroupID()), s.cfg.Now(), terms
+	s.group, s.id, s.created, s.terms = g, SessionID(g.GroupID()), s.mls.Now(), terms
 	s.labelPeer()
 	own, peer := ownLeaf(g), peerLeaf(g)
 	s.prevails = s.role == RoleInitiator
@@ -192,7 +192,7 @@ func (s *Session) establish(g *mls.Group, terms Negotiated) (err error) {
 		s.prevails = bytes.Compare(own.SignatureKey, peer.SignatureKey) > 0
 	}
 	s.secrets, err = s.drawSecrets(g)
-	s.cfg.Trace.epoch(s, false)
+	s.trace.epoch(s, false)
 	return err
 }
 
@@ -211,7 +211,7 @@ func (s *Session) receiveHandshakeDone(ctx context.Context, body []byte) ([]Even
 	if len(body) != 0 {
 		return nil, because(AlertDecodeError, fmt.Errorf("%w: body of %d octets, want none", ErrMalformed, len(body)))
 	}
-	s.kept = s.cfg.Store != nil
+	s.kept = s.store != nil
 	if err := s.save(ctx); err != nil {
 		return nil, err
 	}

@@ -10,14 +10,14 @@ import "fmt"
 // "Client" is the end that was the initiator of the full handshake. A log that
 // cannot be written ends the session: whoever asked for it relies on it.
 func (s *Session) logSecrets(t *trafficSecrets) error {
-	if s.cfg.KeyLogWriter == nil || t.send == nil {
+	if s.keyLog == nil || t.send == nil {
 		return nil
 	}
 	client, server := t.send, t.receive
 	if s.role == RoleResponder {
 		client, server = t.receive, t.send
 	}
-	_, err := fmt.Fprintf(s.cfg.KeyLogWriter, "CLIENT_TRAFFIC_SECRET %v %d %x\nSERVER_TRAFFIC_SECRET %v %d %x\n",
+	_, err := fmt.Fprintf(s.keyLog, "CLIENT_TRAFFIC_SECRET %v %d %x\nSERVER_TRAFFIC_SECRET %v %d %x\n",
 		s.id, t.epoch, client, s.id, t.epoch, server)
 	return logFault(err)
 }
@@ -27,10 +27,10 @@ func (s *Session) logSecrets(t *trafficSecrets) error {
 //
 //	EARLY_DATA_SECRET <session id> <epoch> <secret>
 func (s *Session) logEarlyData(epoch uint64, secret []byte) error {
-	if s.cfg.KeyLogWriter == nil {
+	if s.keyLog == nil {
 		return nil
 	}
-	_, err := fmt.Fprintf(s.cfg.KeyLogWriter, "EARLY_DATA_SECRET %v %d %x\n", s.id, epoch, secret)
+	_, err := fmt.Fprintf(s.keyLog, "EARLY_DATA_SECRET %v %d %x\n", s.id, epoch, secret)
 	return logFault(err)
 }
 

@@ -43,7 +43,7 @@ func (s *Session) drawSecrets(g *mls.Group) (*trafficSecrets, error) {
 		drawn = drawn[:3]
 	}
 	for _, d := range drawn {
-		secret, err := g.Export(d.label, s.cfg.bindingHash(), g.Suite().HashSize())
+		secret, err := g.Export(d.label, s.binding, g.Suite().HashSize())
 		if err != nil {
 			t.erase()
 			return nil, because(AlertInternalError, fmt.Errorf("channel: drawing the secrets of epoch %d: %w", g.Epoch(), err))

@@ -22,7 +22,7 @@ func (s *Session) UpdateKeys(request bool) ([]Event, error) {
 		return nil, ErrNotReady
 	}
 	events := s.updateKeys(request)
-	s.cfg.Trace.events(s, events)
+	s.trace.events(s, events)
 	return events, nil
 }
 

@@ -31,6 +31,7 @@ func (s *Session) BindTransport(ctx context.Context, binding []byte) ([]Event, e
 		return nil, ErrStarted
 	}
 	s.cfg.TransportBinding = slices.Concat(binding, s.cfg.TransportBinding)
+	s.binding = s.cfg.bindingHash()
 	s.unbound = false
 	if s.state != StateAwaitingResumptionAck {
 		return nil, nil
@@ -40,7 +41,7 @@ func (s *Session) BindTransport(ctx context.Context, binding []byte) ([]Event, e
 		return nil, s.fail(ctx, Message{}, err)
 	}
 	events := []Event{s.switchReceive(s.pending.secrets)}
-	s.cfg.Trace.events(s, events)
+	s.trace.events(s, events)
 	return events, nil
 }
 

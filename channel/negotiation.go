@@ -313,10 +313,12 @@ func (s *Session) selectConfig(leaf *mls.LeafNode, o offer) error {
 		Credential: leaf.Credential,
 	})
 	if err == nil && chosen != nil {
-		if chosen, err = chosen.withDefaults(); err != nil {
+		if chosen, err = chosen.withDefaults(); err == nil {
+			err = s.configure(chosen)
+		}
+		if err != nil {
 			return because(AlertInternalError, err)
 		}
-		s.configure(chosen)
 	}
 	if errors.Is(err, ErrUnknownName) {
 		return because(AlertUnrecognizedName, fmt.Errorf("%w: %q", err, o.parameters.serverName))

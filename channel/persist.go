@@ -148,11 +148,11 @@ func ownKey(g *mls.Group) []byte { return ownLeaf(g).SignatureKey }
 // load takes a stored session over. If it returns an error, the session is as
 // it was.
 func (s *Session) load(ctx context.Context, id SessionID) error {
-	if s.cfg.Store == nil {
+	if s.store == nil {
 		return fmt.Errorf("%w: there is no store", ErrNoSession)
 	}
 	before := *s
-	stored, err := s.cfg.Store.Load(ctx, id)
+	stored, err := s.store.Load(ctx, id)
 	if err != nil {
 		return because(AlertInternalError, fmt.Errorf("channel: loading session %v: %w", id, err))
 	}
@@ -163,7 +163,7 @@ func (s *Session) load(ctx context.Context, id SessionID) error {
 		*s = before
 		return because(AlertInternalError, fmt.Errorf("%w: session %v cannot be used: %w", ErrNoSession, id, err))
 	}
-	if age := s.cfg.Now().Sub(s.created); age > s.cfg.MaxSessionAge {
+	if age := s.mls.Now().Sub(s.created); age > s.cfg.MaxSessionAge {
 		err := errors.Join(fmt.Errorf("%w: %v is %v old, the limit is %v", ErrSessionExpired, id, age, s.cfg.MaxSessionAge), s.discard(ctx, &s.entry))
 		s.dropGroups()
 		*s = before
@@ -184,7 +184,7 @@ func (s *Session) save(ctx context.Context) error {
 		return because(AlertInternalError, err)
 	}
 	defer clear(data)
-	version, err := s.cfg.Store.Save(ctx, StoredSession{ID: s.id, Peer: s.peer, Version: s.version, Data: data})
+	version, err := s.store.Save(ctx, StoredSession{ID: s.id, Peer: s.peer, Version: s.version, Data: data})
 	switch {
 	case errors.Is(err, ErrConflict):
 		return because(AlertUserCanceled, ErrSuperseded)
@@ -192,7 +192,7 @@ func (s *Session) save(ctx context.Context) error {
 		return because(AlertInternalError, fmt.Errorf("channel: saving session %v: %w", s.id, err))
 	}
 	s.version = version
-	s.cfg.Trace.saved(s)
+	s.trace.saved(s)
 	return nil
 }
 
@@ -203,12 +203,12 @@ func (s *Session) discard(ctx context.Context, e *entry) error {
 		return nil
 	}
 	e.kept = false
-	_, err := s.cfg.Store.Save(ctx, StoredSession{ID: e.id, Peer: e.peer, Version: e.version})
+	_, err := s.store.Save(ctx, StoredSession{ID: e.id, Peer: e.peer, Version: e.version})
 	if errors.Is(err, ErrConflict) {
 		return nil
 	}
 	if err == nil {
-		err = s.cfg.Store.Delete(ctx, e.id)
+		err = s.store.Delete(ctx, e.id)
 	}
 	if err != nil {
 		return fmt.Errorf("channel: deleting session %v: %w", e.id, err)

@@ -36,10 +36,10 @@ func (c *Config) choosePSKs(offered [][]byte) (known [][]byte, err error) {
 // lookUpPSK answers for the external pre-shared keys of a commit or a Welcome. It
 // takes note of those of the Welcome, for them to be compared with the choice.
 func (s *Session) lookUpPSK(id mls.PreSharedKeyID) ([]byte, error) {
-	if id.Type != mls.PSKExternal || s.cfg.PSK == nil {
+	if id.Type != mls.PSKExternal || s.psk == nil {
 		return nil, mls.ErrUnknownPSK
 	}
-	secret, err := s.cfg.PSK(id.ID)
+	secret, err := s.psk(id.ID)
 	if err == nil && s.state == StateAwaitingServerHello {
 		s.usedPSKs = append(s.usedPSKs, bytes.Clone(id.ID))
 	}
@@ -59,7 +59,7 @@ func (s *Session) verifyUsedPSKs(chosen choice) error {
 func (s *Session) pskProposals(g *mls.Group, ids [][]byte) (list []mls.Proposal, err error) {
 	for _, id := range ids {
 		nonce := make([]byte, g.Suite().HashSize())
-		if _, err := io.ReadFull(s.cfg.Rand, nonce); err != nil {
+		if _, err := io.ReadFull(s.mls.Rand, nonce); err != nil {
 			return nil, because(AlertInternalError, fmt.Errorf("channel: drawing a nonce: %w", err))
 		}
 		list = append(list, &mls.PreSharedKey{PSK: mls.PreSharedKeyID{Type: mls.PSKExternal, ID: id, Nonce: nonce}})

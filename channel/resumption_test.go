@@ -483,7 +483,8 @@ func TestDamagedStateIsNotTaken(t *testing.T) {
 	stored := must(a.store.Load(ctx, id))
 	for n := range stored.Data {
 		// A prefix never does.
-		damaged := &Session{cfg: a.Session.cfg, mls: a.Session.mls, entry: entry{id: id}}
+		damaged := must(newSession(&a.host.cfg))
+		damaged.id = id
 		if err := damaged.unmarshal(stored.Data[:n]); err == nil {
 			t.Fatalf("a state of %d octets of %d is taken", n, len(stored.Data))
 		}
@@ -491,12 +492,13 @@ func TestDamagedStateIsNotTaken(t *testing.T) {
 	for n := range 10 {
 		data := bytes.Clone(stored.Data)
 		data[n] ^= 0x80
-		whole := &Session{cfg: a.Session.cfg, mls: a.Session.mls, entry: entry{id: id}}
+		whole := must(newSession(&a.host.cfg))
+		whole.id = id
 		if err := whole.unmarshal(data); err == nil && n < 2 {
 			t.Errorf("a state with octet %d changed is taken", n)
 		}
 	}
-	other := &Session{cfg: a.Session.cfg, mls: a.Session.mls}
+	other := must(newSession(&a.host.cfg))
 	if err := other.unmarshal(stored.Data); err == nil {
 		t.Error("the state of another session is taken")
 	}
@@ -508,7 +510,8 @@ func FuzzStoredState(f *testing.F) {
 	b.update(f, ReasonAge)
 	f.Add(must(b.marshal()))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s := &Session{cfg: a.Session.cfg, mls: a.Session.mls, entry: a.entry}
+		s := must(newSession(&a.host.cfg))
+		s.entry = a.entry
 		if err := s.unmarshal(data); err == nil {
 			must(s.marshal())
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/mendlink/mendlink/mls"
@@ -20,7 +21,8 @@ import (
 //
 // A Session is not safe for concurrent use.
 type Session struct {
-	cfg   *Config
+	*opening // nil once the handshake is complete
+	services
 	mls   *mls.Config
 	state State
 	role  Role // in the full handshake
@@ -35,9 +37,6 @@ type Session struct {
 	entry                 // in the store
 	created     time.Time // of the full handshake
 	identity    mls.Identity
-	bundle      *mls.KeyPackageBundle
-	retry       []byte          // hash of a first exchange that found no suite
-	usedPSKs    [][]byte        // in the Welcome
 	terms       Negotiated      // in the full handshake
 	prevails    bool            // where two resumptions cross; settled by the full handshake
 	group       *mls.Group      // the current epoch
@@ -48,11 +47,28 @@ type Session struct {
 	pending     *pendingUpdate  // our commit that is not acknowledged, if there is one
 	wanted      wish            // an update to start once that is done
 	confirm     []byte          // what a KeySwitch has to hold
-	early       earlyData
-
-	replaces entry // of the session that could not be resumed
 
 	transitions map[State]map[MessageType]handler // the package's, but for tests
+}
+
+// An opening is what a session needs until its handshake, full or not, is complete.
+type opening struct {
+	cfg      *Config
+	bundle   *mls.KeyPackageBundle
+	retry    []byte   // hash of a first exchange that found no suite
+	usedPSKs [][]byte // in the Welcome
+	early    earlyData
+	replaces entry // of the session that could not be resumed
+}
+
+// services are what a session needs of its Config, besides that of its groups, all its life.
+type services struct {
+	store          Store
+	trace          *Trace
+	keyLog         io.Writer
+	psk            func(identity []byte) ([]byte, error)
+	binding        []byte // hash of the TransportBinding
+	maxMessageSize int
 }
 
 // NewInitiator returns a session that begins with a full handshake.
@@ -96,20 +112,23 @@ func newSession(cfg *Config) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{state: StateIdle, transitions: transitions, unbound: cfg.LateBinding}
-	s.configure(cfg)
-	return s, nil
+	s := &Session{opening: new(opening), state: StateIdle, transitions: transitions, unbound: cfg.LateBinding}
+	return s, s.configure(cfg)
 }
 
 // configure makes cfg, in which nothing is left open, that of the session.
-func (s *Session) configure(cfg *Config) {
-	s.cfg, s.mls, s.identity = cfg, cfg.mls(), cfg.Identity
-	s.mls.PSK = s.lookUpPSK
+func (s *Session) configure(cfg *Config) (err error) {
+	s.cfg, s.identity = cfg, cfg.Identity
+	s.services = services{cfg.Store, cfg.Trace, cfg.KeyLogWriter, cfg.PSK, cfg.bindingHash(), cfg.MaxMessageSize}
+	groups := cfg.mls()
+	groups.PSK = s.lookUpPSK
+	s.mls, err = groups.WithDefaults()
+	return err
 }
 
 // restart makes s a session that has not begun, of the same configuration.
 func (s *Session) restart() {
-	*s = Session{cfg: s.cfg, mls: s.mls, transitions: s.transitions, state: s.state, identity: s.cfg.Identity, unbound: s.unbound}
+	*s = Session{opening: &opening{cfg: s.cfg}, services: s.services, mls: s.mls, transitions: s.transitions, state: s.state, identity: s.cfg.Identity, unbound: s.unbound}
 }
 
 func (s *Session) becomeInitiator() {
@@ -120,7 +139,7 @@ func (s *Session) becomeInitiator() {
 func (s *Session) enter(to State) {
 	from := s.state
 	s.state = to
-	s.cfg.Trace.transition(s, from)
+	s.trace.transition(s, from)
 }
 
 // Start begins: an initiator sends a ClientHello, a session that resumes a
@@ -143,7 +162,7 @@ func (s *Session) Start(ctx context.Context) (events []Event, err error) {
 	if err != nil {
 		return nil, s.fail(ctx, Message{}, err)
 	}
-	s.cfg.Trace.events(s, events)
+	s.trace.events(s, events)
 	return events, nil
 }
 
@@ -206,18 +225,21 @@ func (s *Session) Receive(ctx context.Context, m Message) ([]Event, error) {
 	case !s.mayReceive(m.Type):
 		return nil, ErrNotBound
 	}
-	s.cfg.Trace.received(s, m)
+	s.trace.received(s, m)
 	events, err := s.receive(ctx, m)
 	if err != nil {
 		return nil, s.fail(ctx, m, err)
 	}
-	s.cfg.Trace.events(s, events)
+	if s.state.complete() {
+		s.opening = nil
+	}
+	s.trace.events(s, events)
 	return events, nil
 }
 
 func (s *Session) receive(ctx context.Context, m Message) ([]Event, error) {
-	if len(m.Body) > s.cfg.MaxMessageSize {
-		return nil, because(AlertRecordOverflow, fmt.Errorf("%w: %d octets, the limit is %d", ErrMessageSize, len(m.Body), s.cfg.MaxMessageSize))
+	if len(m.Body) > s.maxMessageSize {
+		return nil, because(AlertRecordOverflow, fmt.Errorf("%w: %d octets, the limit is %d", ErrMessageSize, len(m.Body), s.maxMessageSize))
 	}
 	handle, ok := s.transitions[s.state][m.Type]
 	if !ok || m.Protected != m.Type.Protected() {
@@ -243,7 +265,7 @@ func (s *Session) fail(ctx context.Context, m Message, err error) error {
 			e.Err = errors.Join(e.Err, err)
 		}
 	}
-	s.cfg.Trace.failed(s, e)
+	s.trace.failed(s, e)
 	s.Close()
 	return e
 }
@@ -292,6 +314,9 @@ func (s *Session) Close() {
 		s.enter(StateClosed)
 	}
 	s.dropGroups()
+	if s.opening == nil {
+		return
+	}
 	s.early.erase()
 	if s.bundle != nil {
 		s.bundle.Erase()

@@ -16,12 +16,20 @@ func (p *peer) clone(t tb) *peer {
 	s := *p.Session
 	c.Session, c.other, c.in = &s, nil, nil
 	s.kept = false
+	o := openingOf(p.Session)
+	s.opening = &o
 	if s.group == nil {
 		return &c
 	}
 	data := must(p.marshal())
+	if o.cfg == nil {
+		o.cfg = must(p.host.cfg.withDefaults())
+	}
 	if err := s.unmarshal(data); err != nil {
 		t.Fatal(err)
+	}
+	if p.opening == nil {
+		s.opening = nil
 	}
 	s.secrets = p.secrets.clone()
 	if p.pending != nil {
@@ -145,7 +153,7 @@ func TestMessagesServeOnlyTheirPurpose(t *testing.T) {
 	otherHost := newHost(t, "carol")
 	other := must(mls.NewKeyPackage(otherHost.cfg.mls(), mls.KeyPackageOptions{
 		Suite: suite, Identity: otherHost.cfg.Identity,
-		Leaf: (&Session{cfg: must(otherHost.cfg.withDefaults())}).leafOptions(nil),
+		Leaf: must(newSession(&otherHost.cfg)).leafOptions(nil),
 	}))
 	_, stranger := handshake(t)
 	foreign := must(stranger.Session.Update(ctx, ReasonAge))[0].(Send).Message.Body

@@ -49,10 +49,10 @@ func (s *Session) InjectPSK(ctx context.Context, identities ...[]byte) ([]Event,
 		if len(id) == 0 || len(id) > maxNameLength {
 			return nil, fmt.Errorf("channel: PSK identity of %d octets, want 1 to %d", len(id), maxNameLength)
 		}
-		if s.cfg.PSK == nil {
+		if s.psk == nil {
 			return nil, fmt.Errorf("channel: Config has no PSK: %w", mls.ErrUnknownPSK)
 		}
-		if _, err := s.cfg.PSK(id); err != nil {
+		if _, err := s.psk(id); err != nil {
 			return nil, fmt.Errorf("channel: looking up a pre-shared key: %w", err)
 		}
 	}
@@ -68,7 +68,7 @@ func (s *Session) update(ctx context.Context, w wish) ([]Event, error) {
 		if AlertOf(err) == AlertUserCanceled {
 			return nil, s.fail(ctx, Message{}, err)
 		}
-		s.cfg.Trace.events(s, events)
+		s.trace.events(s, events)
 		return events, err
 	case StateUpdating, StateAcknowledgedUpdating:
 		s.wanted = s.wanted.and(w)
@@ -316,7 +316,7 @@ func (s *Session) adopt(next *mls.Group, commit []byte) error {
 		return err
 	}
 	s.step(next, commit, secrets)
-	s.cfg.Trace.epoch(s, false)
+	s.trace.epoch(s, false)
 	return nil
 }
 
@@ -331,7 +331,7 @@ func (s *Session) adoptPending() error {
 	}
 	s.pending = nil
 	s.step(p.group, p.commit, p.secrets)
-	s.cfg.Trace.epoch(s, true)
+	s.trace.epoch(s, true)
 	return nil
 }
 

@@ -102,6 +102,11 @@ type Identity struct {
 	Signer crypto.Signer
 }
 
+// WithDefaults returns a copy of c in which nothing is left open, or says what is wrong with c.
+// Groups share such a copy, where each makes one of any other Config: for programs with many
+// groups. It must not be changed.
+func (c *Config) WithDefaults() (*Config, error) { return c.withDefaults() }
+
 // withDefaults returns a copy of c in which nothing is left open.
 func (c *Config) withDefaults() (*Config, error) {
 	if c == nil || c.AuthenticationService == nil || c.Now == nil {

@@ -34,6 +34,26 @@ func newIdentity(book addressBook, name string) mls.Identity {
 	return mls.Identity{Credential: mls.BasicCredential([]byte(name)), Signer: private}
 }
 
+// Many groups can share one Config.
+func ExampleConfig_WithDefaults() {
+	book := addressBook{}
+	alice := newIdentity(book, "alice")
+	cfg, err := (&mls.Config{AuthenticationService: book, Now: time.Now}).WithDefaults()
+	if err != nil {
+		log.Fatal(err)
+	}
+	for range 2 {
+		group, err := mls.NewGroup(cfg, mls.GroupOptions{Suite: suite, Identity: alice})
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(len(group.Members()), "member")
+	}
+	// Output:
+	// 1 member
+	// 1 member
+}
+
 // newPair returns the groups of two members, in epoch 1.
 func newPair() (alice, bob *mls.Group) {
 	book := addressBook{}

@@ -70,3 +70,26 @@ func TestIdentityWithoutASignerIsAnError(t *testing.T) {
 		t.Error("NewGroup made a leaf without a key")
 	}
 }
+
+func TestGroupsShareAConfigWithDefaults(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t, ciphersuite.MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519, 2)
+	g := c.members[0].g
+	own := Config{AuthenticationService: g.cfg.AuthenticationService, Now: g.cfg.Now}
+	shared, err := own.WithDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cfg, share := range map[*Config]bool{shared: true, &own: false} {
+		restored, err := RestoreGroup(cfg, g.signer, mustMarshal(t, g))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (restored.cfg == cfg) != share {
+			t.Errorf("a group shares its Config: %t, want %t", !share, share)
+		}
+	}
+	if _, err := new(Config).WithDefaults(); err == nil {
+		t.Error("a Config without an AuthenticationService has defaults")
+	}
+}
