@@ -73,6 +73,22 @@ func unmarshalAliased(b []byte, v decoder) error {
 	return r.Finish()
 }
 
+// detach moves what a decoder has read to memory of its own, all of it to one piece: what lives
+// on must not keep the whole message that it came in.
+func detach(fields ...*[]byte) {
+	size := 0
+	for _, f := range fields {
+		size += len(*f)
+	}
+	own := make([]byte, 0, size)
+	for _, f := range fields {
+		if n := len(own); *f != nil {
+			own = append(own, *f...)
+			*f = own[n:len(own):len(own)]
+		}
+	}
+}
+
 // writeVector writes elements as T values<V>.
 func writeVector[T any, P interface {
 	*T

@@ -33,4 +33,9 @@ func (c *groupContext) decode(r *wire.Reader) {
 	c.treeHash = r.Opaque()
 	c.confirmedTranscriptHash = r.Opaque()
 	c.extensions = readExtensions(r)
+	fields := []*[]byte{&c.groupID, &c.treeHash, &c.confirmedTranscriptHash}
+	for i := range c.extensions {
+		fields = append(fields, &c.extensions[i].Data)
+	}
+	detach(fields...)
 }

@@ -97,6 +97,7 @@ func Join(cfg *Config, message []byte, b *KeyPackageBundle, o JoinOptions) (*Gro
 		return nil, invalid(CheckGroupInfoConfirmationTag, "the members and the GroupInfo do not agree on the epoch")
 	}
 	g.keys[leafPosition(own)] = newSharedKey(b.encryptionKey)
+	g.tree.leafNode(own).EncryptionKey = b.encryptionKey.PublicKey() // the same, once
 	b.encryptionKey = nil
 	b.Erase()
 	return g, nil

@@ -116,6 +116,23 @@ func (l *LeafNode) decode(r *wire.Reader) {
 	}
 	l.Extensions = readExtensions(r)
 	l.Signature = r.Opaque()
+	if r.Err() == nil {
+		l.detach()
+	}
+}
+
+// detach gives the leaf memory of its own. The encryption key, which can be large, is apart, as a
+// private key may have it already.
+func (l *LeafNode) detach() {
+	detach(&l.EncryptionKey)
+	fields := []*[]byte{&l.SignatureKey, &l.Credential.Identity, &l.Credential.Data, &l.ParentHash, &l.Signature}
+	for i := range l.Credential.Certificates {
+		fields = append(fields, &l.Credential.Certificates[i])
+	}
+	for i := range l.Extensions {
+		fields = append(fields, &l.Extensions[i].Data)
+	}
+	detach(fields...)
 }
 
 // encodeToBeSigned writes LeafNodeTBS. A leaf that was made for a group is bound

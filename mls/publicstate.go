@@ -84,7 +84,7 @@ func (s *publicState) PendingProposals() []CommittedProposal {
 
 // setConfirmationTag completes the epoch's transcript.
 func (s *publicState) setConfirmationTag(tag []byte) {
-	s.confirmationTag = tag
+	s.confirmationTag = bytes.Clone(tag)
 	s.interimTranscriptHash = keysched.InterimTranscriptHash(s.suite, s.context.confirmedTranscriptHash, tag)
 }
 

@@ -71,6 +71,7 @@ func (p *parentNode) encode(w *wire.Writer) {
 func (p *parentNode) decode(r *wire.Reader) {
 	p.encryptionKey = r.Opaque()
 	p.parentHash = r.Opaque()
+	detach(&p.encryptionKey, &p.parentHash)
 	r.Vector(func(r *wire.Reader) { p.unmergedLeaves = append(p.unmergedLeaves, LeafIndex(r.Uint32())) })
 }
 
@@ -367,7 +368,7 @@ func (t *ratchetTree) parseKeys(s *ciphersuite.Suite) error {
 // parseTree decodes a ratchet_tree extension.
 func parseTree(data []byte) (*ratchetTree, error) {
 	t := new(ratchetTree)
-	if err := unmarshal(data, t); err != nil {
+	if err := unmarshalAliased(data, t); err != nil { // nodes detach what they keep
 		return nil, fmt.Errorf("mls: parsing the ratchet tree: %w", err)
 	}
 	return t, nil

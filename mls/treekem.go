@@ -207,10 +207,10 @@ func (t *ratchetTree) applyPath(s *ciphersuite.Suite, i LeafIndex, u *updatePath
 			return nil, invalid(CheckUpdatePathCiphertexts, "node %d has %d ciphertexts, want %d", steps[k].node, len(n.pathSecrets), want)
 		}
 		var err error
-		if parsed[k], err = s.ParseHPKEPublicKey(n.encryptionKey); err != nil {
+		publicKeys[k] = bytes.Clone(n.encryptionKey)
+		if parsed[k], err = s.ParseHPKEPublicKey(publicKeys[k]); err != nil {
 			return nil, invalid(CheckUpdatePathKey, "node %d: %w", steps[k].node, err)
 		}
-		publicKeys[k] = n.encryptionKey
 	}
 	if want := t.mergePath(s, i, steps, publicKeys); !bytes.Equal(u.leaf.ParentHash, want) {
 		return nil, invalid(CheckCommitParentHash, "the committer's leaf has another parent hash than its path")
