@@ -59,15 +59,20 @@ func (r *receiver) context() context.Context {
 // read is the body of [Conn.Read], for a p that is not empty.
 func (r *receiver) read(p []byte) (int, error) {
 	r.readers.Add(1)
-	defer r.readers.Add(-1)
 	// Without the lock, which the pump may hold while it waits for the peer.
 	if n, err := r.ahead.take(p); n > 0 || err != nil {
+		r.readers.Add(-1)
 		return n, err
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	defer r.rest()
+	defer r.leave()
 	return r.readLocked(p)
+}
+
+func (r *receiver) leave() {
+	r.rest()
+	r.mu.Unlock()
+	r.readers.Add(-1)
 }
 
 func (r *receiver) readLocked(p []byte) (n int, err error) {
@@ -103,6 +108,9 @@ func (r *receiver) readLocked(p []byte) (n int, err error) {
 // step takes in one record. Application data goes to the beginning of p if all of
 // it fits, else to r.unread, which must be empty. Errors other than timeouts are final and
 // are remembered in r.err.
+//
+// A goroutine that does nothing but Read gets by with its first 2 KiB of stack, if what lies
+// between Read and the AEAD needs little. So errors, and what comes after, are functions apart.
 func (r *receiver) step(p []byte) (n int, err error) {
 	if aborted := r.conn.aborted.Load(); aborted != nil {
 		r.err = *aborted
@@ -112,11 +120,19 @@ func (r *receiver) step(p []byte) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	t, content, err := r.open(p, rec)
-	if err != nil {
-		return 0, r.refuse(err)
+	if r.protection == nil || r.isAlertInTheClear(rec) {
+		return r.opened(p, record.ContentType(rec[0]), rec[record.HeaderSize:], r.verifyClear(rec))
 	}
-	if n, err = r.handle(t, content); err != nil {
+	t, content, err := r.protection.Open(r.destination(p, rec), rec)
+	return r.opened(p, t, content, err)
+}
+
+// opened deals with the content of a record. It returns how much of that is in p.
+func (r *receiver) opened(p []byte, t record.ContentType, content []byte, err error) (n int, _ error) {
+	if err == nil {
+		n, err = r.handle(t, content)
+	}
+	if err != nil {
 		return 0, r.refuse(err)
 	}
 	if n > 0 && (len(p) == 0 || &content[0] != &p[0]) {
@@ -167,8 +183,11 @@ func (r *receiver) nextRecord() ([]byte, error) {
 				return r.source.take(size), nil
 			}
 		}
-		if r.protection != nil && len(have) == 0 {
-			r.protection.Rest()
+		if len(have) == 0 {
+			r.source.release() // a message may be all that came, and nothing may come for long
+			if r.protection != nil {
+				r.protection.Rest()
+			}
 		}
 		if err := r.source.fill(size); err != nil {
 			return nil, r.lost(err)
@@ -186,20 +205,20 @@ func (r *receiver) recordBuffered() bool {
 	return err != nil || len(have) >= record.HeaderSize+h.Length
 }
 
-// open removes a record's protection, straight into p if there is room.
-func (r *receiver) open(p, rec []byte) (record.ContentType, []byte, error) {
-	if r.protection == nil || r.isAlertInTheClear(rec) {
-		t := record.ContentType(rec[0])
-		if t == record.ContentApplicationData {
-			return 0, nil, fmt.Errorf("%w: protected record before keys were installed", record.ErrUnexpected)
-		}
-		return t, rec[record.HeaderSize:], nil
+// verifyClear checks a record that has no protection.
+func (r *receiver) verifyClear(rec []byte) error {
+	if record.ContentType(rec[0]) == record.ContentApplicationData {
+		return fmt.Errorf("%w: protected record before keys were installed", record.ErrUnexpected)
 	}
-	dst := rec[record.HeaderSize:record.HeaderSize]
+	return nil
+}
+
+// destination returns where a record is to be opened: straight in p if there is room.
+func (r *receiver) destination(p, rec []byte) []byte {
 	if inner := len(rec) - record.HeaderSize - record.TagSize; inner <= len(p) {
-		dst = p[:0:len(p)]
+		return p[:0:len(p)]
 	}
-	return r.protection.Open(dst, rec)
+	return rec[record.HeaderSize:record.HeaderSize]
 }
 
 // isAlertInTheClear reports that a peer gives up a handshake in which it

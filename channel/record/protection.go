@@ -104,14 +104,8 @@ func (p *Protection) Seal(dst []byte, t ContentType, content []byte) ([]byte, er
 // type, or not a protected record), [ErrKeyExhausted] or [ErrErased]. A record
 // that fails does not count: the same Protection still opens the right one.
 func (p *Protection) Open(dst, record []byte) (ContentType, []byte, error) {
-	h, err := ParseHeader(record)
-	switch {
-	case err != nil:
+	if err := verifyProtected(record); err != nil {
 		return 0, nil, err
-	case h.Type != ContentApplicationData:
-		return 0, nil, fmt.Errorf("%w: unprotected %v record after keys were installed", ErrUnexpected, h.Type)
-	case len(record) != HeaderSize+h.Length:
-		return 0, nil, fmt.Errorf("record: %d octets for a record of %d", len(record), HeaderSize+h.Length)
 	}
 	return p.openBehind(dst, record[:HeaderSize], record[HeaderSize:])
 }
@@ -142,7 +136,25 @@ func (p *Protection) openBehind(dst, header, sealed []byte) (ContentType, []byte
 	if err != nil {
 		return 0, nil, ErrAuthentication
 	}
-	inner = inner[len(dst):]
+	return p.opened(inner[len(dst):])
+}
+
+// verifyProtected checks a record's header.
+func verifyProtected(record []byte) error {
+	h, err := ParseHeader(record)
+	switch {
+	case err != nil:
+		return err
+	case h.Type != ContentApplicationData:
+		return fmt.Errorf("%w: unprotected %v record after keys were installed", ErrUnexpected, h.Type)
+	case len(record) != HeaderSize+h.Length:
+		return fmt.Errorf("record: %d octets for a record of %d", len(record), HeaderSize+h.Length)
+	}
+	return nil
+}
+
+// opened takes an authentic record's plaintext apart.
+func (p *Protection) opened(inner []byte) (ContentType, []byte, error) {
 	if len(inner) > p.content+1 {
 		return 0, nil, fmt.Errorf("%w: inner plaintext of %d octets, at most %d allowed", ErrOverflow, len(inner), p.content+1)
 	}
