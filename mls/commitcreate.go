@@ -169,7 +169,7 @@ func (g *Group) nextGroup(t *transition) *Group {
 		reInit:      t.reInit,
 	}
 	if u := t.ownUpdate; u != nil {
-		next.keys.replace(privateKeys{leafPosition(g.own): u.leafKey.share()})
+		next.keys.replace(privateKeys{{leafPosition(g.own), u.leafKey.share()}})
 		if u.changesSigner {
 			next.signer = u.signer
 		}

@@ -60,6 +60,11 @@ func (g *Group) decryptPath(path *updatePath, t *transition, next *Group) (commi
 	if err != nil {
 		return nil, err
 	}
+	for _, held := range derived {
+		// The same key, once. It is never encrypted to: who holds it reads by another.
+		parent := t.tree.nodes[held.node].parent
+		parent.encryptionKey, parent.parsed = held.key.PublicKey(), nil
+	}
 	// What the path replaced is erased with the epochs that used it.
 	next.keys.replace(derived)
 	return commitSecret, nil

@@ -291,17 +291,17 @@ func (t vectorTree) ReceivePath(s *ciphersuite.Suite, sender uint32, updatePathB
 		return nil, err
 	}
 	open := func(leaf uint32, keys hooks.PrivateKeys, context []byte) (hooks.PrivateKeys, []byte, error) {
-		own := make(privateKeys, len(keys))
+		var own privateKeys
 		for x, key := range keys {
-			own[x] = newSharedKey(key)
+			own.put(x, newSharedKey(key))
 		}
 		derived, commitSecret, err := after.decryptPath(s, LeafIndex(leaf), own, &path, steps, nil, context)
 		if err != nil {
 			return nil, nil, err
 		}
 		out := make(hooks.PrivateKeys, len(derived))
-		for x, key := range derived {
-			out[x] = key.HPKEPrivateKey
+		for _, held := range derived {
+			out[held.node] = held.key.HPKEPrivateKey
 		}
 		return out, commitSecret, nil
 	}
@@ -327,7 +327,7 @@ func (t vectorTree) CreatePath(s *ciphersuite.Suite, rand io.Reader, sender uint
 		return nil, err
 	}
 	created := &hooks.CreatedPath{
-		Tree: after, UpdatePath: marshal(u), LeafKey: p.keys[leafPosition(i)].Bytes(),
+		Tree: after, UpdatePath: marshal(u), LeafKey: p.keys.at(leafPosition(i)).Bytes(),
 		PathSecrets: make(map[treemath.NodeIndex][]byte), CommitSecret: p.commitSecret,
 	}
 	for k, step := range p.steps {

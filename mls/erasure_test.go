@@ -173,9 +173,9 @@ func TestSharedKeysAreErasedWithTheLastEpochThatUsesThem(t *testing.T) {
 		}
 		next := c.process(3, pending.Message()).(*ReceivedCommit).Group()
 		at := map[string]treemath.NodeIndex{"leaf": 6, "parent": 5, "root": 3}
-		oldRoot, newRoot := old.keys[at["root"]], next.keys[at["root"]]
-		leaf, parent := next.keys[at["leaf"]], next.keys[at["parent"]]
-		if leaf != old.keys[at["leaf"]] || parent != old.keys[at["parent"]] || newRoot == oldRoot {
+		oldRoot, newRoot := old.keys.at(at["root"]), next.keys.at(at["root"])
+		leaf, parent := next.keys.at(at["leaf"]), next.keys.at(at["parent"])
+		if leaf != old.keys.at(at["leaf"]) || parent != old.keys.at(at["parent"]) || newRoot == oldRoot {
 			t.Fatal("leaf and parent should be shared, the root should not")
 		}
 		first, last, firstRoot, lastRoot := old, next, oldRoot, newRoot
@@ -206,7 +206,7 @@ func TestReplacedLeafKeysGoWithTheOldEpoch(t *testing.T) {
 	for _, how := range []string{"commit", "update"} {
 		c := newCrowd(t, suite1, 3)
 		leaf := leafPosition(1)
-		old := c.members[1].g.keys[leaf]
+		old := c.members[1].g.keys.at(leaf)
 		memory := reachable(old.HPKEPrivateKey)
 		if how == "commit" {
 			c.commit(1, CommitOptions{})
@@ -222,7 +222,7 @@ func TestReplacedLeafKeysGoWithTheOldEpoch(t *testing.T) {
 				t.Errorf("%s: %s is not erased", how, path)
 			}
 		}
-		if c.members[1].g.keys[leaf].Bytes() == nil {
+		if c.members[1].g.keys.at(leaf).Bytes() == nil {
 			t.Errorf("%s: the new key is erased", how)
 		}
 	}
@@ -430,9 +430,9 @@ func TestStolenStateIsLockedOutByTheVictimsOwnKeys(t *testing.T) {
 			tried := 0
 			for _, n := range m.publicMessage.content.commit.path.nodes {
 				for _, secret := range n.pathSecrets {
-					for _, key := range stolen.keys {
+					for _, stolen := range stolen.keys {
 						tried++
-						if _, err := c.suite.DecryptWithLabel(key.HPKEPrivateKey, "UpdatePathNode", marshal(&context), secret.kemOutput, secret.ciphertext); err == nil {
+						if _, err := c.suite.DecryptWithLabel(stolen.key.HPKEPrivateKey, "UpdatePathNode", marshal(&context), secret.kemOutput, secret.ciphertext); err == nil {
 							t.Error("the thief decrypts a path secret")
 						}
 					}
@@ -443,9 +443,9 @@ func TestStolenStateIsLockedOutByTheVictimsOwnKeys(t *testing.T) {
 			}
 			c.deliver(by, pending)
 			c.checkMessages()
-			for x, key := range stolen.keys {
-				if held, ok := c.members[1].g.keys[x]; ok && bytes.Equal(held.Bytes(), key.Bytes()) {
-					t.Errorf("the victim still uses the stolen key of node %d", x)
+			for _, stolen := range stolen.keys {
+				if held := c.members[1].g.keys.at(stolen.node); held != nil && bytes.Equal(held.Bytes(), stolen.key.Bytes()) {
+					t.Errorf("the victim still uses the stolen key of node %d", stolen.node)
 				}
 			}
 		})

@@ -123,7 +123,7 @@ func (s *publicState) commitFromOutside(o *ExternalJoinOptions, t *transition, c
 	if err != nil {
 		return nil, fmt.Errorf("mls: joining: %w", err)
 	}
-	next := &Group{publicState: s.next(t), own: t.tree.nextFreeLeaf(), keys: make(privateKeys)}
+	next := &Group{publicState: s.next(t), own: t.tree.nextFreeLeaf()}
 	defer func() {
 		if err != nil {
 			next.discard()

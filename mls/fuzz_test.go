@@ -261,7 +261,7 @@ func FuzzJoinWithGroupInfo(f *testing.F) {
 		if err != nil {
 			return
 		}
-		g := &Group{publicState: *state, own: own, keys: privateKeys{}}
+		g := &Group{publicState: *state, own: own}
 		if err := g.derivePathKeys(info.signer, secrets.pathSecret); err != nil && len(g.keys) > 0 {
 			t.Error(fmt.Errorf("keys are left: %w", err))
 		}

@@ -34,13 +34,14 @@ type Group struct {
 
 	epoch              *keysched.Epoch
 	secrets            *secrettree.Tree
-	senderData         *secrettree.SenderData   // made by the first encrypted message
+	senderData         *secrettree.SenderData   // made by the second encrypted message
 	exporter           *secrettree.ExporterTree // of the components
 	pastResumptionPSKs []pastPSK                // oldest first
 
 	predecessor *Group  // whose resumption PSK the first commit may use
 	reInit      *ReInit // set once a commit has closed the group
 	erased      bool
+	spoken      bool // there was an encrypted message
 }
 
 // pastPSK is the resumption PSK of a past epoch.
@@ -128,7 +129,7 @@ func NewGroup(cfg *Config, o GroupOptions) (*Group, error) {
 			},
 		},
 		signer: o.Identity.Signer,
-		keys:   privateKeys{leafPosition(0): newSharedKey(leafKey)},
+		keys:   privateKeys{{leafPosition(0), newSharedKey(leafKey)}},
 	}
 	g.encodedContext = marshal(&g.context)
 	g.startEpoch(keysched.FirstEpoch(s, epochSecret))
@@ -253,10 +254,7 @@ func (g *Group) Erase() {
 // fork returns a copy of g that can be used and erased apart from it.
 func (g *Group) fork() *Group {
 	f := *g
-	f.keys = make(privateKeys, len(g.keys))
-	for x, key := range g.keys {
-		f.keys[x] = key.share()
-	}
+	f.keys = g.keys.share()
 	f.epoch, f.secrets, f.exporter = g.epoch.Clone(), g.secrets.Clone(), g.exporter.Clone()
 	f.senderData = nil
 	f.pastResumptionPSKs = nil
@@ -325,12 +323,18 @@ func (s *publicState) signAs(signer crypto.Signer, a *authenticatedContent) (err
 	return nil
 }
 
-// senderDataKeys returns what encrypts the sender data of the epoch's messages.
+// senderDataKeys returns what encrypts the sender data of the epoch's messages. It is large
+// beside the secret, and kept only where there is more than one message in an epoch.
 func (g *Group) senderDataKeys() *secrettree.SenderData {
-	if g.senderData == nil {
-		g.senderData = secrettree.NewSenderData(g.suite, g.epoch.SenderDataSecret)
+	if g.senderData != nil {
+		return g.senderData
 	}
-	return g.senderData
+	d := secrettree.NewSenderData(g.suite, g.epoch.SenderDataSecret)
+	if g.spoken {
+		g.senderData = d
+	}
+	g.spoken = true
+	return d
 }
 
 // protect encodes signed content as an MLSMessage.

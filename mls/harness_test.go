@@ -294,7 +294,8 @@ func (c *crowd) checkAgreement() {
 		if len(m.g.Members()) != len(c.members) {
 			c.t.Errorf("%s: %d members, want %d", m.name, len(m.g.Members()), len(c.members))
 		}
-		for x, key := range m.g.keys {
+		for _, held := range m.g.keys {
+			x, key := held.node, held.key
 			if !leafPosition(m.g.own).InSubtree(x) {
 				c.t.Errorf("%s: a key of node %d, which is not above leaf %d", m.name, x, m.g.own)
 			}
@@ -304,7 +305,7 @@ func (c *crowd) checkAgreement() {
 		}
 		for _, x := range m.g.tree.size.DirectPath(leafPosition(m.g.own)) {
 			p := m.g.tree.nodes[x].parent
-			if _, ok := m.g.keys[x]; !ok && p != nil && !slices.Contains(p.unmergedLeaves, m.g.own) {
+			if p != nil && m.g.keys.at(x) == nil && !slices.Contains(p.unmergedLeaves, m.g.own) {
 				c.t.Errorf("%s: no key of node %d", m.name, x)
 			}
 		}

@@ -85,7 +85,7 @@ func Join(cfg *Config, message []byte, b *KeyPackageBundle, o JoinOptions) (*Gro
 		return nil, err
 	}
 
-	g := &Group{publicState: *state, signer: b.identity.Signer, own: own, keys: privateKeys{}}
+	g := &Group{publicState: *state, signer: b.identity.Signer, own: own}
 	if secrets.hasPathSecret {
 		if err := g.derivePathKeys(info.signer, bytes.Clone(secrets.pathSecret)); err != nil {
 			return nil, err
@@ -96,7 +96,7 @@ func Join(cfg *Config, message []byte, b *KeyPackageBundle, o JoinOptions) (*Gro
 		g.Erase()
 		return nil, invalid(CheckGroupInfoConfirmationTag, "the members and the GroupInfo do not agree on the epoch")
 	}
-	g.keys[leafPosition(own)] = newSharedKey(b.encryptionKey)
+	g.keys.put(leafPosition(own), newSharedKey(b.encryptionKey))
 	g.tree.leafNode(own).EncryptionKey = b.encryptionKey.PublicKey() // the same, once
 	b.encryptionKey = nil
 	b.Erase()

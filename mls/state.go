@@ -80,7 +80,7 @@ func restoreGroup(cfg *Config, signers SignerLookup, r *wire.Reader) (*Group, er
 func newRestored(cfg *Config) *Group {
 	return &Group{
 		publicState: publicState{cfg: cfg, tree: new(ratchetTree)},
-		keys:        privateKeys{}, epoch: new(keysched.Epoch),
+		epoch:       new(keysched.Epoch),
 	}
 }
 
@@ -107,9 +107,9 @@ func (g *Group) encodeEpoch(w *wire.Writer) {
 		w.Opaque(*secret)
 	}
 	w.Vector(func() {
-		for _, x := range wire.SortedKeys(g.keys) {
-			private := g.keys[x].Bytes()
-			w.Uint32(uint32(x))
+		for _, held := range g.keys {
+			private := held.key.Bytes()
+			w.Uint32(uint32(held.node))
 			w.Opaque(private)
 			clear(private)
 		}
@@ -172,7 +172,7 @@ func (g *Group) decodeEpoch(r *wire.Reader, version uint16) (err error) {
 			r.Fail(err)
 			return
 		}
-		g.keys[x] = newSharedKey(key)
+		g.keys.put(x, newSharedKey(key))
 	})
 	r.Vector(func(r *wire.Reader) {
 		g.pastResumptionPSKs = append(g.pastResumptionPSKs, pastPSK{r.Uint64(), r.Opaque()})
@@ -219,8 +219,8 @@ func (g *Group) decodeProposals(r *wire.Reader, version uint16) {
 
 // restoreKey returns the private key to the node at x.
 func (g *Group) restoreKey(x treemath.NodeIndex, private []byte) (*ciphersuite.HPKEPrivateKey, error) {
-	if int(x) >= len(g.tree.nodes) || g.tree.nodes[x].blank() {
-		return nil, fmt.Errorf("private key of node %d, which has no public key", x)
+	if int(x) >= len(g.tree.nodes) || g.tree.nodes[x].blank() || g.keys.at(x) != nil {
+		return nil, fmt.Errorf("private key of node %d, which has no public key, or a private one already", x)
 	}
 	return g.suite.ParseHPKEKeyPair(private, g.tree.nodes[x].encryptionKey())
 }

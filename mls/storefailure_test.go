@@ -54,8 +54,8 @@ func (d *device) copies() (n int32) {
 		return 0
 	}
 	for _, g := range d.m.state.groups() {
-		for _, key := range g.keys {
-			n += key.epochs.Load()
+		for _, held := range g.keys {
+			n += held.key.epochs.Load()
 		}
 	}
 	return n

@@ -2,8 +2,10 @@ package mls
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 
 	"github.com/mendlink/mendlink/mls/ciphersuite"
@@ -11,8 +13,13 @@ import (
 )
 
 // privateKeys are the HPKE private keys that a member holds: that of its own
-// leaf and those of parents above it. RFC 9420, Section 4.2.
-type privateKeys map[treemath.NodeIndex]*sharedKey
+// leaf and those of parents above it, in the order of the nodes. RFC 9420, Section 4.2.
+type privateKeys []privateKey
+
+type privateKey struct {
+	node treemath.NodeIndex
+	key  *sharedKey
+}
 
 // sharedKey is a private key that several epochs may use: an epoch in which a
 // key did not change and the one before it. It is erased with the last of them.
@@ -40,36 +47,63 @@ func (k *sharedKey) drop() {
 	}
 }
 
+// at returns the key of a node, nil if the member does not hold it.
+func (k privateKeys) at(x treemath.NodeIndex) *sharedKey {
+	for _, held := range k {
+		if held.node == x {
+			return held.key
+		}
+	}
+	return nil
+}
+
+// put adds the key of a node of which there is none.
+func (k *privateKeys) put(x treemath.NodeIndex, key *sharedKey) {
+	i, _ := slices.BinarySearchFunc(*k, x, func(held privateKey, x treemath.NodeIndex) int { return cmp.Compare(held.node, x) })
+	*k = slices.Insert(*k, i, privateKey{x, key})
+}
+
+// share returns all keys for one more epoch.
+func (k privateKeys) share() privateKeys {
+	shared := slices.Clone(k)
+	for _, held := range shared {
+		held.key.share()
+	}
+	return shared
+}
+
 // retain returns the keys that are still in use in t, for another epoch.
 func (k privateKeys) retain(t *ratchetTree) privateKeys {
-	kept := make(privateKeys, len(k))
-	for x, key := range k {
-		if int(x) < len(t.nodes) && !t.nodes[x].blank() && bytes.Equal(t.nodes[x].encryptionKey(), key.PublicKey()) {
-			kept[x] = key.share()
+	kept := make(privateKeys, 0, len(k))
+	for _, held := range k {
+		x := held.node
+		if int(x) < len(t.nodes) && !t.nodes[x].blank() && bytes.Equal(t.nodes[x].encryptionKey(), held.key.PublicKey()) {
+			kept = append(kept, privateKey{x, held.key.share()})
 		}
 	}
 	return kept
 }
 
 // replace puts the keys of a path in the place of those that it replaced.
-func (k privateKeys) replace(path privateKeys) {
-	for x, key := range path {
-		k.drop(x)
-		k[x] = key
+func (k *privateKeys) replace(path privateKeys) {
+	for _, held := range path {
+		k.drop(held.node)
+		k.put(held.node, held.key)
 	}
 }
 
-func (k privateKeys) drop(x treemath.NodeIndex) {
-	if key, ok := k[x]; ok {
+func (k *privateKeys) drop(x treemath.NodeIndex) {
+	if key := k.at(x); key != nil {
 		key.drop()
+		*k = slices.DeleteFunc(*k, func(held privateKey) bool { return held.node == x })
 	}
-	delete(k, x)
 }
 
-func (k privateKeys) erase() {
-	for x := range k {
-		k.drop(x)
+func (k *privateKeys) erase() {
+	for _, held := range *k {
+		held.key.drop()
 	}
+	*k = nil
 }
 
 // pathSecrets derives what belongs to the nodes of a path from the secret of
@@ -113,7 +147,7 @@ func (p *newPath) erase() {
 // leaf is the new leaf but for its encryption key, parent hash and signature.
 // RFC 9420, Section 7.5.
 func (t *ratchetTree) createPath(s *ciphersuite.Suite, rand io.Reader, i LeafIndex, leaf *LeafNode, id *Identity, groupID []byte) (_ *newPath, err error) {
-	p := &newPath{leaf: leaf, steps: t.filteredDirectPath(i), keys: make(privateKeys)}
+	p := &newPath{leaf: leaf, steps: t.filteredDirectPath(i)}
 	defer func() {
 		if err != nil {
 			p.erase()
@@ -124,7 +158,7 @@ func (t *ratchetTree) createPath(s *ciphersuite.Suite, rand io.Reader, i LeafInd
 	if err != nil {
 		return nil, fmt.Errorf("mls: generating a leaf key: %w", err)
 	}
-	p.keys[leafPosition(i)] = newSharedKey(leafKey)
+	p.keys.put(leafPosition(i), newSharedKey(leafKey))
 
 	first := make([]byte, s.HashSize())
 	if _, err := io.ReadFull(rand, first); err != nil {
@@ -137,7 +171,7 @@ func (t *ratchetTree) createPath(s *ciphersuite.Suite, rand io.Reader, i LeafInd
 		if err != nil {
 			return nil, fmt.Errorf("mls: deriving the key of node %d: %w", step.node, err)
 		}
-		p.keys[step.node] = newSharedKey(key)
+		p.keys.put(step.node, newSharedKey(key))
 		p.publicKeys = append(p.publicKeys, key.PublicKey())
 	}
 	p.commitSecret = path.secret
@@ -253,8 +287,8 @@ func (t *ratchetTree) decryptPath(s *ciphersuite.Suite, own LeafIndex, keys priv
 		return nil, nil, fmt.Errorf("%w: the path does not meet that of leaf %d", ErrDecrypt, own)
 	}
 	for j, x := range t.resolution(steps[k].copath, added) {
-		key, ok := keys[x]
-		if !ok {
+		key := keys.at(x)
+		if key == nil {
 			continue
 		}
 		c := u.nodes[k].pathSecrets[j]
@@ -270,7 +304,6 @@ func (t *ratchetTree) decryptPath(s *ciphersuite.Suite, own LeafIndex, keys priv
 // derivePath derives the keys of steps from the path secret of the first and
 // checks them against the tree. It consumes secret.
 func (t *ratchetTree) derivePath(s *ciphersuite.Suite, steps []pathStep, secret []byte) (derived privateKeys, commitSecret []byte, err error) {
-	derived = make(privateKeys, len(steps))
 	path := pathSecrets{suite: s, secret: secret}
 	for _, step := range steps {
 		key, err := path.next()
@@ -282,7 +315,7 @@ func (t *ratchetTree) derivePath(s *ciphersuite.Suite, steps []pathStep, secret 
 			clear(path.secret)
 			return nil, nil, err
 		}
-		derived[step.node] = newSharedKey(key)
+		derived.put(step.node, newSharedKey(key))
 	}
 	return derived, path.secret, nil
 }
