@@ -1,7 +1,6 @@
 package channel
 
 import (
-	"crypto/ed25519"
 	"crypto/sha256"
 	"fmt"
 	"strings"
@@ -164,7 +163,7 @@ func (d *describer) port(m *machine, p *port) {
 	if o.bundle != nil {
 		d.WriteString("bundle, ")
 	}
-	fmt.Fprintf(d, "prevails %t confirms %t as %d, ", s.prevails, s.confirm != nil, m.as(s.identity.Signer.Public().(ed25519.PublicKey)))
+	fmt.Fprintf(d, "prevails %t confirms %t as %d, ", s.prevails, s.confirm != nil, m.wanted(s))
 	if e := o.early; e.fate || e.seen {
 		received := e.received
 		fmt.Fprintf(d, "early: data %t sent %t seen %t nonce %d digest %d received %d delivered %d, ", e.data != nil, e.sent, e.seen,

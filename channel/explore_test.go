@@ -79,7 +79,7 @@ var families = []family{
 	{"connections that overlap", overlappingLinks(), budget{3, 0, 0, 0, 0}, 4000, 11000},
 	{"identities that change", oneLink().withRotations(), budget{2, 1, 0, 0, 0}, 2500, 9300},
 	{"keys that step", oneLink(), budget{2, 1, 0, 0, 1}, 1900, 8300},
-	{"early data", oneLink().withEarlyData(true), budget{3, 2, 0, 0, 0}, 1630, 4300},
+	{"early data", oneLink().withEarlyData(true), budget{3, 2, 0, 0, 0}, 1630, 4250},
 	{"early data and an attacker", oneLink().withEarlyData(false), budget{2, 2, 0, 1, 0}, 4800, 19000},
 }
 

@@ -303,6 +303,14 @@ func (m *machine) fork() *machine {
 	return &f
 }
 
+// wanted returns which of its identities a machine's session is to have.
+func (m *machine) wanted(s *Session) int {
+	if s.identity == nil {
+		return m.as(ownKey(s.group))
+	}
+	return m.as(s.identity.Signer.Public().(ed25519.PublicKey))
+}
+
 // as returns which of its identities a machine has by a signature key.
 func (m *machine) as(signatureKey []byte) int {
 	for i, id := range m.identities {

@@ -330,9 +330,9 @@ func (s *Session) selectConfig(leaf *mls.LeafNode, o offer) error {
 }
 
 // Negotiated returns what the ends agreed on. It is zero before the handshake
-// is complete, and the same for the life of the session.
+// is complete, and stays the same from then on.
 func (s *Session) Negotiated() Negotiated {
-	if !s.state.complete() {
+	if s.opening != nil {
 		return Negotiated{}
 	}
 	return s.terms

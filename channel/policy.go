@@ -99,11 +99,11 @@ func (p UpdatePolicy) Verify() error {
 // concurrent use, and Count takes no lock.
 type Schedule struct {
 	policy UpdatePolicy
-	acts   bool
 	rand   io.Reader
 
 	bytes, records atomic.Int64 // since the last update
 	rested         atomic.Bool  // the idle update has been made
+	acts           bool
 
 	mu      sync.Mutex
 	renewal time.Time // when the private keys are too old; zero: never

@@ -36,7 +36,7 @@ func (s *Session) Rotate(ctx context.Context, identity mls.Identity) ([]Event, e
 		return nil, fmt.Errorf("channel: rotating: %w", err)
 	}
 	before := s.identity
-	s.identity = identity
+	s.identity = &identity
 	events, err := s.update(ctx, wish{reason: ReasonIdentity})
 	if err != nil {
 		s.identity = before
@@ -46,17 +46,20 @@ func (s *Session) Rotate(ctx context.Context, identity mls.Identity) ([]Event, e
 
 // newIdentity returns this end's identity if its leaf shows another one, else nil.
 func (s *Session) newIdentity() *mls.Identity {
+	if s.identity == nil {
+		return nil
+	}
 	leaf := ownLeaf(s.group)
 	key, err := s.group.Suite().SignaturePublicKey(s.identity.Signer.Public())
 	if err != nil || bytes.Equal(key, leaf.SignatureKey) && leaf.Credential.Equal(s.identity.Credential) {
 		return nil
 	}
-	return &s.identity
+	return s.identity
 }
 
 // signer returns the private key to a signature key of this end.
 func (s *Session) signer(publicKey []byte) (crypto.Signer, error) {
-	for _, id := range append([]mls.Identity{s.identity, s.cfg.Identity}, s.cfg.PreviousIdentities...) {
+	for _, id := range append([]mls.Identity{s.cfg.Identity}, s.cfg.PreviousIdentities...) {
 		if id.Signer == nil {
 			continue
 		}

@@ -34,9 +34,9 @@ type Session struct {
 	ignored  bool // a message that crossed ours: there can be one at most
 	repeated bool // an acknowledgement, on this connection: likewise
 
-	entry                 // in the store
-	created     time.Time // of the full handshake
-	identity    mls.Identity
+	entry                       // in the store
+	created     time.Time       // of the full handshake
+	identity    *mls.Identity   // that this end is to have; nil if its leaf is known to show it
 	terms       Negotiated      // in the full handshake
 	prevails    bool            // where two resumptions cross; settled by the full handshake
 	group       *mls.Group      // the current epoch
@@ -118,7 +118,7 @@ func newSession(cfg *Config) (*Session, error) {
 
 // configure makes cfg, in which nothing is left open, that of the session.
 func (s *Session) configure(cfg *Config) (err error) {
-	s.cfg, s.identity = cfg, cfg.Identity
+	s.cfg, s.identity = cfg, &cfg.Identity
 	s.services = services{cfg.Store, cfg.Trace, cfg.KeyLogWriter, cfg.PSK, cfg.bindingHash(), cfg.MaxMessageSize}
 	groups := cfg.mls()
 	groups.PSK = s.lookUpPSK
@@ -128,7 +128,7 @@ func (s *Session) configure(cfg *Config) (err error) {
 
 // restart makes s a session that has not begun, of the same configuration.
 func (s *Session) restart() {
-	*s = Session{opening: &opening{cfg: s.cfg}, services: s.services, mls: s.mls, transitions: s.transitions, state: s.state, identity: s.cfg.Identity, unbound: s.unbound}
+	*s = Session{opening: &opening{cfg: s.cfg}, services: s.services, mls: s.mls, transitions: s.transitions, state: s.state, identity: &s.cfg.Identity, unbound: s.unbound}
 }
 
 func (s *Session) becomeInitiator() {
@@ -230,8 +230,8 @@ func (s *Session) Receive(ctx context.Context, m Message) ([]Event, error) {
 	if err != nil {
 		return nil, s.fail(ctx, m, err)
 	}
-	if s.state.complete() {
-		s.opening = nil
+	if s.opening != nil && s.state.complete() {
+		s.opened()
 	}
 	s.trace.events(s, events)
 	return events, nil
@@ -246,6 +246,15 @@ func (s *Session) receive(ctx context.Context, m Message) ([]Event, error) {
 		return nil, because(AlertUnexpectedMessage, fmt.Errorf("%w: %v, protected: %t", ErrUnexpectedMessage, m.Type, m.Protected))
 	}
 	return handle(s, ctx, m.Body)
+}
+
+// opened forgets what only the handshake needed.
+func (s *Session) opened() {
+	s.opening = nil
+	if s.identity = s.newIdentity(); s.identity != nil {
+		identity := *s.identity
+		s.identity = &identity // the other one would keep the Config
+	}
 }
 
 // fail closes the session on an error, and returns what the caller gets to see.

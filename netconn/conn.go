@@ -24,7 +24,6 @@ var longAgo = time.Unix(1, 0)
 // whose methods may be called by several goroutines at once.
 type Conn struct {
 	transport net.Conn
-	initiator bool
 	settings  settings
 	life      life
 
@@ -36,9 +35,10 @@ type Conn struct {
 	// The order of locks: handshakeMu, receiver.mu, sender.mu, sessionMu, abortMu, and
 	// last those of the queue, of policy, of leases, of updates and of background.
 	sessionMu sync.Mutex
+	initiator bool
 	session   *channel.Session // nil before the handshake
-	held      lease            // on it, at the initiator
-	state     ConnectionState
+	held      *lease           // on it, at an initiator with a store
+	state     state
 
 	receiver receiver
 	sender   sender
@@ -337,20 +337,18 @@ func (c *Conn) carryOut(e channel.Event, out *[]outItem) error {
 	case channel.EarlyData:
 		c.receiver.ahead.putEarly(e.Data)
 	case channel.EarlyDataResult:
-		c.state.EarlyData = earlyFate(e)
+		c.state.early = earlyFate(e)
 	case channel.PeerAuthenticated:
-		c.state.Peer = e.Leaf
+		c.state.peer = e.Leaf
 	case channel.PeerChanged:
-		c.state.Peer = e.Leaf
+		c.state.peer = e.Leaf
 	case channel.HandshakeComplete:
 		c.receiver.established = true
-		c.state.HandshakeComplete, c.state.Resumed = true, e.Resumed
-		c.state.SessionID, c.state.Role, c.state.Suite = c.session.ID(), c.session.Role(), c.session.Suite().ID()
-		c.state.Epoch, c.state.Negotiated = c.session.Epoch(), c.session.Negotiated()
+		c.state.complete, c.state.suite, c.state.epoch = true, c.session.Suite().ID(), c.session.Epoch()
 		*out = append(*out, c.takeEarly()...)
 		return c.policy.begin(c.session)
 	case channel.Updated:
-		c.state.Epoch = e.Epoch
+		c.state.epoch = e.Epoch
 		if !e.Own {
 			return c.policy.began(false)
 		}

@@ -49,7 +49,7 @@ func earlyFate(e channel.EarlyDataResult) channel.EarlyDataFate {
 func (c *Conn) takeEarly() (items []outItem) {
 	data := c.opening.early
 	c.opening.early = nil
-	if c.state.EarlyData != channel.EarlyDataRejected {
+	if c.state.early != channel.EarlyDataRejected {
 		return nil
 	}
 	for len(data) > 0 {

@@ -36,7 +36,7 @@ func (c *Conn) hold(store channel.Store, id channel.SessionID) bool {
 		return false
 	}
 	leases.holders[l] = weak.Make(c)
-	c.held = l
+	c.held = &l
 	return true
 }
 
@@ -59,7 +59,7 @@ func (s *leasingStore) Save(ctx context.Context, session channel.StoredSession) 
 func (c *Conn) release() {
 	leases.Lock()
 	defer leases.Unlock()
-	if leases.holders[c.held].Value() == c {
-		delete(leases.holders, c.held)
+	if c.held != nil && leases.holders[*c.held].Value() == c {
+		delete(leases.holders, *c.held)
 	}
 }

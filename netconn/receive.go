@@ -29,6 +29,9 @@ type receiver struct {
 	deadlines atomic.Uint32
 
 	mu          sync.Mutex      // guards what follows
+	established bool            // application data may come
+	begun       bool            // the peer has been seen to speak our protocol
+	ended       bool            // close_notify came
 	ctx         context.Context // of the handshake, nil after it
 	source      source
 	protection  *record.Protection // nil: records are in the clear
@@ -36,9 +39,6 @@ type receiver struct {
 	messages    *channel.Assembler
 	unread      []byte // rest of the last record's content; lies in the source's buffer
 	idle        int    // records in a row that brought nothing
-	established bool   // application data may come
-	begun       bool   // the peer has been seen to speak our protocol
-	ended       bool   // close_notify came
 	err         error  // final
 }
 

@@ -30,16 +30,34 @@ type ConnectionState struct {
 	LastUpdateError error
 }
 
+// state is what a Conn notes of its ConnectionState: the rest its session knows to the end.
+type state struct {
+	complete bool
+	early    channel.EarlyDataFate
+	suite    ciphersuite.ID
+	epoch    uint64
+	peer     *mls.LeafNode
+}
+
 // ConnectionState returns the state of the moment, or the last one of a connection that has ended.
 func (c *Conn) ConnectionState() ConnectionState {
 	c.sessionMu.Lock()
 	defer c.sessionMu.Unlock()
-	if !c.state.HandshakeComplete {
+	if !c.state.complete {
 		return ConnectionState{}
 	}
-	state := c.state
-	state.LastUpdateError = c.policy.lastError()
-	return state
+	return ConnectionState{
+		HandshakeComplete: true,
+		Resumed:           c.session.Resumed(),
+		SessionID:         c.session.ID(),
+		Epoch:             c.state.epoch,
+		Suite:             c.state.suite,
+		Role:              c.session.Role(),
+		Peer:              c.state.peer,
+		Negotiated:        c.session.Negotiated(),
+		EarlyData:         c.state.early,
+		LastUpdateError:   c.policy.lastError(),
+	}
 }
 
 // ExportKeyingMaterial returns length octets that both ends, and nobody else, can
