@@ -93,13 +93,18 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	n, err := c.receiver.read(p)
+	return n, c.hasRead(err)
+}
+
+// hasRead ends a Read.
+func (c *Conn) hasRead(err error) error {
 	if c.updates.pending.Load() {
 		c.receiver.pumpIfIdle()
 	}
 	if err != nil {
-		return n, c.opError("read", c.orClosed(err))
+		return c.opError("read", c.orClosed(err))
 	}
-	return n, nil
+	return nil
 }
 
 // Write sends p in records of up to 16 KiB, or less if the peer wants, many in one system call.

@@ -57,42 +57,21 @@ func (r *receiver) context() context.Context {
 }
 
 // read is the body of [Conn.Read], for a p that is not empty.
-func (r *receiver) read(p []byte) (int, error) {
-	r.readers.Add(1)
-	// Without the lock, which the pump may hold while it waits for the peer.
-	if n, err := r.ahead.take(p); n > 0 || err != nil {
-		r.readers.Add(-1)
+//
+// A goroutine that does nothing but Read gets by with its first 2 KiB of stack, if what lies
+// between Read and the AEAD needs little. So whatever goes before and after are functions apart.
+func (r *receiver) read(p []byte) (n int, err error) {
+	if n, err := r.enter(p); n > 0 || err != nil {
 		return n, err
 	}
-	r.mu.Lock()
 	defer r.leave()
-	return r.readLocked(p)
-}
-
-func (r *receiver) leave() {
-	r.rest()
-	r.mu.Unlock()
-	r.readers.Add(-1)
-}
-
-func (r *receiver) readLocked(p []byte) (n int, err error) {
-	if n, err := r.ahead.take(p); n > 0 || err != nil {
-		return n, err
-	}
 	for {
-		k := copy(p[n:], r.unread)
-		r.unread = r.unread[k:]
-		n += k
+		n += r.takeUnread(p[n:])
 		if n == len(p) || n > 0 && !r.recordBuffered() {
 			return n, nil
 		}
-		switch {
-		case r.ended:
-			err = io.EOF
-		case r.err != nil:
-			err = r.err
-		default:
-			r.hurry()
+		k := 0
+		if err = r.ready(); err == nil {
 			k, err = r.step(p[n:])
 			n += k
 		}
@@ -105,12 +84,49 @@ func (r *receiver) readLocked(p []byte) (n int, err error) {
 	}
 }
 
+// enter locks mu, unless there is something that was read ahead.
+func (r *receiver) enter(p []byte) (n int, err error) {
+	r.readers.Add(1)
+	// Without the lock, which the pump may hold while it waits for the peer.
+	if n, err = r.ahead.take(p); n > 0 || err != nil {
+		r.readers.Add(-1)
+		return n, err
+	}
+	r.mu.Lock()
+	if n, err = r.ahead.take(p); n > 0 || err != nil {
+		r.leave()
+	}
+	return n, err
+}
+
+func (r *receiver) leave() {
+	r.rest()
+	r.mu.Unlock()
+	r.readers.Add(-1)
+}
+
+// takeUnread moves what is left of the last record to p.
+func (r *receiver) takeUnread(p []byte) int {
+	n := copy(p, r.unread)
+	r.unread = r.unread[n:]
+	return n
+}
+
+// ready reports why Read need not wait for more records.
+func (r *receiver) ready() error {
+	switch {
+	case r.ended:
+		return io.EOF
+	case r.err != nil:
+		return r.err
+	}
+	r.hurry()
+	return nil
+}
+
 // step takes in one record. Application data goes to the beginning of p if all of
 // it fits, else to r.unread, which must be empty. Errors other than timeouts are final and
 // are remembered in r.err.
-//
-// A goroutine that does nothing but Read gets by with its first 2 KiB of stack, if what lies
-// between Read and the AEAD needs little. So errors, and what comes after, are functions apart.
 func (r *receiver) step(p []byte) (n int, err error) {
 	if aborted := r.conn.aborted.Load(); aborted != nil {
 		r.err = *aborted
