@@ -133,11 +133,13 @@ func TestContentHasToBeWhatWasAnnounced(t *testing.T) {
 		t.Errorf("%x, %v", answer, err)
 	}
 	// Another file under its name takes its place, and one below it is refused.
-	if _, err = h.send(t, announce("good", content[1:]), content[1:]); err != nil {
-		t.Error(err)
-	}
-	if got, err := os.ReadFile(filepath.Join(h.dir, "good")); err != nil || !bytes.Equal(got, content[1:]) {
-		t.Errorf("%d octets, %v", len(got), err)
+	for _, other := range [][]byte{content[1:], bytes.ToUpper(content[1:])} {
+		if _, err = h.send(t, announce("good", other), other); err != nil {
+			t.Error(err)
+		}
+		if got, err := os.ReadFile(filepath.Join(h.dir, "good")); err != nil || !bytes.Equal(got, other) {
+			t.Errorf("%d octets, %v", len(got), err)
+		}
 	}
 	_, err = h.send(t, announce("good/below", content), content)
 	requireCode(t, "below a file", err, codeRefused)
