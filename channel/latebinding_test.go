@@ -106,7 +106,7 @@ func TestSessionWithoutItsTransportDoesNothingElse(t *testing.T) {
 	p.start(t)
 	settle(t, p, q)
 	agree(t, p, q)
-	if p.Session.cfg.TransportBinding == nil || q.Session.cfg.TransportBinding == nil {
+	if p.Session.binding == nil || !bytes.Equal(p.Session.binding, q.Session.binding) {
 		t.Error("the binding is not part of the handshake")
 	}
 	p.Close()

@@ -52,9 +52,11 @@ func newConfig(self mls.Identity, peer *identity.Pinned) *quicmls.Config {
 	}
 }
 
-// receiving returns config with what is particular to the receiver: it updates its keys by policy.
+// receiving returns config with what is particular to the receiver: it updates its keys by policy. That
+// counts what has flowed since the last update of either end, so that the receiver's come between those of the
+// sender.
 func receiving(config *quicmls.Config, rekey int64) *quicmls.Config {
 	c := *config
-	c.Rekey = channel.UpdatePolicy{Bytes: rekey}
+	c.Rekey = channel.UpdatePolicy{Bytes: max(1, rekey/2)}
 	return &c
 }

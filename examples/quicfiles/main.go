@@ -108,11 +108,7 @@ func runOneEnd(ctx context.Context, listen, dial, key, peer string, o *options) 
 		return err
 	}
 	defer r.close()
-	r.watch = func(h *header, n int64) {
-		if n == h.size {
-			log.Printf("received %q, %d octets", h.name, h.size)
-		}
-	}
+	r.done = func(h *header) { log.Printf("received %q, %d octets", h.name, h.size) }
 	listener, err := quicmls.Listen(listen, receiving(config, o.rekey))
 	if err != nil {
 		return err

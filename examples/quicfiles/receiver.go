@@ -28,6 +28,7 @@ const fileCost = 4 << 10
 type receiver struct {
 	root  *os.Root
 	watch func(h *header, n int64) // if not nil, told how many octets of a file there are
+	done  func(h *header)          // if not nil, told of a file that is complete
 
 	left     atomic.Int64 // octets that may still come
 	received atomic.Int64
@@ -267,7 +268,13 @@ func (r *receiver) complete(part *os.File, h *header, name string) error {
 	if err := r.root.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return err
 	}
-	return r.root.Rename(h.partial(), name)
+	if err := r.root.Rename(h.partial(), name); err != nil {
+		return err
+	}
+	if r.done != nil {
+		r.done(h)
+	}
+	return nil
 }
 
 // answer says how many octets there are, has the rest taken in, and ends the stream if all is well.
