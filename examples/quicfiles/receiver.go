@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"log"
@@ -102,6 +103,7 @@ func (r *receiver) serveConn(ctx context.Context, conn *quicmls.Conn) {
 		wg.Go(func() {
 			err := r.receive(stream)
 			if err == nil {
+				stream.Close() // the verdict; the file's name is free again
 				return
 			}
 			code := codeFailed
@@ -141,7 +143,10 @@ func (r *receiver) receive(stream *quicmls.Stream) error {
 		if err != nil {
 			return err
 		}
-		return answer(stream, h.size, func() error { return atEnd(stream) })
+		if err := answer(stream, h.size); err != nil {
+			return err
+		}
+		return atEnd(stream)
 	}
 	if err := r.receiveInto(stream, h, name); err != nil {
 		return fmt.Errorf("%q: %w", name, err)
@@ -224,40 +229,50 @@ func (r *receiver) receiveInto(stream *quicmls.Stream, h *header, name string) e
 		return fmt.Errorf("%w: %d octets are beyond the limit", errRefused, rest)
 	}
 	defer func() { r.left.Add(h.size - n) }() // what has not come
-	err = answer(stream, n, func() error {
-		buf := make([]byte, copySize)
-		for n < h.size {
-			k, err := stream.Read(buf[:min(copySize, h.size-n)])
-			if k > 0 {
-				if _, err := part.Write(buf[:k]); err != nil {
-					return err
-				}
-				sum.Write(buf[:k])
-				n += int64(k)
-				r.received.Add(int64(k))
-				if r.watch != nil {
-					r.watch(h, n)
-				}
-			}
-			if err == io.EOF && n < h.size {
-				return fmt.Errorf("%w: %d octets of %d", errWrong, n, h.size)
-			}
-			if err != nil && err != io.EOF {
-				return err
-			}
-		}
-		if err := atEnd(stream); err != nil {
-			return err
-		}
-		if !bytes.Equal(sum.Sum(nil), h.sum[:]) {
-			return fmt.Errorf("%w: hash is %x, want %x", errWrong, sum.Sum(nil), h.sum)
-		}
-		return r.complete(part, h, name)
-	})
-	if errors.Is(err, errWrong) {
-		err = errors.Join(err, part.Close(), r.root.Remove(h.partial()))
+	if err := answer(stream, n); err != nil {
+		return err
 	}
-	return err
+	n, err = r.takeIn(stream, h, part, sum, n)
+	if errors.Is(err, errWrong) {
+		return errors.Join(err, part.Close(), r.root.Remove(h.partial()))
+	}
+	if err != nil {
+		return err
+	}
+	return r.complete(part, h, name)
+}
+
+// takeIn takes in the rest of a file behind the n octets that there are, whose hash is in sum. It
+// returns how many there are then.
+func (r *receiver) takeIn(stream *quicmls.Stream, h *header, part *os.File, sum hash.Hash, n int64) (int64, error) {
+	buf := make([]byte, copySize)
+	for n < h.size {
+		k, err := stream.Read(buf[:min(copySize, h.size-n)])
+		if k > 0 {
+			if _, err := part.Write(buf[:k]); err != nil {
+				return n, err
+			}
+			sum.Write(buf[:k])
+			n += int64(k)
+			r.received.Add(int64(k))
+			if r.watch != nil {
+				r.watch(h, n)
+			}
+		}
+		if err == io.EOF && n < h.size {
+			return n, fmt.Errorf("%w: %d octets of %d", errWrong, n, h.size)
+		}
+		if err != nil && err != io.EOF {
+			return n, err
+		}
+	}
+	if err := atEnd(stream); err != nil {
+		return n, err
+	}
+	if !bytes.Equal(sum.Sum(nil), h.sum[:]) {
+		return n, fmt.Errorf("%w: hash is %x, want %x", errWrong, sum.Sum(nil), h.sum)
+	}
+	return n, nil
 }
 
 // complete gives a file its name, in place of one that had it.
@@ -277,15 +292,10 @@ func (r *receiver) complete(part *os.File, h *header, name string) error {
 	return nil
 }
 
-// answer says how many octets there are, has the rest taken in, and ends the stream if all is well.
-func answer(stream *quicmls.Stream, has int64, takeIn func() error) error {
-	if _, err := stream.Write(binary.BigEndian.AppendUint64(nil, uint64(has))); err != nil {
-		return err
-	}
-	if err := takeIn(); err != nil {
-		return err
-	}
-	return stream.Close()
+// answer says how many octets there are.
+func answer(stream *quicmls.Stream, has int64) error {
+	_, err := stream.Write(binary.BigEndian.AppendUint64(nil, uint64(has)))
+	return err
 }
 
 // atEnd sees that no more follows, which the peer has to say authentically.
