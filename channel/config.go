@@ -42,6 +42,10 @@ func DefaultSuites() []ciphersuite.ID {
 type Config struct {
 	// Identity is what this end shows, and its signing key. Required.
 	Identity mls.Identity
+	// Alternatives are identities for the cipher suites that Identity's key does not
+	// fit: with a suite goes the first, of Identity and these, whose key fits it.
+	// Default: none.
+	Alternatives []mls.Identity
 	// Validator decides who may be the peer. It is asked in each handshake,
 	// at each resumption and whenever the peer changes its leaf. Required.
 	Validator mls.AuthenticationService
@@ -51,7 +55,7 @@ type Config struct {
 	Rand io.Reader
 	// Suites are the acceptable cipher suites. Those of the initiator stand in
 	// its order of preference: the first that the responder has too is used.
-	// Default: those of [DefaultSuites] that the signer's key fits.
+	// Default: those of [DefaultSuites] that the key of an identity fits.
 	Suites []ciphersuite.ID
 	// Registry maps the code points of suites. Default: [ciphersuite.Default].
 	Registry *ciphersuite.Registry
@@ -135,6 +139,12 @@ func (c *Config) withDefaults() (*Config, error) {
 	}
 	d := *c
 	d.Protocols, d.PSKIdentities, d.PreviousIdentities = slices.Clone(c.Protocols), slices.Clone(c.PSKIdentities), slices.Clone(c.PreviousIdentities)
+	d.Alternatives = slices.Clone(c.Alternatives)
+	for i, id := range d.Alternatives {
+		if id.Signer == nil {
+			return nil, fmt.Errorf("channel: Config has alternative %d without a signer", i)
+		}
+	}
 	d.TransportBinding = slices.Clone(c.TransportBinding)
 	if d.Rand == nil {
 		d.Rand = rand.Reader
@@ -190,15 +200,15 @@ func (c *Config) verifyNegotiable() error {
 	return nil
 }
 
-// usableSuites returns the suites of c, or those of the default ones that c's
-// signer fits.
+// usableSuites returns the suites of c, or those of the default ones that one of
+// c's identities fits.
 func (c *Config) usableSuites() ([]ciphersuite.ID, error) {
 	suites := slices.Clone(c.Suites)
 	if c.Suites == nil {
 		suites = slices.DeleteFunc(DefaultSuites(), func(id ciphersuite.ID) bool { return c.fits(id) != nil })
 	}
 	if len(suites) == 0 {
-		return nil, fmt.Errorf("%w: none fits a signer whose public key is a %T", ErrNoCommonSuite, c.Identity.Signer.Public())
+		return nil, fmt.Errorf("%w: none fits a signer whose public key is a %T, or one of %d alternatives", ErrNoCommonSuite, c.Identity.Signer.Public(), len(c.Alternatives))
 	}
 	for _, id := range suites {
 		if err := c.fits(id); err != nil {
@@ -208,14 +218,30 @@ func (c *Config) usableSuites() ([]ciphersuite.ID, error) {
 	return suites, nil
 }
 
-// fits returns an error unless the suite is there and the signer's key is of
-// its signature scheme.
+// fits returns an error unless the suite is there and the key of an identity is
+// of its signature scheme.
 func (c *Config) fits(id ciphersuite.ID) error {
 	suite, err := c.Registry.Lookup(id)
 	if err == nil {
-		_, err = suite.SignaturePublicKey(c.Identity.Signer.Public())
+		_, err = c.identityFor(suite)
 	}
 	return err
+}
+
+// identityFor returns the identity that goes with a suite. If there is none, the
+// error says why the first is not.
+func (c *Config) identityFor(suite *ciphersuite.Suite) (mls.Identity, error) {
+	var first error
+	for _, id := range append([]mls.Identity{c.Identity}, c.Alternatives...) {
+		_, err := suite.SignaturePublicKey(id.Signer.Public())
+		if err == nil {
+			return id, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return mls.Identity{}, first
 }
 
 // mls returns the configuration of the groups that sessions are made of.

@@ -38,9 +38,12 @@ func (s *Session) sendClientHello() ([]Event, error) {
 }
 
 func (s *Session) sendClientHelloOf(suite ciphersuite.ID) ([]Event, error) {
+	if err := s.appearFor(suite); err != nil {
+		return nil, err
+	}
 	bundle, err := mls.NewKeyPackage(s.mls, mls.KeyPackageOptions{
 		Suite:    suite,
-		Identity: s.cfg.Identity,
+		Identity: *s.identity,
 		Leaf:     s.leafOptions(s.cfg.ownOffer(s.retry).marshal()),
 	})
 	if err != nil {
@@ -83,13 +86,16 @@ func (s *Session) receiveClientHello(_ context.Context, body []byte) ([]Event, e
 	if err != nil {
 		return nil, err
 	}
+	if err := s.appearFor(keyPackage.CipherSuite); err != nil {
+		return nil, err
+	}
 	groupID := make([]byte, len(s.id))
 	if _, err := io.ReadFull(s.mls.Rand, groupID); err != nil {
 		return nil, because(AlertInternalError, fmt.Errorf("channel: drawing a session ID: %w", err))
 	}
 	alone, err := mls.NewGroup(s.mls, mls.GroupOptions{
 		Suite:      keyPackage.CipherSuite,
-		Identity:   s.cfg.Identity,
+		Identity:   *s.identity,
 		GroupID:    groupID,
 		Extensions: dictionary(chosen.marshal()),
 		Leaf:       s.leafOptions(nil),

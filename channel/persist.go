@@ -119,10 +119,30 @@ func (s *Session) unmarshal(data []byte) error {
 	if id := s.group.Suite().ID(); !slices.Contains(s.cfg.Suites, id) {
 		return fmt.Errorf("%w: %v", ErrNoCommonSuite, id)
 	}
+	if err := s.appearFor(s.group.Suite().ID()); err != nil {
+		return err
+	}
+	if err := s.verifyPendingCredential(); err != nil {
+		return err
+	}
 	if err := verifyPair(s.group); err != nil {
 		return err
 	}
 	s.terms, err = s.negotiated(s.group)
+	return err
+}
+
+// verifyPendingCredential refuses a session whose pending commit shows a credential of
+// this end that has expired: the commit would have to be repeated as it is, and the peer
+// refuse it, for ever. Without one, the next commit shows the identity of today.
+func (s *Session) verifyPendingCredential() error {
+	if s.pending == nil {
+		return nil
+	}
+	expiry, err := CredentialExpiry(ownLeaf(s.pending.group).Credential)
+	if err == nil && !expiry.IsZero() && s.cfg.Now().After(expiry) {
+		err = fmt.Errorf("the update that is under way shows a credential that expired at %v", expiry)
+	}
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mendlink/mendlink/mls"
@@ -59,7 +60,11 @@ func (s *Session) newIdentity() *mls.Identity {
 
 // signer returns the private key to a signature key of this end.
 func (s *Session) signer(publicKey []byte) (crypto.Signer, error) {
-	for _, id := range append([]mls.Identity{s.cfg.Identity}, s.cfg.PreviousIdentities...) {
+	identities := slices.Concat([]mls.Identity{s.cfg.Identity}, s.cfg.Alternatives, s.cfg.PreviousIdentities)
+	if s.identity != nil {
+		identities = append(identities, *s.identity)
+	}
+	for _, id := range identities {
 		if id.Signer == nil {
 			continue
 		}
@@ -130,7 +135,9 @@ func (s *Session) Revalidate(ctx context.Context, action RefusalAction) ([]Event
 	case err == nil || action == RefusalKeep:
 		return nil, nil
 	case action == RefusalWarn:
-		return []Event{PeerRefused{Err: err}}, nil
+		events := []Event{PeerRefused{Err: err}}
+		s.cfg.Trace.events(s, events)
+		return events, nil
 	}
 	if failure := s.discard(ctx, &s.entry); failure != nil {
 		err = fmt.Errorf("%w; %w", err, failure)

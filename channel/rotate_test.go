@@ -2,10 +2,14 @@ package channel
 
 import (
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
 	"errors"
+	"math/big"
 	"testing"
+	"time"
 
 	"github.com/mendlink/mendlink/mls"
 )
@@ -143,6 +147,12 @@ func TestRevalidateKeepsWarnsOrCloses(t *testing.T) {
 			t.Fatalf("an accepted peer: %v, %v", events, err)
 		}
 		a.refuses = errors.New("revoked")
+		told := 0
+		a.Session.cfg.Trace = &Trace{Event: func(_ SessionID, e Event) {
+			if _, ok := e.(PeerRefused); ok {
+				told++
+			}
+		}}
 		events, err := a.Revalidate(ctx, action)
 		a.carryOut(t, events, err)
 		switch action {
@@ -152,8 +162,8 @@ func TestRevalidateKeepsWarnsOrCloses(t *testing.T) {
 			}
 			continue
 		case RefusalWarn:
-			if len(a.refusals) != 1 || !errors.Is(a.refusals[0].Err, ErrPeerRefused) {
-				t.Errorf("warning: %v", a.refusals)
+			if len(a.refusals) != 1 || !errors.Is(a.refusals[0].Err, ErrPeerRefused) || told != 1 {
+				t.Errorf("warning: %v, the trace is told %d times", a.refusals, told)
 			}
 		default:
 			if len(a.refusals) != 0 {
@@ -163,5 +173,49 @@ func TestRevalidateKeepsWarnsOrCloses(t *testing.T) {
 		a.refuses = nil
 		agree(t, a, b)
 		canUpdate(t, a, b)
+	}
+}
+
+// certified returns an identity with a certificate that ends at some time.
+func certified(t tb, notAfter time.Time) mls.Identity {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: notAfter.Add(-time.Hour), NotAfter: notAfter}
+	certificate := must(x509.ParseCertificate(must(x509.CreateCertificate(rand.Reader, template, template, public, private))))
+	return mls.Identity{Credential: mls.X509Credential(certificate), Signer: private}
+}
+
+// A commit that is pending would be repeated byte for byte, with a certificate in
+// it that the peer refuses.
+func TestASessionWhosePendingCommitShowsAnExpiredCredentialIsNotResumed(t *testing.T) {
+	for name, c := range map[string]struct {
+		pending bool
+		later   time.Duration
+		want    error
+	}{
+		"not expired":         {true, time.Minute, nil},
+		"expired":             {true, 2 * time.Hour, ErrNoSession},
+		"expired, no pending": {false, 2 * time.Hour, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ha, hb := newHost(t, "alice"), newHost(t, "bob")
+			old := certified(t, ha.clock.Add(time.Hour))
+			ha.cfg.Identity = old
+			a, b := initiate(t, ha, hb)
+			a.start(t)
+			settle(t, a, b)
+			if c.pending {
+				a.update(t, ReasonAge)
+			}
+			cut(a, b)
+			ha.clock = ha.clock.Add(c.later)
+			ha.cfg.Identity, ha.cfg.PreviousIdentities = certified(t, ha.clock.Add(time.Hour)), []mls.Identity{old}
+			if _, err := Resume(ctx, &ha.cfg, a.ID()); !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+		})
 	}
 }

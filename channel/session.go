@@ -131,6 +131,19 @@ func (s *Session) restart() {
 	*s = Session{opening: &opening{cfg: s.cfg}, services: s.services, mls: s.mls, transitions: s.transitions, state: s.state, identity: &s.cfg.Identity, unbound: s.unbound}
 }
 
+// appearFor makes this end appear under the identity that goes with a suite.
+func (s *Session) appearFor(id ciphersuite.ID) error {
+	suite, err := s.cfg.Registry.Lookup(id)
+	var identity mls.Identity
+	if err == nil {
+		identity, err = s.cfg.identityFor(suite)
+	}
+	if s.identity = &identity; err != nil {
+		return because(AlertInternalError, fmt.Errorf("channel: an identity for %v: %w", id, err))
+	}
+	return nil
+}
+
 func (s *Session) becomeInitiator() {
 	s.role, s.leads, s.peer = RoleInitiator, true, s.cfg.PeerName
 }
