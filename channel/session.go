@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -318,6 +319,24 @@ func (s *Session) Suite() *ciphersuite.Suite {
 		return nil
 	}
 	return s.group.Suite()
+}
+
+// Shows reports that this end shows an identity, or will with its next update. It is false before
+// the handshake is complete.
+func (s *Session) Shows(identity mls.Identity) bool {
+	if !s.state.complete() {
+		return false
+	}
+	suite, leaf := s.Suite(), ownLeaf(s.group)
+	key, err := suite.SignaturePublicKey(identity.Signer.Public())
+	if err != nil {
+		return false
+	}
+	if s.identity == nil {
+		return bytes.Equal(key, leaf.SignatureKey) && leaf.Credential.Equal(identity.Credential)
+	}
+	own, err := suite.SignaturePublicKey(s.identity.Signer.Public())
+	return err == nil && bytes.Equal(key, own) && s.identity.Credential.Equal(identity.Credential)
 }
 
 // Peer returns the peer's leaf, nil before the handshake is complete. It must

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"time"
@@ -21,12 +22,27 @@ const DefaultHandshakeTimeout = 10 * time.Second
 // is given: it is never modified, and may be shared and reused. Its functions may be
 // called by several goroutines at once, and must not call methods of the Conn.
 type Config struct {
-	// Identity is the own credential and the key that proves it. Required.
+	// Identity is the own credential and the key that proves it. Required, unless Identities
+	// has some.
 	Identity mls.Identity
+	// Alternatives are identities for the cipher suites that Identity's key does not fit: with a
+	// suite goes the first, of Identity and these, whose key fits it. Default: none.
+	Alternatives []mls.Identity
+	// Identities, if it has any, take the place of Identity, Alternatives and PreviousIdentities in
+	// each connection, as they are when it begins. When they change, living connections go on with the
+	// new one, like after [Conn.Rotate], and Validator is asked about the peer again: see Refused. A Conn has to be
+	// closed then, also after a failure, as the source knows of it. Default: none; nothing changes by itself.
+	Identities IdentitySource
 	// Validator decides who may be the peer, as identity.Pinned does. It is asked
 	// in every handshake and resumption, whenever the peer changes its leaf, and by
 	// [Conn.Revalidate]. Required.
 	Validator mls.AuthenticationService
+	// Refused says what becomes of a living connection whose peer Validator accepts no
+	// more. It is asked when a certificate of the peer expires, and when Identities say that something
+	// has changed. channel.RefusalClose ends the connection and the session. With RefusalWarn the
+	// connection goes on, updates of the peer included as long as it shows nothing else, and Trace gets a
+	// channel.PeerRefused; RefusalKeep says nothing. Default: RefusalClose.
+	Refused channel.RefusalAction
 	// PreviousIdentities are those under which stored sessions may still be. A session
 	// that is resumed under one of them is moved to Identity at once. Default: none;
 	// sessions of another signature key are of no use.
@@ -136,16 +152,23 @@ type RekeyPolicy = channel.UpdatePolicy
 
 // withDefaults returns a copy of c in which nothing is left open that netconn decides.
 func (c *Config) withDefaults() (*Config, error) {
-	if c == nil || c.Identity.Signer == nil {
+	if c == nil {
+		return nil, errors.New("netconn: there is no Config")
+	}
+	d := *c
+	d.takeIdentities()
+	if d.Identity.Signer == nil {
 		return nil, errors.New("netconn: Config needs an Identity")
 	}
 	if c.Validator == nil {
 		return nil, errors.New("netconn: Config needs a Validator")
 	}
+	if c.Refused > channel.RefusalClose {
+		return nil, fmt.Errorf("netconn: Config has Refused %d", c.Refused)
+	}
 	if err := c.Rekey.Verify(); err != nil {
 		return nil, err
 	}
-	d := *c
 	d.Suites = append([]ciphersuite.ID(nil), c.Suites...)
 	d.Protocols = slices.Clone(c.Protocols)
 	if d.HandshakeTimeout == 0 {
@@ -165,15 +188,20 @@ type settings struct {
 	coalesceDelay time.Duration
 	now           func() time.Time
 	renew         func(context.Context) (mls.Identity, error)
+	identities    IdentitySource
+	refused       channel.RefusalAction
 	keyRecords    uint64
 }
 
-func (c *Config) settings() settings { return settings{c.CoalesceDelay, c.Time, c.Renew, c.keyRecords} }
+func (c *Config) settings() settings {
+	return settings{c.CoalesceDelay, c.Time, c.Renew, c.Identities, c.refusal(), c.keyRecords}
+}
 
 // channelConfig returns what the protocol needs of c.
 func (c *Config) channelConfig() *channel.Config {
 	return &channel.Config{
 		Identity:           c.Identity,
+		Alternatives:       c.Alternatives,
 		Validator:          c.Validator,
 		PreviousIdentities: c.PreviousIdentities,
 		Suites:             c.Suites,

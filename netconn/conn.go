@@ -32,8 +32,8 @@ type Conn struct {
 	opening      *opening   // nil once the handshake is complete
 	complete     atomic.Bool
 
-	// The order of locks: handshakeMu, receiver.mu, sender.mu, sessionMu, abortMu, and
-	// last those of the queue, of policy, of leases, of updates and of background.
+	// The order of locks: handshakeMu, receiver.mu, sender.mu, sessionMu, abortMu, and last those
+	// of the queue, of policy, of live, of leases, of updates and of background.
 	sessionMu sync.Mutex
 	initiator bool
 	session   *channel.Session // nil before the handshake
@@ -44,6 +44,7 @@ type Conn struct {
 	sender   sender
 	updates  updates
 	policy   policy
+	live     live
 
 	// calls is twice the number of Writes under way, plus one once Close was called.
 	calls      atomic.Int32
@@ -74,7 +75,7 @@ func newConn(transport net.Conn, config *Config, initiator bool) *Conn {
 	}
 	c.receiver.init(c, maxMessageSize)
 	c.sender.conn = c
-	c.updates.conn, c.policy.conn = c, c
+	c.updates.conn, c.policy.conn, c.live.conn = c, c, c
 	return c
 }
 
@@ -205,6 +206,7 @@ func (c *Conn) Close() error {
 	err := c.transport.Close()
 	c.updates.fail(net.ErrClosed)
 	c.policy.stop()
+	c.live.stop()
 	c.background.wait()
 	if t := c.abortTimer.Load(); t != nil {
 		t.Stop()
@@ -345,8 +347,10 @@ func (c *Conn) carryOut(e channel.Event, out *[]outItem) error {
 		c.state.early = earlyFate(e)
 	case channel.PeerAuthenticated:
 		c.state.peer = e.Leaf
+		c.live.peerIs(e.Leaf.Credential)
 	case channel.PeerChanged:
 		c.state.peer = e.Leaf
+		c.live.peerIs(e.Leaf.Credential)
 	case channel.HandshakeComplete:
 		c.receiver.established = true
 		c.state.complete, c.state.suite, c.state.epoch = true, c.session.Suite().ID(), c.session.Epoch()

@@ -63,12 +63,14 @@ func (c *Conn) handshake(ctx context.Context, early bool) (err error) {
 	}
 	if err != nil {
 		c.handshakeErr = c.opError("handshake", c.orClosed(err))
+		c.live.stop()
 		return c.handshakeErr
 	}
 	if established {
 		c.opening = nil
 		c.complete.Store(true)
 		c.policy.arm()
+		c.live.begin()
 		c.receiver.pumpIfIdle() // an update may be under way already
 	}
 	return nil
@@ -137,7 +139,8 @@ func (c *Conn) runHandshake(ctx context.Context, early bool) (established bool, 
 
 // begin makes the session: the initiator resumes the one that it has, if any.
 func (c *Conn) begin(ctx context.Context) error {
-	cfg := c.opening.config.channelConfig()
+	c.live.watch()
+	cfg := c.sessionConfig()
 	cfg.Select = c.selection()
 	if c.initiator && cfg.Store != nil {
 		cfg.Store = &leasingStore{cfg.Store, c}
@@ -193,7 +196,8 @@ func (c *Conn) selection() func(channel.ClientHello) (*channel.Config, error) {
 			return nil, err
 		}
 		c.opening.config, c.settings = chosen, chosen.settings()
-		return chosen.channelConfig(), nil
+		c.live.watch()
+		return c.sessionConfig(), nil
 	}
 }
 

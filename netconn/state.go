@@ -25,8 +25,8 @@ type ConnectionState struct {
 	// cases. If it is EarlyDataUnknown, this connection's stream begins without it, and the peer may
 	// have it, or get it once, over another connection. Zero if there was none.
 	EarlyData channel.EarlyDataFate
-	// LastUpdateError is why the last update that the RekeyPolicy asked for could not be
-	// begun, or Config.Renew's error, nil if there was none. It is tried again later.
+	// LastUpdateError is why the last update that the RekeyPolicy or Config.Identities asked for could
+	// not be begun, or Config.Renew's error, nil if there was none. It is tried again later.
 	LastUpdateError error
 }
 
@@ -46,7 +46,7 @@ func (c *Conn) ConnectionState() ConnectionState {
 	if !c.state.complete {
 		return ConnectionState{}
 	}
-	return ConnectionState{
+	state := ConnectionState{
 		HandshakeComplete: true,
 		Resumed:           c.session.Resumed(),
 		SessionID:         c.session.ID(),
@@ -56,8 +56,12 @@ func (c *Conn) ConnectionState() ConnectionState {
 		Peer:              c.state.peer,
 		Negotiated:        c.session.Negotiated(),
 		EarlyData:         c.state.early,
-		LastUpdateError:   c.policy.lastError(),
+		LastUpdateError:   c.live.lastError(),
 	}
+	if state.LastUpdateError == nil {
+		state.LastUpdateError = c.policy.lastError()
+	}
+	return state
 }
 
 // ExportKeyingMaterial returns length octets that both ends, and nobody else, can
