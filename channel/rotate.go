@@ -136,7 +136,7 @@ func (s *Session) Revalidate(ctx context.Context, action RefusalAction) ([]Event
 		return nil, nil
 	case action == RefusalWarn:
 		events := []Event{PeerRefused{Err: err}}
-		s.cfg.Trace.events(s, events)
+		s.trace.events(s, events)
 		return events, nil
 	}
 	if failure := s.discard(ctx, &s.entry); failure != nil {

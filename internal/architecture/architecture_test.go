@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"channel":                 {"internal/wire", "mls", "mls/ciphersuite", "channel/record"},
 	"identity":                {"mls", "mls/ciphersuite", "channel"},
 	"internal/driver":         {"channel", "mls"},
+	"identity/sshagent":       {"identity", "golang.org/x/crypto/ssh", "golang.org/x/crypto/ssh/agent"},
 	"netconn":                 {"channel", "channel/record", "mls", "mls/ciphersuite"},
 	"quicmls":                 {"internal/driver", "channel", "channel/record", "mls", "github.com/quic-go/quic-go", "github.com/quic-go/quic-go/..."},
 	"quicmls/tlspsk":          {"channel"}, // quic-go in its tests

@@ -99,7 +99,7 @@ func (e ecdsaScheme) accepts(signer crypto.Signer) bool {
 }
 
 func (e ecdsaScheme) sign(rand io.Reader, signer crypto.Signer, message []byte) ([]byte, error) {
-	return signer.Sign(rand, e.digest(message), e.hash)
+	return crypto.SignMessage(signer, rand, message, e.hash) // some hash themselves, such as agents
 }
 
 func (e ecdsaScheme) digest(message []byte) []byte {
