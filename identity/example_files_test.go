@@ -87,7 +87,7 @@ func ExampleNewX509Validator() {
 	roots := x509.NewCertPool()
 	roots.AddCert(ca.certificate)
 	peer, err := identity.NewX509Validator(identity.X509Options{
-		RootsFor: identity.NewTrustBundle(roots).RootsFor,
+		RootsFor: identity.NewTrustBundle(roots, nil).RootsFor,
 		Names:    identity.ServerName("db.example"),
 	})
 	if err != nil {

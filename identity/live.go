@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/mendlink/mendlink/mls"
@@ -16,9 +15,6 @@ import (
 
 // DefaultEvery is that of [Files.Every].
 const DefaultEvery = 5 * time.Second
-
-// maxPrevious is how many identities of before a [Live] remembers for each key pair.
-const maxPrevious = 4
 
 var (
 	// ErrNotValidNow means that a certificate of one's own has expired, or is for later.
@@ -57,9 +53,8 @@ type Files struct {
 	Tick <-chan time.Time
 }
 
-// A Live is what files hold, and goes on with the times: own identities, authorities, and
-// what is revoked. As the Identities of netconn.Config it gives new connections the identity
-// of the moment and has living ones go on with it; its RootsFor and Revoked are for a validator.
+// A Live is a [Feed] of what files hold, as they change: own identities, authorities, and what
+// is revoked.
 //
 // Each of them changes as a whole or not at all: a file that is half written, or a key that
 // does not fit its certificate yet, leaves in force what was there before. A change is seen by
@@ -67,28 +62,19 @@ type Files struct {
 //
 // All methods are safe for concurrent use.
 type Live struct {
+	feed  Feed
 	files Files
-	now   atomic.Pointer[state]
 
-	mu       sync.Mutex // guards the parts, and what has been reported
+	mu       sync.Mutex // guards what follows
 	parts    []*part
+	pairs    []mls.Identity // as the files have them
+	expiry   []time.Time    // of each pair
+	roots    *x509.CertPool
+	domains  map[string]*x509.CertPool
 	reported string
-
-	watchersMu sync.Mutex
-	watchers   map[int]func()
-	nextID     int
 
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the goroutine has ended
-}
-
-// state is all that a Live knows at a time. It is never changed: the next takes its place.
-type state struct {
-	pairs    []mls.Identity
-	expiry   []time.Time      // of each pair
-	previous [][]mls.Identity // of each pair, the newest first
-	bundle   TrustBundle
-	revoked  *Revoked
 }
 
 // Open reads the files, all of which have to be right, and looks at them from then on.
@@ -98,15 +84,14 @@ func Open(files Files) (*Live, error) {
 		files.Now = time.Now
 	}
 	files.Every = cmp.Or(files.Every, DefaultEvery)
-	l := &Live{files: files, watchers: make(map[int]func()), done: make(chan struct{})}
 	n := len(files.Pairs)
-	l.now.Store(&state{pairs: make([]mls.Identity, n), expiry: make([]time.Time, n), previous: make([][]mls.Identity, n)})
+	l := &Live{files: files, done: make(chan struct{}), pairs: make([]mls.Identity, n), expiry: make([]time.Time, n)}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if err := l.addParts(); err != nil {
 		return nil, err
 	}
-	for _, p := range l.parts {
-		p.look(true)
-	}
+	l.lookAt(true)
 	if err := failures(l.parts); err != nil {
 		return nil, err
 	}
@@ -116,25 +101,22 @@ func Open(files Files) (*Live, error) {
 	return l, nil
 }
 
-// addParts makes the parts, each of which takes itself over.
+// addParts makes the parts, each of which takes itself over. l.mu is locked, here and when they
+// do.
 func (l *Live) addParts() error {
-	add := func(p part, load func(next *state, texts [][]byte) error) {
-		p.load = func(texts [][]byte) error {
-			next := *l.now.Load()
-			if err := load(&next, texts); err != nil {
-				return err
-			}
-			l.now.Store(&next)
-			return nil
-		}
+	add := func(p part, load func(texts [][]byte) error) {
+		p.load = load
 		l.parts = append(l.parts, &p)
 	}
 	for i, pair := range l.files.Pairs {
-		add(pair.part(), func(next *state, texts [][]byte) error { return l.loadPair(next, i, texts) })
+		add(pair.part(), func(texts [][]byte) error { return l.loadPair(i, texts) })
 	}
 	if paths := slices.Clone(l.files.Roots); len(paths) > 0 {
-		add(filesOf(paths), func(next *state, texts [][]byte) (err error) {
-			next.bundle.roots, err = parseRoots(paths, texts)
+		add(filesOf(paths), func(texts [][]byte) error {
+			roots, err := parseRoots(paths, texts)
+			if err == nil {
+				l.roots = roots
+			}
 			return err
 		})
 	}
@@ -143,16 +125,19 @@ func (l *Live) addParts() error {
 			return fmt.Errorf("%w: Files.TrustDomains: %w", ErrSPIFFEID, err)
 		}
 		paths := slices.Clone(paths)
-		add(filesOf(paths), func(next *state, texts [][]byte) error { return next.loadDomain(domain, paths, texts) })
+		add(filesOf(paths), func(texts [][]byte) error { return l.loadDomain(domain, paths, texts) })
 	}
 	if paths := slices.Clone(l.files.Revoked); len(paths) > 0 {
-		add(filesOf(paths), func(next *state, texts [][]byte) (err error) {
-			next.revoked, err = parseRevoked(paths, texts)
+		add(filesOf(paths), func(texts [][]byte) error {
+			revoked, err := parseRevoked(paths, texts)
+			if err == nil {
+				l.feed.change(func(k *knowledge) { k.revoked = revoked })
+			}
 			return err
 		})
 	}
 	if len(l.files.Also) > 0 {
-		add(filesOf(slices.Clone(l.files.Also)), func(*state, [][]byte) error { return nil })
+		add(filesOf(slices.Clone(l.files.Also)), func([][]byte) error { return nil })
 	}
 	if len(l.parts) == 0 {
 		return errNoFiles
@@ -161,7 +146,7 @@ func (l *Live) addParts() error {
 }
 
 // loadPair takes another identity over, if it is valid now.
-func (l *Live) loadPair(next *state, i int, texts [][]byte) error {
+func (l *Live) loadPair(i int, texts [][]byte) error {
 	pair := l.files.Pairs[i]
 	id, chain, err := pair.parse(texts)
 	if err != nil {
@@ -177,26 +162,19 @@ func (l *Live) loadPair(next *state, i int, texts [][]byte) error {
 				ErrNotValidNow, certificate.Subject, certificate.NotBefore, certificate.NotAfter)}
 		}
 	}
-	next.pairs, next.expiry, next.previous = slices.Clone(next.pairs), slices.Clone(next.expiry), slices.Clone(next.previous)
-	if before := next.pairs[i]; before.Signer != nil {
-		previous := append([]mls.Identity{before}, next.previous[i]...)
-		next.previous[i] = previous[:min(len(previous), maxPrevious)]
-	}
-	next.pairs[i], next.expiry[i] = id, expiry
+	l.pairs[i], l.expiry[i] = id, expiry
 	return nil
 }
 
-func (s *state) loadDomain(domain string, paths []string, texts [][]byte) error {
-	pool, err := parseRoots(paths, texts)
+func (l *Live) loadDomain(domain string, paths []string, texts [][]byte) error {
+	roots, err := parseRoots(paths, texts)
 	if err != nil {
 		return err
 	}
-	domains := make(map[string]*x509.CertPool, len(s.bundle.domains)+1)
-	for other, roots := range s.bundle.domains {
-		domains[other] = roots
+	if l.domains == nil {
+		l.domains = make(map[string]*x509.CertPool)
 	}
-	domains[domain] = pool
-	s.bundle.domains = domains
+	l.domains[domain] = roots
 	return nil
 }
 
@@ -224,30 +202,38 @@ func (l *Live) run(ctx context.Context) {
 func (l *Live) Reload() error { return l.look(true) }
 
 func (l *Live) look(atOnce bool) error {
-	changed, err := l.lookAtParts(atOnce)
+	l.mu.Lock()
+	changed := l.lookAt(atOnce)
+	err := l.failures()
+	l.report(err)
+	l.mu.Unlock()
 	if changed {
-		l.notify()
+		l.feed.notify()
 	}
 	return err
 }
 
-func (l *Live) lookAtParts(atOnce bool) (changed bool, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// lookAt looks at the parts and reports whether one has changed. l.mu is locked.
+func (l *Live) lookAt(atOnce bool) (changed bool) {
 	for _, p := range l.parts {
 		changed = p.look(atOnce) || changed
 	}
-	err = l.failures()
-	l.report(err)
-	return changed, err
+	if changed {
+		bundle := NewTrustBundle(l.roots, l.domains)
+		l.feed.change(func(k *knowledge) {
+			k.setIdentities(l.pairs)
+			k.bundle = bundle
+		})
+	}
+	return changed
 }
 
 // failures returns what is wrong: what could not be taken over, and what nobody has renewed
 // in time. l.mu is locked.
 func (l *Live) failures() error {
 	all := []error{failures(l.parts)}
-	now, state := l.files.Now(), l.now.Load()
-	for i, expiry := range state.expiry {
+	now := l.files.Now()
+	for i, expiry := range l.expiry {
 		if now.After(expiry) {
 			all = append(all, &FileError{Path: l.files.Pairs[i].Certificate, Field: "validity of the certificate",
 				Err: fmt.Errorf("%w: it expired at %v and nothing has taken its place", ErrNotValidNow, expiry)})
@@ -277,50 +263,20 @@ func (l *Live) Err() error {
 }
 
 // Identities returns the own identities of the moment, in the order of Files.Pairs.
-func (l *Live) Identities() []mls.Identity { return slices.Clone(l.now.Load().pairs) }
+func (l *Live) Identities() []mls.Identity { return l.feed.Identities() }
 
-// PreviousIdentities returns some that were there before, the newest first. Sessions in a store
-// may still be under them.
-func (l *Live) PreviousIdentities() []mls.Identity { return slices.Concat(l.now.Load().previous...) }
+// PreviousIdentities is [Feed.PreviousIdentities].
+func (l *Live) PreviousIdentities() []mls.Identity { return l.feed.PreviousIdentities() }
 
-// RootsFor returns the authorities to trust for an end-entity certificate: see
-// [TrustBundle.RootsFor] and [Files].
-func (l *Live) RootsFor(leaf *x509.Certificate) (*x509.CertPool, error) {
-	return l.now.Load().bundle.RootsFor(leaf)
-}
+// RootsFor is [Feed.RootsFor].
+func (l *Live) RootsFor(leaf *x509.Certificate) (*x509.CertPool, error) { return l.feed.RootsFor(leaf) }
 
-// Revoked returns an error that matches [ErrRevoked] if a certificate of a chain is not to be
-// trusted any more: see [Revoked.Check].
-func (l *Live) Revoked(chain []*x509.Certificate) error { return l.now.Load().revoked.Check(chain) }
+// Revoked is [Feed.Revoked].
+func (l *Live) Revoked(chain []*x509.Certificate) error { return l.feed.Revoked(chain) }
 
-// Watch has changed called after each change of anything, until stop is called, by the
-// goroutine that looks at the files or by one in Reload. It should be quick, and may call all methods but
-// Close and Reload.
-func (l *Live) Watch(changed func()) (stop func()) {
-	l.watchersMu.Lock()
-	defer l.watchersMu.Unlock()
-	id := l.nextID
-	l.nextID++
-	l.watchers[id] = changed
-	return func() {
-		l.watchersMu.Lock()
-		defer l.watchersMu.Unlock()
-		delete(l.watchers, id)
-	}
-}
-
-// notify calls those who watch, without the lock: they may begin or stop to watch.
-func (l *Live) notify() {
-	l.watchersMu.Lock()
-	var all []func()
-	for _, changed := range l.watchers {
-		all = append(all, changed)
-	}
-	l.watchersMu.Unlock()
-	for _, changed := range all {
-		changed()
-	}
-}
+// Watch is [Feed.Watch]. Changes are made by the goroutine that looks at the files, or by
+// one in Reload. What is called must not call Close or Reload.
+func (l *Live) Watch(changed func()) (stop func()) { return l.feed.Watch(changed) }
 
 // Close ends the looking at the files and waits for a look that is under way. All else goes on
 // as things are.

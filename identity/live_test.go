@@ -235,14 +235,14 @@ func TestIdentitiesOfBeforeAreRemembered(t *testing.T) {
 	if n := len(l.PreviousIdentities()); n != 0 {
 		t.Errorf("%d before there is another one", n)
 	}
-	for range maxPrevious + 2 {
+	for range 2*maxPrevious + 2 {
 		certificates = append([]*x509.Certificate{renew(a, false)}, certificates...)
 		if err := l.Reload(); err != nil {
 			t.Fatal(err)
 		}
 		shows(t, "renewed", l, certificates[0], p256)
 		previous := l.PreviousIdentities()
-		if len(previous) != min(len(certificates)-1, maxPrevious) {
+		if len(previous) != min(len(certificates)-1, 2*maxPrevious) {
 			t.Fatalf("%d previous ones of %d", len(previous), len(certificates)-1)
 		}
 		for i, id := range previous {
@@ -302,7 +302,7 @@ func TestWatchersComeAndGo(t *testing.T) {
 	}
 	wg.Wait()
 	stop()
-	if n := len(l.watchers); n != 0 {
+	if n := len(l.feed.watchers); n != 0 {
 		t.Errorf("%d watchers are left", n)
 	}
 	if err := l.Close(); err != nil {

@@ -75,7 +75,7 @@ func TestWhatIsRevokedIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		v := mustValidator(t, X509Options{RootsFor: NewTrustBundle(pool(ca)).RootsFor, Names: AnyName, Revoked: r.Check})
+		v := mustValidator(t, X509Options{RootsFor: NewTrustBundle(pool(ca), nil).RootsFor, Names: AnyName, Revoked: r.Check})
 		err = v.ValidateLeaf(leafOf(t, key.Public(), leaf, middle.certificate), nil)
 		if c.revoked != errors.Is(err, ErrRevoked) || !c.revoked && err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -88,7 +88,7 @@ func TestWhatIsRevokedIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	intermediate := leafOf(t, key.Public(), leaf, cross)
-	v := mustValidator(t, X509Options{RootsFor: NewTrustBundle(pool(ca, namesake)).RootsFor, Names: AnyName, Revoked: r.Check})
+	v := mustValidator(t, X509Options{RootsFor: NewTrustBundle(pool(ca, namesake), nil).RootsFor, Names: AnyName, Revoked: r.Check})
 	if err := v.ValidateLeaf(intermediate, nil); err != nil {
 		t.Errorf("a chain that is not revoked: %v", err)
 	}

@@ -4,25 +4,34 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 )
 
 // ErrNoRoots means that there are no certificates to trust for a peer.
 var ErrNoRoots = errors.New("identity: no roots to trust")
 
 // A TrustBundle says which authorities to trust. It never changes and is safe for
-// concurrent use; a [Live] has one that does.
+// concurrent use; a [Feed] goes from one to another.
 type TrustBundle struct {
 	roots   *x509.CertPool            // nil: none
 	domains map[string]*x509.CertPool // by SPIFFE trust domain; nil: roots go for all
 }
 
-// NewTrustBundle trusts the given authorities, whatever they certify.
-func NewTrustBundle(roots *x509.CertPool) *TrustBundle { return &TrustBundle{roots: roots} }
+// NewTrustBundle returns the bundle of the authorities roots, whatever they certify, and of those
+// of SPIFFE trust domains, for the IDs of their domain alone. If there are any of trust domains, a
+// certificate with a SPIFFE ID of another domain is refused, and roots go for certificates without one. Either may
+// be nil.
+func NewTrustBundle(roots *x509.CertPool, trustDomains map[string]*x509.CertPool) *TrustBundle {
+	return &TrustBundle{roots: roots, domains: maps.Clone(trustDomains)}
+}
 
 // RootsFor returns the authorities to trust for an end-entity certificate: those of its
 // SPIFFE trust domain if there are any of trust domains, else those that go for all. There being
-// none is [ErrNoRoots].
+// none is [ErrNoRoots]. A nil TrustBundle has none.
 func (b *TrustBundle) RootsFor(leaf *x509.Certificate) (*x509.CertPool, error) {
+	if b == nil {
+		return nil, ErrNoRoots
+	}
 	if len(b.domains) > 0 && hasSPIFFEID(leaf) {
 		id, err := SPIFFEIDOf(leaf)
 		if err != nil {

@@ -70,7 +70,7 @@ func TestX509PermitsWhomTheRootsVouchForAndTheNamesFit(t *testing.T) {
 		"no certificate":             {AnyName, &mls.LeafNode{Credential: mls.Credential{Type: mls.CredentialX509, Certificates: [][]byte{{1}}}}, mls.ErrCertificateChain, nil},
 		"too large":                  {AnyName, &mls.LeafNode{Credential: mls.Credential{Type: mls.CredentialX509, Certificates: [][]byte{make([]byte, 1<<17)}}}, mls.ErrCertificateChain, nil},
 	} {
-		v := mustValidator(t, X509Options{RootsFor: NewTrustBundle(pool(ca)).RootsFor, Names: c.rule})
+		v := mustValidator(t, X509Options{RootsFor: NewTrustBundle(pool(ca), nil).RootsFor, Names: c.rule})
 		err := v.ValidateLeaf(c.leaf, nil)
 		if c.as != nil {
 			if !asEither(err, c.as) {
@@ -97,7 +97,7 @@ func asEither(err error, target any) bool {
 func TestX509WantsTheSamePeerInTheNextCertificate(t *testing.T) {
 	ca := newAuthority(t, "root")
 	key, next := newEd25519Key(t), newEd25519Key(t)
-	v := mustValidator(t, X509Options{RootsFor: NewTrustBundle(pool(ca)).RootsFor, Names: AnyName})
+	v := mustValidator(t, X509Options{RootsFor: NewTrustBundle(pool(ca), nil).RootsFor, Names: AnyName})
 	addDNS := func(c *x509.Certificate) { c.DNSNames = append(c.DNSNames, "more.example") }
 	expired := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
 	bare := func(name string) func(*x509.Certificate) {
@@ -125,7 +125,7 @@ func TestX509WantsTheSamePeerInTheNextCertificate(t *testing.T) {
 		}
 	}
 	strict := errors.New("nobody succeeds anybody")
-	v = mustValidator(t, X509Options{RootsFor: NewTrustBundle(pool(ca)).RootsFor, Names: AnyName, Successor: func(_, _ *x509.Certificate) error { return strict }})
+	v = mustValidator(t, X509Options{RootsFor: NewTrustBundle(pool(ca), nil).RootsFor, Names: AnyName, Successor: func(_, _ *x509.Certificate) error { return strict }})
 	if err := v.ValidateLeaf(leafOf(t, next.Public(), ca.issue(t, next.Public(), "x")), leafOf(t, key.Public(), ca.issue(t, key.Public(), "x"))); !errors.Is(err, strict) {
 		t.Errorf("a rule of one's own: %v", err)
 	}
@@ -167,7 +167,7 @@ func TestEachTrustDomainHasItsAuthorities(t *testing.T) {
 	if _, err := Open(Files{TrustDomains: map[string][]string{"Here": nil}}); !errors.Is(err, ErrSPIFFEID) {
 		t.Errorf("a trust domain that is none: %v", err)
 	}
-	if _, err := NewTrustBundle(nil).RootsFor(here.certificate); !errors.Is(err, ErrNoRoots) {
+	if _, err := NewTrustBundle(nil, nil).RootsFor(here.certificate); !errors.Is(err, ErrNoRoots) {
 		t.Errorf("no roots: %v", err)
 	}
 	for _, o := range []X509Options{{}, {Names: AnyName}, {RootsFor: live.RootsFor}} {
