@@ -341,3 +341,67 @@ func roundTrip(t testing.TB, c *netconn.Conn) {
 func refusalOf(e *end, c *netconn.Conn) error {
 	return e.config.Validator.ValidateLeaf(c.ConnectionState().Peer, nil)
 }
+
+// A session that was stored goes on under the certificates of today, though those that it
+// was stored under have expired meanwhile.
+func TestASessionIsResumedUnderRenewedCertificates(t *testing.T) {
+	ca, clock := newAuthority(t, "root"), newClock()
+	a, b := newEnd(t, ca, clock, clientID, serverID), newEnd(t, ca, clock, serverID, clientID)
+	a.config.Store, b.config.Store, a.config.PeerName = channel.NewMemoryStore(0), channel.NewMemoryStore(0), "peer"
+	client, server := connectTCP(t, a.config, b.config)
+	go io.Copy(server, server)
+	roundTrip(t, client)
+	id := client.ConnectionState().SessionID
+	for range 3 {
+		client.Close()
+		server.Close()
+		clock.advance(2 * lifetime)
+		for _, e := range []*end{a, b} {
+			e.renew(lifetime)
+			e.look()
+		}
+		client, server = connectTCP(t, a.config, b.config)
+		go io.Copy(server, server)
+		roundTrip(t, client)
+		if s := client.ConnectionState(); !s.Resumed || s.SessionID != id {
+			t.Errorf("%+v, want a resumption", s)
+		}
+		if peerSerial(t, client) != b.serial || peerSerial(t, server) != a.serial {
+			t.Error("an end does not show the certificate of today")
+		}
+	}
+}
+
+// A key that is revoked in a known hosts file drops the living connection.
+func TestARevokedHostIsDropped(t *testing.T) {
+	place, tick := newPlace(t), make(chan time.Time)
+	path := place.path("known_hosts")
+	known := knownHosts(t, path, KnownHostsOptions{FirstUse: TrustOnFirstUse})
+	host, self := newBasic(t), newBasic(t)
+	pinned, err := NewPinned(self.Signer.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	initiator := &netconn.Config{Identity: self, Validator: peerOf(t, known, "db.example:7400")}
+	responder := &netconn.Config{Identity: host, Validator: pinned}
+	connectTCP(t, initiator, responder) // the first use, by which there is a file
+	live := open(t, Files{Also: []string{path}, Tick: tick})
+	initiator.Identities = live
+	client, server := connectTCP(t, initiator, responder)
+	go io.Copy(server, server)
+	roundTrip(t, client)
+	key, err := EncodePublicKey(host.Signer.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := known.Revoke("db.example:7400", key); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		tick <- time.Time{}
+	}
+	client.SetReadDeadline(time.Now().Add(hang))
+	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, channel.ErrPeerRefused) || !errors.Is(err, ErrRevoked) {
+		t.Errorf("Read: %v, want ErrRevoked", err)
+	}
+}
