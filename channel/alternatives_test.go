@@ -81,3 +81,19 @@ func TestEachSuiteNeedsAnIdentity(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// An alternative that was replaced while there was no connection is made up for, too.
+func TestASessionGoesOnUnderTheAlternativeOfToday(t *testing.T) {
+	ha, hb := newHost(t, "alice"), newHost(t, "bob")
+	old, next := onP256("alice"), onP256("alice again")
+	ha.cfg.Suites, ha.cfg.Alternatives = []ciphersuite.ID{p256, suite}, []mls.Identity{old}
+	hb.cfg.Identity, hb.cfg.Suites = onP256("bob"), []ciphersuite.ID{p256}
+	a, b := initiate(t, ha, hb)
+	a.start(t)
+	settle(t, a, b)
+	agree(t, a, b)
+	ha.cfg.Alternatives, ha.cfg.PreviousIdentities, ha.name = []mls.Identity{next}, []mls.Identity{old}, "alice again"
+	a, b = resume(t, a, b)
+	agree(t, a, b)
+	canUpdate(t, a, b)
+}

@@ -51,6 +51,11 @@ func TestWhatIsWrongWithAKeyPairIsNamed(t *testing.T) {
 	middle := ca.sub(t, "middle")
 	key, another := newEd25519Key(t), newEd25519Key(t)
 	leaf := middle.issue(t, key.Public(), "peer")
+	signing := *middle.certificate
+	signing.KeyUsage |= x509.KeyUsageDigitalSignature
+	renamed := ca.sub(t, "renamed")
+	renamed.key = middle.key
+	renamed.certificate = sign(t, renamed.certificate, ca.certificate, middle.key.Public(), ca.key)
 	lines := strings.Count(string(pemOf(leaf)), "\n")
 	for name, c := range map[string]struct {
 		key   crypto.Signer
@@ -62,6 +67,8 @@ func TestWhatIsWrongWithAKeyPairIsNamed(t *testing.T) {
 		"another key":                     {another, []*x509.Certificate{leaf}, ErrKeyMismatch, true, 0},
 		"no certificate":                  {key, nil, ErrCertificate, false, 0},
 		"the authority comes first":       {key, []*x509.Certificate{middle.certificate, leaf}, ErrCertificate, false, 1},
+		"an authority alone":              {middle.key, []*x509.Certificate{sign(t, &signing, ca.certificate, middle.key.Public(), ca.key)}, ErrCertificate, false, 1},
+		"the authority's other name":      {key, []*x509.Certificate{leaf, renamed.certificate}, ErrCertificate, false, lines + 1},
 		"not in order":                    {key, []*x509.Certificate{leaf, ca.certificate}, ErrCertificate, false, lines + 1},
 		"an authority of that name":       {key, []*x509.Certificate{ca.issue(t, key.Public(), "peer"), other.certificate}, ErrCertificate, false, 0},
 		"not for signing":                 {key, []*x509.Certificate{middle.issue(t, key.Public(), "peer", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment })}, ErrCertificate, false, 1},

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mendlink/mendlink/mls"
 )
@@ -175,6 +176,10 @@ func TestTrustOnFirstUseIsAChoiceAndNoMore(t *testing.T) {
 		if err := v.ValidateLeaf(keyed(second), keyed(first)); !errors.Is(err, ErrHostKeyChanged) {
 			t.Errorf("another key within a session: %v", err)
 		}
+		// A name that is not listed any more is not new within a session.
+		if err := peerOf(t, k, "gone.example:1").ValidateLeaf(keyed(second), keyed(first)); !errors.Is(err, ErrUnknownHost) {
+			t.Errorf("not listed, within a session: %v", err)
+		}
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -305,6 +310,32 @@ func TestADamagedKnownHostsFilePermitsNobodyAndStays(t *testing.T) {
 	}
 	if err := k.Add("new", key); !errors.Is(err, ErrPermissions) {
 		t.Errorf("Add: %v", err)
+	}
+}
+
+// Another file with the same size and date is another file.
+func TestKnownHostsAreReadAgainWhenReplaced(t *testing.T) {
+	a, lineA := newKey(t)
+	b, lineB := newKey(t)
+	place := newPlace(t)
+	path := place.write("known_hosts", []byte("db "+lineA+"\n"))
+	date := time.Unix(1_800_000_000, 0)
+	if err := os.Chtimes(path, date, date); err != nil {
+		t.Fatal(err)
+	}
+	v := peerOf(t, knownHosts(t, path, KnownHostsOptions{}), "db")
+	if err := v.ValidateLeaf(keyed(a), nil); err != nil {
+		t.Error(err)
+	}
+	place.write("next", []byte("db "+lineB+"\n"))
+	if err := errors.Join(os.Chtimes(place.path("next"), date, date), os.Rename(place.path("next"), path)); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.ValidateLeaf(keyed(a), nil); !errors.Is(err, ErrHostKeyChanged) {
+		t.Errorf("the key of the old file: %v", err)
+	}
+	if err := v.ValidateLeaf(keyed(b), nil); err != nil {
+		t.Errorf("the key of the new file: %v", err)
 	}
 }
 

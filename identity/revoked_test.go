@@ -81,16 +81,20 @@ func TestWhatIsRevokedIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// The leaf can be certified in two ways, of which one is revoked.
-	cross := sign(t, middle.certificate, namesake.certificate, middle.key.Public(), namesake.key)
-	r, err := LoadRevoked(place.write("revoked", []byte("certificate "+sumHex(middle.certificate.Raw))))
-	if err != nil {
-		t.Fatal(err)
-	}
-	intermediate := leafOf(t, key.Public(), leaf, cross)
-	v := mustValidator(t, X509Options{RootsFor: NewTrustBundle(pool(ca, namesake), nil).RootsFor, Names: AnyName, Revoked: r.Check})
-	if err := v.ValidateLeaf(intermediate, nil); err != nil {
-		t.Errorf("a chain that is not revoked: %v", err)
+	// The root has two certificates, of which one is revoked.
+	template := *ca.certificate
+	template.SerialNumber = big.NewInt(2)
+	again := sign(t, &template, &template, ca.key.Public(), ca.key)
+	both := pool(ca, &authority{again, ca.key})
+	for _, revoked := range []*x509.Certificate{ca.certificate, again} {
+		r, err := LoadRevoked(place.write("revoked", []byte("certificate "+sumHex(revoked.Raw))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := mustValidator(t, X509Options{RootsFor: NewTrustBundle(both, nil).RootsFor, Names: AnyName, Revoked: r.Check})
+		if err := v.ValidateLeaf(leafOf(t, key.Public(), leaf, middle.certificate), nil); err != nil {
+			t.Errorf("a chain of which nothing is revoked: %v", err)
+		}
 	}
 }
 
