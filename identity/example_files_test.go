@@ -1,6 +1,7 @@
 package identity_test
 
 import (
+	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
@@ -142,6 +143,91 @@ func ExampleKeyPair() {
 	// Output:
 	// a chain of 1
 	// true
+}
+
+// An identity that a program renews itself, in a living connection.
+func ExampleFeed() {
+	var self identity.Feed
+	renew := func(name string) mls.Identity {
+		id, err := identity.Generate(rand.Reader, name)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return id
+	}
+	first, second, peer := renew("Monday's key"), renew("Tuesday's key"), renew("peer")
+	self.SetIdentities(first)
+	pin := func(ids ...mls.Identity) *identity.Pinned {
+		var keys []crypto.PublicKey
+		for _, id := range ids {
+			keys = append(keys, id.Signer.Public())
+		}
+		pinned, err := identity.NewPinned(keys...)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return pinned
+	}
+	a, b := net.Pipe()
+	client := netconn.Client(a, &netconn.Config{Identities: &self, Validator: pin(peer)})
+	server := netconn.Server(b, &netconn.Config{Identity: peer, Validator: pin(first, second)})
+	defer client.Close()
+	defer server.Close()
+	go io.Copy(server, server)
+	shown := func() string { return string(server.ConnectionState().Peer.Credential.Identity) }
+	client.Write([]byte("x"))
+	client.Read(make([]byte, 1))
+	fmt.Println(shown())
+	self.SetIdentities(second)
+	for shown() == "Monday's key" {
+		client.Write([]byte("x"))
+		client.Read(make([]byte, 1))
+	}
+	fmt.Println(shown())
+	// Output:
+	// Monday's key
+	// Tuesday's key
+}
+
+func ExampleSPIFFE() {
+	rule, err := identity.SPIFFE("spiffe://example.org/region/*/db", "spiffe://example.org/ns/prod/**")
+	if err != nil {
+		log.Fatal(err)
+	}
+	ca := newCA()
+	for _, id := range []string{"spiffe://example.org/region/eu/db", "spiffe://example.org/ns/prod/web/7", "spiffe://example.org/ns/test/web"} {
+		certificate, _ := ca.issue(id)
+		fmt.Println(id, rule(certificate) == nil)
+	}
+	// Output:
+	// spiffe://example.org/region/eu/db true
+	// spiffe://example.org/ns/prod/web/7 true
+	// spiffe://example.org/ns/test/web false
+}
+
+func ExampleLoadPrivateKey() {
+	directory := newDirectory()
+	defer os.RemoveAll(directory)
+	path := filepath.Join(directory, "tls.key")
+	put(path, []byte("my key:\n-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n"))
+	_, err := identity.LoadPrivateKey(path)
+	var at *identity.FileError
+	fmt.Println(errors.As(err, &at), at.Path == path, at.Line, at.Field)
+	// Output: true true 2 private key
+}
+
+func ExampleLoadRevoked() {
+	ca, directory := newCA(), newDirectory()
+	defer os.RemoveAll(directory)
+	certificate, _ := ca.issue("spiffe://example.org/db")
+	path := filepath.Join(directory, "revoked")
+	put(path, fmt.Appendf(nil, "serial %x  # it was stolen\n", certificate.SerialNumber))
+	revoked, err := identity.LoadRevoked(path)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(errors.Is(revoked.Check([]*x509.Certificate{certificate, ca.certificate}), identity.ErrRevoked))
+	// Output: true
 }
 
 // exampleCA is an authority for the examples.

@@ -45,7 +45,7 @@ type Files struct {
 	Every time.Duration
 	// Report is told what could not be taken over, and nil when that is over; not again before it
 	// changes. What was there before stays in force. It is called by one goroutine at a time, and must not
-	// call the Live's Close or Reload. Default: nobody is told but the callers of Err.
+	// call the Live's Close, Reload or Err. Default: nobody is told but the callers of Err.
 	Report func(error)
 	// Now returns the current time. Default: time.Now.
 	Now func() time.Time

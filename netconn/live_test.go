@@ -407,3 +407,42 @@ func TestThePeersExpiryIsWatched(t *testing.T) {
 	server.live.mu.Unlock()
 	roundTrip(t, server)
 }
+
+// A Listener and a Dialer are made once; what their connections show is of the moment.
+func TestNewConnectionsShowTheIdentityOfTheMoment(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc, a, b := living(t)
+	l, err := Listen("tcp", "127.0.0.1:0", rc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dialer := Dialer{Config: ic}
+	for _, n := range []string{"1", "2"} {
+		a.change(newIdentity(t, "a"+n))
+		b.change(newIdentity(t, "b"+n))
+		accepted := make(chan *Conn, 1)
+		go func() {
+			c, err := l.Accept()
+			if err != nil {
+				t.Error(err)
+			}
+			server := c.(*Conn)
+			echo(server)
+			accepted <- server
+		}()
+		c, err := dialer.DialContext(t.Context(), "tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, server := c.(*Conn), <-accepted
+		roundTrip(t, client)
+		peerIs(t, server, "a"+n)
+		peerIs(t, client, "b"+n)
+		client.Close()
+		server.Close()
+	}
+	if _, err := Listen("tcp", "127.0.0.1:0", &Config{Identities: newWardrobe(), Validator: rc.Validator}); err == nil {
+		t.Error("no identity: no error")
+	}
+}
