@@ -359,6 +359,7 @@ func (c *Conn) carryOut(e channel.Event, out *[]outItem) error {
 	case channel.Updated:
 		c.state.epoch = e.Epoch
 		if !e.Own {
+			c.state.peer = c.session.Peer() // another leaf; the one of before is not kept
 			return c.policy.began(false)
 		}
 		c.updates.done()

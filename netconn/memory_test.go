@@ -50,8 +50,8 @@ func TestMemoryOfIdleConnections(t *testing.T) {
 		suite        ciphersuite.ID
 		idle, healed int // limits, in octets
 	}{
-		{ciphersuite.MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519, 8 << 10, 10 << 10},
-		{ciphersuite.MLS_128_MLKEM768X25519_AES128GCM_SHA256_Ed25519, 10 << 10, 15 << 10},
+		{ciphersuite.MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519, 7680, 8704},
+		{ciphersuite.MLS_128_MLKEM768X25519_AES128GCM_SHA256_Ed25519, 9728, 12288},
 	} {
 		t.Run(c.suite.String(), func(t *testing.T) {
 			const pairs = 200
