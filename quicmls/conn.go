@@ -20,7 +20,7 @@ import (
 type Conn struct {
 	quic      *quic.Conn
 	initiator bool
-	config    *Config
+	config    *Config // nil once the handshake is complete
 	configErr error
 
 	ctx    context.Context // ends with the QUIC connection, or with the session
@@ -46,14 +46,20 @@ type Conn struct {
 // Client returns the initiator's end of a channel over a QUIC connection, which the Conn owns from then
 // on. The next stream that either end opens must be opened by this Conn; the peer calls [Server]. If config is unusable, the
 // handshake says so.
-func Client(q *quic.Conn, config *Config) *Conn { return newConn(q, config, true) }
+func Client(q *quic.Conn, config *Config) *Conn {
+	config, err := config.withDefaults()
+	return newConn(q, config, err, true)
+}
 
 // Server returns the responder's end of a channel over a QUIC connection, like [Client].
-func Server(q *quic.Conn, config *Config) *Conn { return newConn(q, config, false) }
+func Server(q *quic.Conn, config *Config) *Conn {
+	config, err := config.withDefaults()
+	return newConn(q, config, err, false)
+}
 
-func newConn(q *quic.Conn, config *Config, initiator bool) *Conn {
-	c := &Conn{quic: q, initiator: initiator}
-	c.config, c.configErr = config.withDefaults()
+// newConn makes a Conn with a configuration in which nothing is left open, nil because of err.
+func newConn(q *quic.Conn, config *Config, err error, initiator bool) *Conn {
+	c := &Conn{quic: q, initiator: initiator, config: config, configErr: err}
 	c.ctx, c.cancel = context.WithCancelCause(q.Context())
 	c.control.init(c)
 	if c.config != nil {

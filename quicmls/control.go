@@ -113,6 +113,7 @@ func (c *control) flush() error {
 }
 
 func (c *control) flushLocked() error {
+	defer c.rest()
 	var out []byte
 	for {
 		i, ok := c.queue.pop()
@@ -163,6 +164,13 @@ func (c *control) seal(out []byte, m channel.Message) (_ []byte, err error) {
 		content = content[k:]
 	}
 	return out, err
+}
+
+// rest lets go of what is large, until the next message is sent. c.writeMu is locked.
+func (c *control) rest() {
+	if c.protection != nil {
+		c.protection.Rest()
+	}
 }
 
 func (c *control) write(out []byte) error {
@@ -231,6 +239,7 @@ func (c *control) installReceive(e channel.SwitchReceive) error {
 	if c.opener != nil {
 		c.opener.Erase()
 	}
+	p.Rest()
 	c.opener = p
 	c.keys++
 	c.conn.receiving.install(secret)
@@ -258,6 +267,7 @@ func (c *control) step() error {
 		if t, content, err = c.opener.Open(content[:0], rec); err != nil {
 			return err
 		}
+		c.opener.Rest()
 	case t == record.ContentApplicationData:
 		return fmt.Errorf("%w: protected record before keys were installed", record.ErrUnexpected)
 	}

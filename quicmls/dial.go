@@ -22,7 +22,7 @@ func Dial(ctx context.Context, address string, config *Config) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return handshake(ctx, Client(q, config))
+	return handshake(ctx, newConn(q, config, nil, true))
 }
 
 // DialEarly is Dial that sends the request to resume a session with the first packet, on QUIC
@@ -55,7 +55,7 @@ func DialTransport(ctx context.Context, t *quic.Transport, address net.Addr, con
 	if err != nil {
 		return nil, err
 	}
-	return handshake(ctx, Client(q, config))
+	return handshake(ctx, newConn(q, config, nil, true))
 }
 
 // named sets what the address says about the peer.
@@ -131,7 +131,7 @@ func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Server(q, l.config), nil
+	return newConn(q, l.config, nil, false), nil
 }
 
 // Addr returns the address that the listener listens on.

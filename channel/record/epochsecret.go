@@ -1,6 +1,7 @@
 package record
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -14,7 +15,8 @@ type EpochSecret struct {
 	suite    *ciphersuite.Suite
 	epoch    uint64
 	content  int
-	expander *ciphersuite.Expander // nil once erased
+	secret   []byte                // nil once expander is there, or erased
+	expander *ciphersuite.Expander // nil before the first key
 }
 
 // A StreamKey is what the records of one stream are protected with, in one direction and
@@ -25,8 +27,8 @@ type StreamKey []byte
 func (k StreamKey) Erase() { clear(k) }
 
 // NewEpochSecret takes the traffic secret of an epoch, which must have suite.HashSize
-// octets, and how many octets of content the receiver accepts in a record. It keeps no copy
-// of secret: the caller should erase its own.
+// octets, and how many octets of content the receiver accepts in a record. It copies
+// secret: the caller should erase its own.
 func NewEpochSecret(suite *ciphersuite.Suite, epoch uint64, secret []byte, content int) (*EpochSecret, error) {
 	if len(secret) != suite.HashSize() {
 		return nil, fmt.Errorf("record: traffic secret has %d octets, want %d", len(secret), suite.HashSize())
@@ -37,7 +39,7 @@ func NewEpochSecret(suite *ciphersuite.Suite, epoch uint64, secret []byte, conte
 	if err := checkSizes(suite); err != nil {
 		return nil, err
 	}
-	return &EpochSecret{suite: suite, epoch: epoch, content: content, expander: suite.NewExpander(secret)}, nil
+	return &EpochSecret{suite: suite, epoch: epoch, content: content, secret: bytes.Clone(secret)}, nil
 }
 
 // Epoch returns the number of the epoch.
@@ -49,7 +51,7 @@ func (s *EpochSecret) Epoch() uint64 { return s.epoch }
 //
 // It panics if the secret is erased.
 func (s *EpochSecret) StreamKey(id uint64) StreamKey {
-	return expand(s.expander, "quic stream", binary.BigEndian.AppendUint64(nil, id), s.suite.KeySize()+nonceSize)
+	return expand(s.expand(), "quic stream", binary.BigEndian.AppendUint64(nil, id), s.suite.KeySize()+nonceSize)
 }
 
 // Stream returns the protection of a stream's records, under a key that
@@ -72,7 +74,7 @@ func (s *EpochSecret) Stream(epoch uint64, key StreamKey) (*StreamProtection, er
 //
 // It panics if the secret is erased.
 func (s *EpochSecret) Datagrams() (*DatagramProtection, error) {
-	key := expand(s.expander, "quic datagram", nil, s.suite.KeySize()+nonceSize)
+	key := expand(s.expand(), "quic datagram", nil, s.suite.KeySize()+nonceSize)
 	defer clear(key)
 	p := &DatagramProtection{epoch: s.epoch, inner: Protection{suite: s.suite, limit: MaxRecords}}
 	if err := s.protect(&p.inner, &p.key, key); err != nil {
@@ -92,6 +94,23 @@ func (s *EpochSecret) protect(p *Protection, expanded *expandedKey, keyAndIV []b
 	return nil
 }
 
+// expand returns what derives keys. It is ten times as large as the secret, which many
+// epochs never need: so it is made only now, and takes the secret's place.
+func (s *EpochSecret) expand() *ciphersuite.Expander {
+	if s.expander == nil {
+		if s.secret == nil {
+			panic("record: key of an epoch that is erased")
+		}
+		s.expander = s.suite.NewExpander(s.secret)
+		clear(s.secret)
+		s.secret = nil
+	}
+	return s.expander
+}
+
 // Erase forgets the secret. What was derived from it stays. Its hash states are left to the
 // garbage collector: Go's cannot be cleared.
-func (s *EpochSecret) Erase() { s.expander = nil }
+func (s *EpochSecret) Erase() {
+	clear(s.secret)
+	s.secret, s.expander = nil, nil
+}
