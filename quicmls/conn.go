@@ -134,7 +134,9 @@ func (c *Conn) serve() {
 	defer close(c.served)
 	var err error
 	for err == nil {
-		err = c.control.step()
+		if err = c.control.wait(); err == nil {
+			err = c.control.step()
+		}
 	}
 	c.abort(err)
 	c.end()

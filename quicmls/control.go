@@ -246,11 +246,20 @@ func (c *control) installReceive(e channel.SwitchReceive) error {
 	return nil
 }
 
-// step takes in one record.
-func (c *control) step() error {
-	if _, err := io.ReadFull(c.in, c.head[:]); err != nil {
-		return c.lost(err)
+// wait waits for the header of a record. A goroutine is here for as long as a connection lives, and
+// so little deep that the smallest of stacks does.
+func (c *control) wait() error {
+	for n := 0; n < len(c.head); {
+		k, err := c.in.Read(c.head[n:])
+		if n += k; err != nil && n < len(c.head) {
+			return c.lost(err)
+		}
 	}
+	return nil
+}
+
+// step takes in one record, whose header wait has read.
+func (c *control) step() error {
 	h, err := record.ParseHeader(c.head[:])
 	if err != nil {
 		return err

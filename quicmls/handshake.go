@@ -111,7 +111,11 @@ func (c *Conn) runHandshake(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := c.control.step(); err != nil {
+		err := c.control.wait()
+		if err == nil {
+			err = c.control.step()
+		}
+		if err != nil {
 			return err
 		}
 	}
