@@ -41,6 +41,7 @@ type ReceiveStream struct {
 	unread     []byte                   // of buf: rest of the last record's content
 	idle       int                      // records in a row that brought nothing
 	ended      bool                     // the last record came
+	more       [1]byte                  // what comes behind it; here so that it need not escape to the heap
 	err        error                    // final
 
 	// What follows is guarded by the lock of receiveKeys.
@@ -277,11 +278,10 @@ func (s *ReceiveStream) handle(t record.ContentType, content []byte) error {
 
 // awaitEnd waits for the end of the QUIC stream behind the last record.
 func (s *ReceiveStream) awaitEnd() error {
-	var more [1]byte
 	n := len(s.data)
 	var err error
 	if n == 0 {
-		n, err = s.quic.Read(more[:])
+		n, err = s.quic.Read(s.more[:])
 	}
 	switch {
 	case n > 0:

@@ -17,6 +17,7 @@ type EpochSecret struct {
 	content  int
 	secret   []byte                // nil once expander is there, or erased
 	expander *ciphersuite.Expander // nil before the first key
+	label    [32]byte              // scratch; what a hash takes in must be on the heap
 }
 
 // A StreamKey is what the records of one stream are protected with, in one direction and
@@ -51,7 +52,9 @@ func (s *EpochSecret) Epoch() uint64 { return s.epoch }
 //
 // It panics if the secret is erased.
 func (s *EpochSecret) StreamKey(id uint64) StreamKey {
-	return expand(s.expand(), "quic stream", binary.BigEndian.AppendUint64(nil, id), s.suite.KeySize()+nonceSize)
+	var context [8]byte
+	binary.BigEndian.PutUint64(context[:], id)
+	return s.derive("quic stream", context[:])
 }
 
 // Stream returns the protection of a stream's records, under a key that
@@ -74,7 +77,7 @@ func (s *EpochSecret) Stream(epoch uint64, key StreamKey) (*StreamProtection, er
 //
 // It panics if the secret is erased.
 func (s *EpochSecret) Datagrams() (*DatagramProtection, error) {
-	key := expand(s.expand(), "quic datagram", nil, s.suite.KeySize()+nonceSize)
+	key := s.derive("quic datagram", nil)
 	defer clear(key)
 	p := &DatagramProtection{epoch: s.epoch, inner: Protection{suite: s.suite, limit: MaxRecords}}
 	if err := s.protect(&p.inner, &p.key, key); err != nil {
@@ -94,9 +97,9 @@ func (s *EpochSecret) protect(p *Protection, expanded *expandedKey, keyAndIV []b
 	return nil
 }
 
-// expand returns what derives keys. It is ten times as large as the secret, which many
-// epochs never need: so it is made only now, and takes the secret's place.
-func (s *EpochSecret) expand() *ciphersuite.Expander {
+// derive returns key || iv. What it needs to do so is ten times as large as the secret, and in many
+// epochs there is never a key to derive: so that is made only now, and takes the secret's place.
+func (s *EpochSecret) derive(label string, context []byte) []byte {
 	if s.expander == nil {
 		if s.secret == nil {
 			panic("record: key of an epoch that is erased")
@@ -105,7 +108,8 @@ func (s *EpochSecret) expand() *ciphersuite.Expander {
 		clear(s.secret)
 		s.secret = nil
 	}
-	return s.expander
+	length := s.suite.KeySize() + nonceSize
+	return s.expander.Expand(appendLabel(s.label[:0], label, context, length), length)
 }
 
 // Erase forgets the secret. What was derived from it stays. Its hash states are left to the

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"weak"
 
-	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
 
@@ -304,12 +303,13 @@ func (k *expandedKey) expand(suite *ciphersuite.Suite, key []byte) (err error) {
 
 // expand is HKDF-Expand-Label. RFC 8446, Section 7.1.
 func expand(secret *ciphersuite.Expander, label string, context []byte, length int) []byte {
+	return secret.Expand(appendLabel(make([]byte, 0, 48), label, context, length), length)
+}
+
+// appendLabel appends an HkdfLabel to dst. RFC 8446, Section 7.1.
+func appendLabel(dst []byte, label string, context []byte, length int) []byte {
 	const prefix = "tls13 "
-	w := wire.NewWriter(make([]byte, 0, 48))
-	w.Uint16(uint16(length))
-	w.Uint8(uint8(len(prefix) + len(label)))
-	w.Bytes([]byte(prefix + label))
-	w.Uint8(uint8(len(context)))
-	w.Bytes(context)
-	return secret.Expand(w.Data(), length)
+	dst = append(dst, byte(length>>8), byte(length), byte(len(prefix)+len(label)))
+	dst = append(append(dst, prefix...), label...)
+	return append(append(dst, byte(len(context))), context...)
 }

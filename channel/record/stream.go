@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // Sizes in octets of the records of a stream.
@@ -62,6 +63,7 @@ func (p *StreamProtection) Seal(dst []byte, t ContentType, content []byte) ([]by
 		return dst, fmt.Errorf("%w: the last record is not for data", ErrKeyExhausted)
 	}
 	start, length := len(dst), len(content)+1+TagSize
+	dst = slices.Grow(dst, StreamHeaderSize+length)
 	dst = append(dst, byte(p.epoch), byte(length>>8), byte(length))
 	return p.inner.sealBehind(dst, start, t, content), nil
 }

@@ -127,6 +127,11 @@ func (l *link) octets() float64 {
 	return float64(l.client.stats().BytesSent + l.server.stats().BytesSent)
 }
 
+// packets returns how many both ends have sent so far.
+func (l *link) packets() float64 {
+	return float64(l.client.stats().PacketsSent + l.server.stats().PacketsSent)
+}
+
 // A network is two UDP sockets, and what makes connections from one to the other.
 type network struct {
 	client, server *quic.Transport

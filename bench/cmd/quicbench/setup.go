@@ -27,7 +27,10 @@ func (c *class) measureSetUp(l *lab) (found []report.Finding, err error) {
 	time.Sleep(settling)
 	name := "set-up, " + c.name
 	found = compareCosts(name, 1.1, series)
-	return append(found, report.Finding{Row: report.Row{Name: name, Unit: "octets", Ours: a.octets(), Peer: b.octets(), PeerName: quicGo}}), nil
+	row := func(unit string, of func(*link) float64) report.Finding {
+		return report.Finding{Row: report.Row{Name: name, Unit: unit, Ours: measure.Median(a.links, of), Peer: measure.Median(b.links, of), PeerName: quicGo}}
+	}
+	return append(found, row("octets", (*link).octets), row("packets", (*link).packets)), nil
 }
 
 // settling is how long it may take until all acknowledgements are sent.
@@ -62,6 +65,3 @@ func (s *setUp) closeAll() {
 	s.links = nil
 	time.Sleep(settling / 10) // until nothing is on the way any more
 }
-
-// octets returns how many a connection took, both ends together.
-func (s *setUp) octets() float64 { return measure.Median(s.links, (*link).octets) }

@@ -17,15 +17,23 @@ func measureStreams(l *lab) ([]report.Finding, error) {
 	}
 	defer done()
 	var subjects []measure.Subject
-	for _, k := range links {
+	var used, before [2]float64
+	for i, k := range links {
 		go serveStreams(k.server) // until done closes it
-		subjects = append(subjects, measure.Repeat(func() error { return useStream(k.client) }))
+		before[i] = k.packets()
+		subjects = append(subjects, measure.Repeat(func() error {
+			used[i]++
+			return useStream(k.client)
+		}))
 	}
 	series, err := measure.Rounds(l.rounds, l.batch, subjects)
 	if err != nil {
 		return nil, err
 	}
-	return compareCosts("stream with 1 KiB to and fro", 1.1, series), nil
+	const name = "stream with 1 KiB to and fro"
+	packets := func(i int) float64 { return (links[i].packets() - before[i]) / used[i] }
+	return append(compareCosts(name, 1.1, series),
+		report.Finding{Row: report.Row{Name: name, Unit: "packets/op", Ours: packets(0), Peer: packets(1), PeerName: quicGo}}), nil
 }
 
 // useStream opens a stream, sends a message, and awaits the answer and the end.
