@@ -69,8 +69,7 @@ func (e *HandshakeTimeoutError) Temporary() bool { return false }
 
 // explain returns what an error of QUIC means here.
 func explain(err error) error {
-	var closed *quic.ApplicationError
-	if errors.As(err, &closed) && closed.Remote && closed.ErrorCode&^0xff == errorCodeAlert {
+	if closed, ok := errors.AsType[*quic.ApplicationError](err); ok && closed.Remote && closed.ErrorCode&^0xff == errorCodeAlert {
 		return &AlertError{Alert: channel.Alert(closed.ErrorCode & 0xff), Err: closed}
 	}
 	return err
