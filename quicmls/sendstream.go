@@ -301,6 +301,9 @@ func (s *SendStream) giveUp(code quic.StreamErrorCode, err error) {
 
 // takeLeft moves what is left to dst. s.mu is locked.
 func (s *SendStream) takeLeft(dst []byte) []byte {
+	if len(s.left) == 0 && !s.closing {
+		return dst
+	}
 	dst = append(dst, s.left...)
 	s.left = nil
 	s.behind.Store(s.closing)
@@ -325,6 +328,9 @@ func (s *SendStream) transmit(out []byte) error {
 	var err error
 	if len(out) > 0 {
 		n, err = s.quic.Write(out)
+	}
+	if err == nil && !s.behind.Load() {
+		return nil // what comes behind from now on is up to unlock
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
