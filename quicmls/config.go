@@ -52,6 +52,11 @@ type Config struct {
 	// Allow0RTT lets the responder answer a resumption that comes with the first packet, on QUIC
 	// 0-RTT: see [DialEarly]. Default: false.
 	Allow0RTT bool
+	// TraceFor returns the trace of the session on one connection, in place of Trace. id is the
+	// connection's in the qlog that QUIC.Tracer writes, so that the two can be told to
+	// belong together: it is the trace's group_id there, and the same at both ends. It is not valid
+	// for a QUIC connection that was made elsewhere without [WithTraceID]. Default: Trace is used.
+	TraceFor func(id quic.ConnectionID) *channel.Trace
 
 	// TLS is that of the QUIC connection. Who the peer is comes from the session, not from
 	// here: the default is a certificate that is good for nothing but its purpose, and is not looked
@@ -105,5 +110,8 @@ func (c *Config) quicConfig() *quic.Config {
 		q = c.QUIC.Clone()
 	}
 	q.Allow0RTT = q.Allow0RTT || c.Allow0RTT
+	if c.TraceFor != nil {
+		q = WithTraceID(q)
+	}
 	return q
 }

@@ -31,7 +31,8 @@ type Conn struct {
 	unbound      bool       // QUIC's handshake is not complete, so that the session is not bound to it yet
 	exported     []byte     // what binds it
 	heard        bool       // a message has come
-	ready        bool       // the session is complete
+	trace        *channel.Trace
+	ready        bool // the session is complete
 	complete     atomic.Bool
 	served       chan struct{} // closed when serve has ended; nil before the handshake is complete
 

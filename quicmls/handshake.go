@@ -268,6 +268,12 @@ func (c *Conn) receive(ctx context.Context, m channel.Message) error {
 // beneath if that has exported something already.
 func (c *Conn) channelConfig() *channel.Config {
 	cfg := c.config.Config
+	if c.config.TraceFor != nil {
+		if c.trace == nil {
+			c.trace = c.config.TraceFor(traceID(c.quic))
+		}
+		cfg.Trace = c.trace
+	}
 	cfg.LateBinding = c.exported == nil
 	cfg.TransportBinding = slices.Concat(c.exported, cfg.TransportBinding)
 	if choose := cfg.Select; choose != nil {
@@ -279,6 +285,9 @@ func (c *Conn) channelConfig() *channel.Config {
 			d := *chosen
 			d.TransportBinding = slices.Concat(c.exported, d.TransportBinding)
 			d.MaxEarlyData = 0
+			if c.config.TraceFor != nil {
+				d.Trace = cfg.Trace // it is of the connection
+			}
 			if d.Now == nil {
 				d.Now = time.Now
 			}
