@@ -52,11 +52,21 @@ type controlQueue struct {
 	busy  bool // a goroutine is about to empty the queue
 }
 
-// push adds items that nothing else may come between.
+// push adds items that nothing else may come between. A step to the next key is not added behind
+// one that waits, as that serves as well: so a peer that asks for steps and does not read cannot
+// make the queue grow.
 func (q *controlQueue) push(items ...controlItem) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if n := len(q.items); n > 0 && q.items[n-1].step && isStep(items) {
+		return
+	}
 	q.items = append(q.items, items...)
+}
+
+// isStep reports that items are a step to the next key and ask nothing of the peer.
+func isStep(items []controlItem) bool {
+	return len(items) == 2 && items[0].message.Type == channel.MessageKeyUpdate && items[0].message.Body[0] == 0 && items[1].step
 }
 
 func (q *controlQueue) pop() (i controlItem, ok bool) {
