@@ -21,6 +21,8 @@ const (
 	// before that came. More takes a message of this end's that follows either.
 	maxEpochsAhead = 2
 	maxIdleRecord  = 32 // in a row that hold no data
+	// maxLeft is how much a stream keeps sealed for a peer that does not read.
+	maxLeft = batchSize + maxEpochLag*record.StreamOverhead
 )
 
 // A buffer is a pooled slice. Handing around the pointer keeps the pools free of allocations.

@@ -290,6 +290,11 @@ func (s *SendStream) sealEpochEnd() (ended bool, err error) {
 	s.protection.Erase()
 	s.protection, s.epoch, s.key = nil, epoch, key
 	s.behind.Store(true)
+	if len(s.left) > maxLeft {
+		// The peer has not read for more epochs than it keeps keys of: see ReceiveStream.keep.
+		s.quic.CancelWrite(ErrorCodeEpochGone)
+		s.fail(ErrEpochGone)
+	}
 	return true, err
 }
 
