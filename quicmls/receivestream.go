@@ -147,13 +147,19 @@ func (s *ReceiveStream) step(p []byte) (n int, err error) {
 }
 
 // nextRecord returns the record at the beginning of s.data, once all of it is there. It reads as
-// much as there is.
+// much as there is. A stream that begins gets its keys with the first header already: the rest of the
+// record may come when they are forgotten.
 func (s *ReceiveStream) nextRecord() ([]byte, error) {
 	for {
 		if len(s.data) >= record.StreamHeaderSize {
 			header, err := record.ParseStreamHeader(s.data)
 			if err != nil {
 				return nil, err
+			}
+			if !s.begun {
+				if err := s.rekey(header.Epoch); err != nil {
+					return nil, err
+				}
 			}
 			if size := record.StreamHeaderSize + header.Length; len(s.data) >= size {
 				return s.data[:size], nil
