@@ -164,12 +164,15 @@ func (c *Conn) end() {
 	}
 }
 
-// closedBy returns why the connection has ended.
+// closedBy returns why the connection has ended, and frees its session like [Conn.explain].
 func (c *Conn) closedBy() error {
-	if err := context.Cause(c.ctx); err != nil {
-		return explain(err)
+	err := context.Cause(c.ctx)
+	if err == nil {
+		return net.ErrClosed
 	}
-	return net.ErrClosed
+	err = explain(err)
+	c.driver.Fail(err)
+	return err
 }
 
 // CloseWithError closes the connection with an application's error code, which the peer gets together with the

@@ -211,7 +211,7 @@ func (c *control) given(err error) error {
 	if _, ok := errors.AsType[*quic.StreamError](err); ok {
 		return fmt.Errorf("%w: %w", ErrControl, err)
 	}
-	return explain(err)
+	return c.conn.explain(err)
 }
 
 // installSend changes the keys of all that follows, on this stream and on all others.

@@ -30,7 +30,7 @@ func (c *Conn) SendDatagram(p []byte) error {
 	if tooLarge, ok := errors.AsType[*quic.DatagramTooLargeError](err); ok {
 		return &quic.DatagramTooLargeError{MaxDatagramPayloadSize: tooLarge.MaxDatagramPayloadSize - record.DatagramOverhead}
 	}
-	return explain(err)
+	return c.explain(err)
 }
 
 // ReceiveDatagram waits for the next datagram. Those that are no good, as they are changed, or
@@ -42,7 +42,7 @@ func (c *Conn) ReceiveDatagram(ctx context.Context) ([]byte, error) {
 	for {
 		b, err := c.quic.ReceiveDatagram(ctx)
 		if err != nil {
-			return nil, explain(err)
+			return nil, c.explain(err)
 		}
 		content, err := c.openDatagram(ctx, b)
 		if err == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"time"
 
@@ -71,6 +72,16 @@ func (e *HandshakeTimeoutError) Temporary() bool { return false }
 func explain(err error) error {
 	if closed, ok := errors.AsType[*quic.ApplicationError](err); ok && closed.Remote && closed.ErrorCode&^0xff == errorCodeAlert {
 		return &AlertError{Alert: channel.Alert(closed.ErrorCode & 0xff), Err: closed}
+	}
+	return err
+}
+
+// explain returns what an error of QUIC means here. One that says that the connection has ended frees its
+// session: whoever has seen it may dial, and resume.
+func (c *Conn) explain(err error) error {
+	err = explain(err)
+	if errors.Is(err, net.ErrClosed) {
+		c.driver.Fail(err)
 	}
 	return err
 }

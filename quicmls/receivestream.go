@@ -315,7 +315,7 @@ func (s *ReceiveStream) broken(err error) error {
 	case errors.Is(err, record.ErrErased):
 		err = s.conn.closedBy()
 	default:
-		err = explain(err)
+		err = s.conn.explain(err)
 	}
 	s.err = err
 	s.data, s.unread = nil, nil

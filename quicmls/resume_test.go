@@ -270,3 +270,50 @@ func TestASessionIsResumedUnderTheRotatedIdentity(t *testing.T) {
 		client.CloseWithError(0, "")
 	}
 }
+
+// Whoever is told by any method that the connection has ended may dial at once, and gets its session.
+func TestASessionIsFreeForWhoHasSeenTheEndOfItsConnection(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	withStores(ic, rc)
+	h := newHost(t, "127.0.0.1:0", rc)
+	client, server := dialTo(t, h.address(), ic, h)
+	for name, notice := range map[string]func(c *Conn, s *Stream) error{
+		"AcceptStream":    func(c *Conn, _ *Stream) error { _, err := c.AcceptStream(t.Context()); return err },
+		"AcceptUniStream": func(c *Conn, _ *Stream) error { _, err := c.AcceptUniStream(t.Context()); return err },
+		"ReceiveDatagram": func(c *Conn, _ *Stream) error { _, err := c.ReceiveDatagram(t.Context()); return err },
+		"Read":            func(_ *Conn, s *Stream) error { _, err := s.Read(make([]byte, 1)); return err },
+		"Write": func(_ *Conn, s *Stream) error {
+			for {
+				if _, err := s.Write([]byte("x")); err != nil {
+					return err
+				}
+			}
+		},
+		"OpenStreamSync": func(c *Conn, _ *Stream) error {
+			for {
+				if _, err := c.OpenStreamSync(t.Context()); err != nil {
+					return err
+				}
+			}
+		},
+	} {
+		a, _ := openPair(t, client, server)
+		before := client.ConnectionState()
+		noticed := make(chan error)
+		go func() {
+			err := notice(client, a)
+			if !client.driver.Ended() {
+				t.Errorf("%s: the session is held still", name)
+			}
+			noticed <- err
+		}()
+		server.CloseWithError(7, "seven")
+		var closed *quic.ApplicationError
+		if err := <-noticed; !errors.As(err, &closed) || closed.ErrorCode != 7 {
+			t.Errorf("%s: %v", name, err)
+		}
+		client, server = dialTo(t, h.address(), ic, h)
+		isResumed(t, client, server, before)
+	}
+}

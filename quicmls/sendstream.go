@@ -346,11 +346,11 @@ func (s *SendStream) transmit(out []byte) error {
 			s.behind.Store(true)
 			return err
 		}
-		return s.fail(explain(err))
+		return s.fail(s.conn.explain(err))
 	}
 	if s.closing && len(s.left) == 0 && s.err == nil {
 		s.fail(ErrStreamClosed)
-		return explain(s.quic.Close())
+		return s.conn.explain(s.quic.Close())
 	}
 	return nil
 }
@@ -387,7 +387,7 @@ func (s *SendStream) tryLeft() (done bool) {
 			if errors.Is(err, quic.ErrWouldBlock) {
 				return false
 			}
-			s.fail(explain(err))
+			s.fail(s.conn.explain(err))
 			return true
 		}
 		s.left = nil

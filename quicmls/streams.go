@@ -13,7 +13,7 @@ func (c *Conn) OpenStream() (*Stream, error) {
 	}
 	q, err := c.quic.OpenStream()
 	if err != nil {
-		return nil, explain(err)
+		return nil, c.explain(err)
 	}
 	return newStream(c, q), nil
 }
@@ -25,7 +25,7 @@ func (c *Conn) OpenStreamSync(ctx context.Context) (*Stream, error) {
 	}
 	q, err := c.quic.OpenStreamSync(ctx)
 	if err != nil {
-		return nil, explain(err)
+		return nil, c.explain(err)
 	}
 	return newStream(c, q), nil
 }
@@ -37,7 +37,7 @@ func (c *Conn) OpenUniStream() (*SendStream, error) {
 	}
 	q, err := c.quic.OpenUniStream()
 	if err != nil {
-		return nil, explain(err)
+		return nil, c.explain(err)
 	}
 	s := new(SendStream)
 	s.init(c, q)
@@ -51,7 +51,7 @@ func (c *Conn) OpenUniStreamSync(ctx context.Context) (*SendStream, error) {
 	}
 	q, err := c.quic.OpenUniStreamSync(ctx)
 	if err != nil {
-		return nil, explain(err)
+		return nil, c.explain(err)
 	}
 	s := new(SendStream)
 	s.init(c, q)
@@ -65,7 +65,7 @@ func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) {
 	}
 	q, err := c.quic.AcceptStream(ctx)
 	if err != nil {
-		return nil, explain(err)
+		return nil, c.explain(err)
 	}
 	return newStream(c, q), nil
 }
@@ -77,7 +77,7 @@ func (c *Conn) AcceptUniStream(ctx context.Context) (*ReceiveStream, error) {
 	}
 	q, err := c.quic.AcceptUniStream(ctx)
 	if err != nil {
-		return nil, explain(err)
+		return nil, c.explain(err)
 	}
 	s := new(ReceiveStream)
 	s.init(c, q)
