@@ -46,7 +46,8 @@ type Config struct {
 	HandshakeTimeout time.Duration
 	// EpochGrace is how long after an update a stream may still begin in the epoch before, and a
 	// datagram of it may still come. What begins later is reset: see [ErrEpochGone]. Streams
-	// that have begun are not concerned. Default: DefaultEpochGrace.
+	// that have begun are not concerned. No more than the last 200 epochs are kept, however
+	// short they were. Default: DefaultEpochGrace.
 	EpochGrace time.Duration
 
 	// Allow0RTT lets the responder answer a resumption that comes with the first packet, on QUIC

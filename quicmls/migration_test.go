@@ -163,3 +163,23 @@ func TestAnotherAddressBehindANATDisturbsNothing(t *testing.T) {
 		t.Errorf("the responder has seen the initiator at %d addresses, want %d", len(seen), times+1)
 	}
 }
+
+func TestAShortOutageDisturbsNothing(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	via, network := network(t, 4, netsim.UDPFaults{Delay: time.Millisecond})
+	client, server := connectThrough(t, ic, rc, via)
+	busily(t, client, server, func(epoch func() uint64) {
+		for range 3 {
+			network().Cut()
+			before := network().Stats().Dropped
+			for network().Stats().Dropped < before+6 && !t.Failed() { // both ends send in vain
+				time.Sleep(time.Millisecond)
+			}
+			network().Heal()
+			for since := epoch(); epoch() < since+4 && !t.Failed(); {
+				time.Sleep(time.Millisecond)
+			}
+		}
+	})
+}
