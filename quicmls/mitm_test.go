@@ -124,7 +124,7 @@ func (m *middle) relayUniStreams(from, to *quic.Conn) {
 }
 
 func (m *middle) copy(to io.WriteCloser, from io.Reader) {
-	if _, err := io.Copy(io.MultiWriter(to, m), from); err == nil {
+	if _, err := io.Copy(io.MultiWriter(m, to), from); err == nil {
 		to.Close() // else the connection ends, and that is relayed
 	}
 }
