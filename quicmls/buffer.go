@@ -12,9 +12,8 @@ const (
 	smallSize    = 2 << 10   // of buffers for little
 	readSize     = 128 << 10 // at least two records
 	maxDatagram  = 2 << 10
-	maxEpochLag  = 1024      // epochs by which the reader of a stream may be behind
-	maxLeft      = 256 << 10 // that waits in a stream: far more than maxEpochLag ends of epochs
-	maxOldEpochs = 200       // that streams may still begin in; less than what one octet counts
+	maxEpochLag  = 1024 // epochs by which the reader of a stream may be behind
+	maxOldEpochs = 200  // that streams may still begin in; less than what one octet counts
 	fillingSize  = 1 << 10
 	// maxEpochsAhead is by how many epochs the peer's sending keys may be ahead of what the control stream
 	// has brought: after its own KeySwitch it may have acknowledged an update that this end began

@@ -28,7 +28,7 @@ func (c *Conn) SendDatagram(p []byte) error {
 	c.driver.Count(1, len(p), worn)
 	err = c.quic.SendDatagram(sealed)
 	if tooLarge, ok := errors.AsType[*quic.DatagramTooLargeError](err); ok {
-		return &quic.DatagramTooLargeError{MaxDatagramPayloadSize: tooLarge.MaxDatagramPayloadSize - record.DatagramOverhead}
+		return &quic.DatagramTooLargeError{MaxDatagramPayloadSize: max(0, tooLarge.MaxDatagramPayloadSize-record.DatagramOverhead)}
 	}
 	return c.explain(err)
 }

@@ -147,6 +147,7 @@ func TestUnseenStreamsThatLookLikeRecentOnes(t *testing.T) {
 		{"of a kept epoch", 270},
 		{"of the present epoch", 256},
 		{"of the next epoch", 255},
+		{"of the one behind the next", 254},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			checkGoroutines(t)

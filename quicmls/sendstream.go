@@ -54,6 +54,7 @@ type SendStream struct {
 	paceMu   sync.Mutex // guards what follows; no other lock comes behind it
 	deadline time.Time  // of Write; zero: none
 	applied  time.Time  // that of the QUIC stream
+	closed   bool       // Writes under way shall end at once
 	writers  int        // Writes under way, or that wait for writeMu
 }
 
@@ -87,7 +88,7 @@ func (s *SendStream) Write(p []byte) (n int, err error) {
 	defer s.unlock()
 	// What was left behind goes first, so that no more is ever left behind than one batch.
 	if err := s.sendLeft(); err != nil {
-		return 0, err
+		return 0, s.ended(err)
 	}
 	buf := getBuffer(s.pool(len(p)))
 	defer buf.release()
@@ -98,7 +99,7 @@ func (s *SendStream) Write(p []byte) (n int, err error) {
 			return n, err
 		}
 		if err := s.transmit(out); err != nil {
-			return n, err
+			return n, s.ended(err)
 		}
 		if n < len(p) && s.late() {
 			return n, os.ErrDeadlineExceeded
@@ -112,13 +113,23 @@ func (s *SendStream) announce() error {
 	s.lock()
 	defer s.unlock()
 	if err := s.sendLeft(); err != nil {
-		return err
+		return s.ended(err)
 	}
 	out, err := s.sealEmpty()
 	if err != nil {
 		return err
 	}
-	return s.transmit(out)
+	return s.ended(s.transmit(out))
+}
+
+// ended returns ErrStreamClosed if that is why a Write has timed out.
+func (s *SendStream) ended(err error) error {
+	if isTimeout(err) {
+		if reason := s.usable(); reason != nil {
+			return reason
+		}
+	}
+	return err
 }
 
 func (s *SendStream) sealEmpty() ([]byte, error) {
@@ -181,7 +192,11 @@ func (s *SendStream) pace(more int) {
 	defer s.paceMu.Unlock()
 	s.writers += more
 	var d time.Time
-	if s.writers > 0 {
+	switch {
+	case s.writers == 0:
+	case s.closed:
+		d = time.Unix(1, 0)
+	default:
 		d = s.deadline
 	}
 	if d != s.applied {
@@ -413,7 +428,7 @@ func (s *SendStream) fail(err error) error {
 }
 
 // Close says that no more follows: the peer reads io.EOF behind what was written. It does not
-// wait for the peer, nor for a Write that is blocked, whose data may not all be sent then. Reading
+// wait for the peer. A Write that is blocked returns [ErrStreamClosed]; what it counts is sent. Reading
 // goes on.
 func (s *SendStream) Close() error {
 	s.mu.Lock()
@@ -437,6 +452,10 @@ func (s *SendStream) Close() error {
 	s.eraseLocked()
 	s.behind.Store(true)
 	s.mu.Unlock()
+	s.paceMu.Lock()
+	s.closed = true
+	s.paceMu.Unlock()
+	s.pace(0)
 	s.flush()
 	return nil
 }

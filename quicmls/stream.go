@@ -71,6 +71,9 @@ func (c netConn) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
 
 func (c netConn) Close() error {
 	err := c.Stream.Close()
+	if e, ok := errors.AsType[*quic.StreamError](err); ok && e.Remote {
+		err = nil // the peer has closed its end already
+	}
 	c.CancelRead(0)
 	return err
 }
