@@ -28,7 +28,13 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 				}
 			}
 			once()
-			if allocs := testing.AllocsPerRun(100, once); allocs > 0 && !raceEnabled {
+			var allocs float64
+			for range 20 { // QUIC's goroutines allocate now and then
+				if allocs = testing.AllocsPerRun(10, once); allocs == 0 {
+					return
+				}
+			}
+			if !raceEnabled {
 				t.Errorf("%v allocations", allocs)
 			}
 		})

@@ -141,7 +141,7 @@ func TestCancelWriteWhileWriteWaits(t *testing.T) {
 		_, err := a.Write(make([]byte, 1<<20))
 		failed <- err
 	}()
-	eventually(t, "Write waits for room", a.send.waits)
+	blocked(t, a, b)
 	update(t, client) // whose last record of the epoch waits behind the Write
 	a.CancelWrite(9)
 	within(t, "Write", func() { cancelled(t, "Write", <-failed, 9, false) })
@@ -157,7 +157,7 @@ func TestPeerCancelsWhileWriteWaits(t *testing.T) {
 		_, err := a.Write(make([]byte, 1<<20))
 		failed <- err
 	}()
-	eventually(t, "Write waits for room", a.send.waits)
+	blocked(t, a, b)
 	b.CancelRead(10)
 	within(t, "Write", func() { cancelled(t, "Write", <-failed, 10, true) })
 }
@@ -187,7 +187,7 @@ func TestCancelWriteAfterClose(t *testing.T) {
 		_, err := a.Write(make([]byte, 1<<20))
 		failed <- err
 	}()
-	eventually(t, "Write waits for room", a.send.waits)
+	blocked(t, a, b)
 	closeAll(t, a)
 	a.CancelWrite(3) // what was written is given up
 	if err := <-failed; err == nil {

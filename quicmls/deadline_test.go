@@ -169,12 +169,23 @@ func TestWhatATimedOutWriteCountsArrives(t *testing.T) {
 			checkGoroutines(t)
 			client, server := newQUICPair(t, nil, narrow(32<<10))
 			a, b := openPair(t, client, server)
-			if err := a.SetWriteDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
+			data := bytes.Repeat([]byte("0123456789abcdef"), 1<<14)
+			type result struct {
+				n   int
+				err error
+			}
+			done := make(chan result)
+			go func() {
+				n, err := a.Write(data)
+				done <- result{n, err}
+			}()
+			blocked(t, a, b)
+			if err := a.SetWriteDeadline(past); err != nil {
 				t.Fatal(err)
 			}
-			data := bytes.Repeat([]byte("0123456789abcdef"), 1<<14)
-			n, err := a.Write(data)
-			timedOut(t, "Write", err)
+			r := <-done
+			n := r.n
+			timedOut(t, "Write", r.err)
 			if n <= 32<<10 || n >= len(data) {
 				t.Errorf("%d octets written", n)
 			}
@@ -195,8 +206,9 @@ func TestWhatATimedOutWriteCountsArrives(t *testing.T) {
 			})
 			if c == "Update" {
 				eventually(t, "the reader is in the new epoch", func() bool {
-					b.SetReadDeadline(past)
-					b.Read(make([]byte, 1))
+					b.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+					_, err := b.Read(make([]byte, 1))
+					timedOut(t, "Read", err)
 					server.receiving.mu.Lock()
 					defer server.receiving.mu.Unlock()
 					return b.receive.epoch == client.ConnectionState().Epoch
@@ -221,7 +233,7 @@ func TestSetWriteDeadlineWhileWriteWaits(t *testing.T) {
 		done <- result{n, err}
 	}
 	go write(data)
-	eventually(t, "Write waits for room", a.send.waits)
+	blocked(t, a, b)
 	update(t, client)
 	if err := a.SetDeadline(past); err != nil {
 		t.Fatal(err)
@@ -234,7 +246,7 @@ func TestSetWriteDeadlineWhileWriteWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	go write(data[r.n:])
-	eventually(t, "Write waits for room", a.send.waits)
+	blocked(t, a, b)
 	if err := a.SetWriteDeadline(time.Now().Add(time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func TestWriterWaitsOverManyEpochs(t *testing.T) {
 		_, err := a.Write(data)
 		wrote <- errors.Join(err, a.Close())
 	}()
-	eventually(t, "Write waits for room", a.send.waits)
+	blocked(t, a, b)
 	for range 200 {
 		update(t, client)
 	}
@@ -121,13 +121,13 @@ func TestReaderTooFarBehindOnTheNetwork(t *testing.T) {
 func TestStalledStreamHindersNobody(t *testing.T) {
 	checkGoroutines(t)
 	client, server := newQUICPair(t, nil, narrow(16<<10))
-	a, _ := openPair(t, client, server)
+	a, b := openPair(t, client, server)
 	stalled := make(chan error)
 	go func() {
 		_, err := a.Write(make([]byte, 1<<20))
 		stalled <- err
 	}()
-	eventually(t, "Write waits for room", a.send.waits)
+	blocked(t, a, b)
 	c, d := openPair(t, client, server)
 	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<15)
 	within(t, "the other stream", func() {
@@ -167,7 +167,8 @@ func TestBothOnlyWrite(t *testing.T) {
 			s.Close()
 		})
 	}
-	eventually(t, "both wait for room", func() bool { return a.send.waits() && b.send.waits() })
+	blocked(t, a, b)
+	blocked(t, b, a)
 	for range 10 {
 		update(t, client)
 		update(t, server)

@@ -158,7 +158,7 @@ func TestCloseWithTheWindowFull(t *testing.T) {
 		n, err := a.Write(data)
 		done <- result{n, err}
 	}()
-	eventually(t, "the Write waits for room", func() bool { return a.send.waits() })
+	blocked(t, a, b)
 	update(t, client)
 	closeAll(t, a)
 	var r result
@@ -172,17 +172,6 @@ func TestCloseWithTheWindowFull(t *testing.T) {
 	if r.n <= 32<<10 || r.n == len(data) || r.err != ErrStreamClosed {
 		t.Errorf("%d octets written, %v", r.n, r.err)
 	}
-}
-
-// waits reports that a Write is under way and has begun to send.
-func (s *SendStream) waits() bool {
-	if s.writeMu.TryLock() {
-		s.writeMu.Unlock()
-		return false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.begun
 }
 
 // A Close without a Write under way has nobody to send what the window leaves behind.

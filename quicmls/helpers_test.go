@@ -389,3 +389,22 @@ func holdBack(t testing.TB, from, to *Conn) (next *record.EpochSecret, release f
 		}
 	}
 }
+
+// blocked waits until a Write on a, of more than the window and than 16 KiB, waits for b to read.
+func blocked(t testing.TB, a, b *Stream) {
+	t.Helper()
+	some := make([]byte, 8<<10)
+	if _, err := b.receive.quic.(*quic.Stream).Peek(some); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "Write waits for room", a.send.waits)
+}
+
+// waits reports that octets are on their way into the QUIC stream.
+func (s *SendStream) waits() bool {
+	if s.writeMu.TryLock() {
+		s.writeMu.Unlock()
+		return false
+	}
+	return true
+}
