@@ -43,6 +43,8 @@ func (c *Conn) HandshakeContext(ctx context.Context) error {
 	if !stop() {
 		<-interrupted
 		err = context.Cause(ctx)
+	} else if ctx.Err() != nil && errors.Is(err, ctx.Err()) { // noticed before the function above was called
+		err = context.Cause(ctx)
 	}
 	if err != nil {
 		if c.ctx.Err() == nil {
