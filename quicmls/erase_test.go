@@ -91,7 +91,7 @@ func TestKeysAreErasedWithTheirStream(t *testing.T) {
 		}},
 		{"cut", func(t *testing.T, f *fakeStream) {
 			f.send.CancelWrite(1)
-			f.quic.ended = true
+			f.quic.end()
 			if _, err := io.ReadAll(f.receive); err != io.ErrUnexpectedEOF {
 				t.Error(err)
 			}
@@ -234,7 +234,7 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 	client, _ := newConnPair(t)
 	f := newFakeStream(t, client)
 	send(t, f.send, "x")
-	f.quic.full = true
+	f.quic.limit(true)
 	f.send.writeMu.Lock() // as by a Write that is blocked
 	for range maxLeft/record.StreamOverhead + 2 {
 		f.endEpoch()

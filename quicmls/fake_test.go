@@ -3,6 +3,7 @@ package quicmls
 import (
 	"context"
 	"io"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,17 +16,21 @@ import (
 // A fakeQUIC is the two directions of a QUIC stream for this package's layer alone: what
 // is written to it can be read from it.
 type fakeQUIC struct {
-	id     quic.StreamID
-	ctx    context.Context
-	reset  context.CancelCauseFunc
-	octets []byte
-	writes int
-	full   bool // there is no room
-	ended  bool
+	id    quic.StreamID
+	ctx   context.Context
+	reset context.CancelCauseFunc
+
+	mu      sync.Mutex // guards what follows
+	changed *sync.Cond
+	octets  []byte
+	writes  int
+	full    bool // there is no room
+	ended   bool
 }
 
 func newFakeQUIC(id quic.StreamID) *fakeQUIC {
 	f := &fakeQUIC{id: id}
+	f.changed = sync.NewCond(&f.mu)
 	f.ctx, f.reset = context.WithCancelCause(context.Background())
 	return f
 }
@@ -40,30 +45,62 @@ func (f *fakeQUIC) CancelWrite(code quic.StreamErrorCode) {
 	f.reset(&quic.StreamError{StreamID: f.id, ErrorCode: code})
 }
 
-func (f *fakeQUIC) Close() error {
+// limit says whether there is no room.
+func (f *fakeQUIC) limit(full bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.full = full
+	f.changed.Broadcast()
+}
+
+// end ends the stream.
+func (f *fakeQUIC) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.ended = true
+	f.changed.Broadcast()
+}
+
+func (f *fakeQUIC) Close() error {
+	f.end()
 	f.reset(ErrStreamClosed)
 	return nil
 }
 
 func (f *fakeQUIC) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for f.full {
+		f.changed.Wait()
+	}
+	return f.take(p)
+}
+
+func (f *fakeQUIC) take(p []byte) (int, error) {
 	f.writes++
 	f.octets = append(f.octets, p...)
+	f.changed.Broadcast()
 	return len(p), nil
 }
 
 func (f *fakeQUIC) TryWriteAll(p []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.full {
 		return quic.ErrWouldBlock
 	}
-	_, err := f.Write(p)
+	_, err := f.take(p)
 	return err
 }
 
 func (f *fakeQUIC) Read(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for len(f.octets) == 0 && !f.ended {
+		f.changed.Wait()
+	}
 	n := copy(p, f.octets)
-	f.octets = f.octets[n:]
-	if n == 0 && f.ended {
+	if f.octets = f.octets[n:]; n == 0 {
 		return 0, io.EOF
 	}
 	return n, nil
