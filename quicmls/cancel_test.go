@@ -198,3 +198,26 @@ func TestCancelWriteAfterClose(t *testing.T) {
 	}
 	cancelled(t, "Read", readError(b), 3, true)
 }
+
+// What QUIC has delivered already, the end included, is not read any more.
+func TestCancelReadWithEverythingBuffered(t *testing.T) {
+	checkGoroutines(t)
+	client, _ := newConnPair(t)
+	f := newFakeStream(t, client)
+	send(t, f.send, "data")
+	if err := f.send.Close(); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, f.receive, "da")
+	f.receive.CancelRead(3)
+	if f.receive.buf != nil {
+		t.Error("what nobody reads is kept")
+	}
+	for range 2 {
+		n, err := f.receive.Read(make([]byte, 10))
+		if n > 0 {
+			t.Errorf("%d octets read", n)
+		}
+		cancelled(t, "Read", err, 3, false)
+	}
+}

@@ -172,41 +172,43 @@ func TestDatagramsOfTheEpochBefore(t *testing.T) {
 	}
 }
 
-// A datagram that overtakes the message that announces its epoch waits for that.
+// A datagram that overtakes the messages that announce its epoch waits for them.
 func TestDatagramOfTheNextEpochWaits(t *testing.T) {
-	checkGoroutines(t)
-	client, server := newConnPair(t)
-	next, release := holdBack(t, client, server)
-	p, err := next.Datagrams()
-	if err != nil {
-		t.Fatal(err)
-	}
-	early, err := p.Seal(nil, []byte("early"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	sendRawDatagram(t, client, early)
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error)
-	go func() {
-		_, err := server.ReceiveDatagram(ctx)
-		ended <- err
-	}()
-	eventually(t, "a datagram waits", server.receiving.awaited)
-	cancel()
-	if err := <-ended; !errors.Is(err, context.Canceled) { // that datagram is lost
-		t.Errorf("ReceiveDatagram: %v", err)
-	}
-	early, err = p.Seal(nil, []byte("early as well"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	sendRawDatagram(t, client, early)
-	got := make(chan string)
-	go func() { got <- receiveDatagram(t, server) }()
-	release()
-	if got := <-got; got != "early as well" {
-		t.Errorf("%q", got)
+	for _, epochs := range []int{1, 2} {
+		checkGoroutines(t)
+		client, server := newConnPair(t)
+		next, release := holdBack(t, client, server, epochs)
+		p, err := next[epochs-1].Datagrams()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sendNext := func(content string) {
+			t.Helper()
+			b, err := p.Seal(nil, []byte(content))
+			if err != nil {
+				t.Fatal(err)
+			}
+			sendRawDatagram(t, client, b)
+		}
+		sendNext("early")
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() {
+			_, err := server.ReceiveDatagram(ctx)
+			ended <- err
+		}()
+		eventually(t, "a datagram waits", server.receiving.awaited)
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) { // that datagram is lost
+			t.Errorf("ReceiveDatagram: %v", err)
+		}
+		sendNext("early as well")
+		got := make(chan string)
+		go func() { got <- receiveDatagram(t, server) }()
+		release()
+		if got := <-got; got != "early as well" {
+			t.Errorf("%q", got)
+		}
 	}
 }
 

@@ -358,34 +358,50 @@ func quicPair(t testing.TB, initiator, responder *Config) (client, server *quic.
 }
 
 // holdBack has from begin an update and holds back, until release is called, the message that
-// tells the peer that the next epoch's keys, which it returns, are in use.
-func holdBack(t testing.TB, from, to *Conn) (next *record.EpochSecret, release func()) {
+// tells the peer that the next epoch's keys are in use, which it returns. If there are to be two epochs, the
+// peer begins an update as well, and from confirms it.
+func holdBack(t testing.TB, from, to *Conn, epochs int) (next []*record.EpochSecret, release func()) {
 	t.Helper()
+	updated := make(chan error, 2)
+	begin := func(c *Conn) { updated <- c.Update(t.Context()) }
 	to.control.writeMu.Lock() // and with it the acknowledgement
-	updated := make(chan error, 1)
-	go func() { updated <- from.Update(t.Context()) }()
-	eventually(t, "the update has come", to.driver.Pending)
+	go begin(from)
+	state := func(want channel.State) func() bool {
+		return func() (reached bool) {
+			to.driver.Look(func(s *channel.Session) { reached = s.State() == want })
+			return reached
+		}
+	}
+	eventually(t, "the update has come", state(channel.StateAcknowledged))
+	if epochs == 2 {
+		go begin(to)
+		eventually(t, "another one is on its way back", state(channel.StateAcknowledgedUpdating))
+	}
 	from.control.writeMu.Lock()
 	to.control.writeMu.Unlock()
 	q := &from.control.queue
-	eventually(t, "the update is acknowledged", func() bool {
+	eventually(t, "the keys wait", func() bool {
 		q.mu.Lock()
 		defer q.mu.Unlock()
+		next = nil
 		for _, i := range q.items {
 			if e := i.keys; e != nil {
-				var err error
-				if next, err = record.NewEpochSecret(e.Suite, e.Epoch, e.Secret, e.RecordSize); err != nil {
+				s, err := record.NewEpochSecret(e.Suite, e.Epoch, e.Secret, e.RecordSize)
+				if err != nil {
 					t.Fatal(err)
 				}
-				return true
+				next = append(next, s)
 			}
 		}
-		return false
+		return len(next) == epochs
 	})
 	return next, func() {
+		t.Helper()
 		from.control.writeMu.Unlock()
-		if err := <-updated; err != nil {
-			t.Error(err)
+		for range epochs {
+			if err := <-updated; err != nil {
+				t.Error(err)
+			}
 		}
 	}
 }

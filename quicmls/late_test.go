@@ -175,26 +175,33 @@ func TestUnseenStreamsThatLookLikeRecentOnes(t *testing.T) {
 	}
 }
 
-// A stream may overtake the message that announces its epoch. Read waits for that.
+// A stream may overtake the message that announces its epoch, or two of them. Read waits for that.
 func TestStreamThatOvertakesItsEpoch(t *testing.T) {
-	for _, begun := range []bool{false, true} {
+	for _, c := range []struct {
+		begun  bool
+		epochs int
+	}{{false, 1}, {true, 1}, {false, 2}, {true, 2}} {
 		checkGoroutines(t)
 		client, server := newConnPair(t)
 		var raw *rawStream
-		if begun {
+		if c.begun {
 			raw = openRaw(t, client)
 			raw.data("before, ")
 			expect(t, accepted(t, server, raw), "before, ")
 		}
-		next, release := holdBack(t, client, server)
-		if begun {
-			raw.send(raw.seal(record.ContentEpochEnd, ""))
-		} else {
+		next, release := holdBack(t, client, server, c.epochs)
+		if !c.begun {
 			raw = openRaw(t, client)
+			next = next[c.epochs-1:]
 		}
-		var err error
-		if raw.protection, err = next.Stream(next.Epoch(), next.StreamKey(uint64(raw.StreamID()))); err != nil {
-			t.Fatal(err)
+		for _, secret := range next {
+			if c.begun {
+				raw.send(raw.seal(record.ContentEpochEnd, ""))
+			}
+			var err error
+			if raw.protection, err = secret.Stream(secret.Epoch(), secret.StreamKey(uint64(raw.StreamID()))); err != nil {
+				t.Fatal(err)
+			}
 		}
 		raw.data("after")
 		b := accepted(t, server, raw)
@@ -207,12 +214,23 @@ func TestStreamThatOvertakesItsEpoch(t *testing.T) {
 			}
 			got <- string(p[:n])
 		}()
-		eventually(t, "Read waits for an epoch", server.receiving.awaited)
+		eventually(t, "Read waits for an epoch", func() bool {
+			return server.receiving.awaited() || b.receive.failed()
+		})
 		release()
 		if got := <-got; got != "after" {
-			t.Errorf("%q", got)
+			t.Errorf("%q, %+v", got, c)
 		}
 	}
+}
+
+// failed reports that a Read has found an error that is final.
+func (s *ReceiveStream) failed() bool {
+	if !s.readMu.TryLock() {
+		return false
+	}
+	defer s.readMu.Unlock()
+	return s.err != nil
 }
 
 // accepted returns the peer's end of a stream: the one that it has returned before.
