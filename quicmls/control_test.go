@@ -23,7 +23,7 @@ func TestRequestsForKeysDoNotPileUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		toServer.Write(sealed)
-		if err := server.control.step(); err != nil {
+		if err := takeOne(server); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -46,13 +46,21 @@ func detached(t testing.TB, config *Config, initiator bool, in io.Reader, out io
 // takeAll takes in what there is, as serve does, and returns why it does not go on.
 func takeAll(c *Conn) error {
 	for {
-		if err := c.control.step(); err != nil {
+		if err := takeOne(c); err != nil {
 			return err
 		}
 		if err := c.control.flush(); err != nil {
 			return err
 		}
 	}
+}
+
+// takeOne takes in one record.
+func takeOne(c *Conn) error {
+	if err := c.control.wait(); err != nil {
+		return err
+	}
+	return c.control.step()
 }
 
 // release ends a detached end.

@@ -142,9 +142,14 @@ type ear struct {
 }
 
 // steal makes the copy. The control stream must be where the epoch begins.
-func steal(t testing.TB, victim *Conn, log *keyLog, taps [2]*tap) *thief {
+func steal(t testing.TB, victim *Conn, config *Config, log *keyLog, taps [2]*tap) *thief {
 	t.Helper()
-	cfg := victim.channelConfig()
+	config, err := config.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := &config.Config
+	cfg.TransportBinding = victim.exported
 	stored, err := cfg.Store.Load(t.Context(), victim.ConnectionState().SessionID)
 	if err != nil {
 		t.Fatal(err)
@@ -472,7 +477,7 @@ func heal(t *testing.T, victim int) {
 	}
 	halfClosed.from[victim] = nil
 
-	thief := steal(t, ends[victim], log, taps)
+	thief := steal(t, ends[victim], []*Config{ic, rc}[victim], log, taps)
 	check := func(what, text string, heard bool, speaking ...*speaking) {
 		t.Helper()
 		for d := range ends {

@@ -35,7 +35,8 @@ type ReceiveStream struct {
 
 	readMu     sync.Mutex               // guards what follows
 	protection *record.StreamProtection // nil where an epoch begins
-	begun      bool                     // there was a record
+	begun      bool                     // there was a header, and so there are keys
+	opened     bool                     // there was a record
 	buf        *buffer                  // nil if nothing is buffered
 	data       []byte                   // of buf: octets of the QUIC stream
 	unread     []byte                   // of buf: rest of the last record's content
@@ -115,7 +116,6 @@ func (s *ReceiveStream) step(p []byte) (n int, err error) {
 	if err != nil {
 		return 0, s.broken(err)
 	}
-	first := !s.begun
 	if s.protection == nil {
 		if err := s.rekey(rec[0]); err != nil {
 			return 0, s.broken(err)
@@ -126,10 +126,11 @@ func (s *ReceiveStream) step(p []byte) (n int, err error) {
 		dst = p[:0:len(p)]
 	}
 	t, content, err := s.protection.Open(dst, rec)
-	if first && errors.Is(err, record.ErrAuthentication) && s.protection.Epoch() > 0xff {
+	if !s.opened && errors.Is(err, record.ErrAuthentication) && s.protection.Epoch() > 0xff {
 		err = fmt.Errorf("%w: it does not begin in epoch %d, but in one whose last octet is the same", ErrEpochGone, s.protection.Epoch())
 	}
 	if err == nil {
+		s.opened = true
 		err = s.handle(t, content)
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 package quicmls
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -15,6 +16,8 @@ type full struct {
 }
 
 func (f *full) StreamID() quic.StreamID { return 4 }
+
+func (f *full) Context() context.Context { return context.Background() }
 
 func (f *full) TryWriteAll([]byte) error { return quic.ErrWouldBlock }
 

@@ -289,10 +289,6 @@ func (s *SendStream) sealEpochEnd() (ended bool, err error) {
 	if !s.begun || s.closing {
 		return false, nil
 	}
-	if len(s.left) > maxLeft {
-		s.giveUp(ErrorCodeEpochGone, ErrEpochGone)
-		return false, nil
-	}
 	epoch, key := s.conn.sending.next(s.id())
 	if key == nil || s.protection != nil && s.protection.Epoch() == epoch { // it has begun in this one
 		key.Erase()
@@ -307,8 +303,7 @@ func (s *SendStream) sealEpochEnd() (ended bool, err error) {
 	s.behind.Store(true)
 	if len(s.left) > maxLeft {
 		// The peer has not read for more epochs than it keeps keys of: see ReceiveStream.keep.
-		s.quic.CancelWrite(ErrorCodeEpochGone)
-		s.fail(ErrEpochGone)
+		s.giveUp(ErrorCodeEpochGone, ErrEpochGone)
 	}
 	return true, err
 }
