@@ -20,7 +20,7 @@ import (
 type Conn struct {
 	quic      *quic.Conn
 	initiator bool
-	config    *Config // nil once the handshake is complete
+	config    *Config
 	configErr error
 
 	ctx    context.Context // ends with the QUIC connection, or with the session
@@ -28,8 +28,8 @@ type Conn struct {
 
 	handshakeMu  sync.Mutex // guards the handshake as a whole
 	handshakeErr error      // final
-	unbound      bool       // QUIC's handshake is not complete, so that the session is not bound to it yet
-	exported     []byte     // what binds it
+	exported     []byte     // what binds the session to QUIC's handshake
+	unbound      bool       // that is not complete, so that the session is not bound to it yet
 	heard        bool       // a message has come
 	trace        *channel.Trace
 	ready        bool // the session is complete

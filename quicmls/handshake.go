@@ -82,7 +82,6 @@ func (c *Conn) established() {
 	c.driver.Look(func(*channel.Session) { c.served = make(chan struct{}) })
 	c.control.ctx, c.control.first = c.ctx, nil
 	c.driver.Established()
-	c.config = nil // it is large
 	c.complete.Store(true)
 	go c.serve()
 	c.control.wake() // an update may be under way already

@@ -12,12 +12,17 @@ import (
 // that has many streams: each of them, and the datagrams, get keys of their own. It is not
 // safe for concurrent use.
 type EpochSecret struct {
-	suite    *ciphersuite.Suite
-	epoch    uint64
-	content  int
-	secret   []byte                // nil once expander is there, or erased
-	expander *ciphersuite.Expander // nil before the first key
-	label    [32]byte              // scratch; what a hash takes in must be on the heap
+	suite   *ciphersuite.Suite
+	epoch   uint64
+	content int
+	secret  []byte   // nil once there is a deriver, or erased
+	deriver *deriver // nil before the first key
+}
+
+// A deriver is what keys are derived with. It is more than ten times as large as the secret.
+type deriver struct {
+	expander *ciphersuite.Expander
+	label    [32]byte // scratch; what a hash takes in must be on the heap
 }
 
 // A StreamKey is what the records of one stream are protected with, in one direction and
@@ -97,24 +102,24 @@ func (s *EpochSecret) protect(p *Protection, expanded *expandedKey, keyAndIV []b
 	return nil
 }
 
-// derive returns key || iv. What it needs to do so is ten times as large as the secret, and in many
-// epochs there is never a key to derive: so that is made only now, and takes the secret's place.
+// derive returns key || iv. In many epochs there is never a key to derive: so the deriver is made
+// only now, and takes the secret's place.
 func (s *EpochSecret) derive(label string, context []byte) []byte {
-	if s.expander == nil {
+	if s.deriver == nil {
 		if s.secret == nil {
 			panic("record: key of an epoch that is erased")
 		}
-		s.expander = s.suite.NewExpander(s.secret)
+		s.deriver = &deriver{expander: s.suite.NewExpander(s.secret)}
 		clear(s.secret)
 		s.secret = nil
 	}
 	length := s.suite.KeySize() + nonceSize
-	return s.expander.Expand(appendLabel(s.label[:0], label, context, length), length)
+	return s.deriver.expander.Expand(appendLabel(s.deriver.label[:0], label, context, length), length)
 }
 
 // Erase forgets the secret. What was derived from it stays. Its hash states are left to the
 // garbage collector: Go's cannot be cleared.
 func (s *EpochSecret) Erase() {
 	clear(s.secret)
-	s.secret, s.expander = nil, nil
+	s.secret, s.deriver = nil, nil
 }
