@@ -69,6 +69,7 @@ func measurePingPong(l *lab) ([]report.Finding, error) {
 	}
 	return []report.Finding{
 		times("mean", func(l latency) time.Duration { return l.Mean }),
+		times("median", func(l latency) time.Duration { return l.Median }),
 		times("p99", func(l latency) time.Duration { return l.P99 }),
 		counts("allocs/trip", func(l latency) float64 { return l.allocs }),
 		counts("octets/trip", func(l latency) float64 { return l.octets }),

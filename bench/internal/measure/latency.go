@@ -6,7 +6,7 @@ import (
 )
 
 // A Latency is how long many executions of an operation took, one by one.
-type Latency struct{ Mean, P99 time.Duration }
+type Latency struct{ Mean, Median, P99 time.Duration }
 
 // LatencyOf sums times up, of which there must be some. It sorts them.
 func LatencyOf(times []time.Duration) Latency {
@@ -15,5 +15,6 @@ func LatencyOf(times []time.Duration) Latency {
 		total += t
 	}
 	slices.Sort(times)
-	return Latency{Mean: total / time.Duration(len(times)), P99: times[len(times)*99/100]}
+	n := len(times)
+	return Latency{Mean: total / time.Duration(n), Median: times[n/2], P99: times[n*99/100]}
 }
