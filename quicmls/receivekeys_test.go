@@ -3,6 +3,7 @@ package quicmls
 import (
 	"bytes"
 	"errors"
+	"io"
 	"testing"
 	"time"
 
@@ -69,5 +70,44 @@ func TestWhatComesTwoEpochsAheadWaits(t *testing.T) {
 	}
 	if _, _, err := k.begin(&ReceiveStream{quic: numbered{}}, 260&0xff); !errors.Is(err, ErrEpochGone) {
 		t.Errorf("three epochs ahead: %v, want ErrEpochGone", err)
+	}
+}
+
+// A slow stream brings the header of its first record, and lets something happen before the rest.
+type slow struct {
+	script
+	meanwhile func()
+}
+
+func (s *slow) Read(p []byte) (int, error) {
+	if s.piece == record.StreamHeaderSize {
+		s.piece = readSize
+		return s.script.Read(p[:record.StreamHeaderSize])
+	}
+	if s.meanwhile != nil {
+		s.meanwhile()
+		s.meanwhile = nil
+	}
+	return s.script.Read(p)
+}
+
+// A stream whose first record comes slowly has its keys from the header on, however many
+// epochs go by before the rest is there.
+func TestAFirstRecordThatIsLongUnderWayIsOpened(t *testing.T) {
+	ic, rc := newConfigs(t)
+	client, server, _, _ := detachedPair(t, ic, rc)
+	defer release(client)
+	defer release(server)
+	server.receiving.erase() // the keys of the test instead
+	server.receiving.install(epochSecret(t, 1))
+	said := speakScript(t, []byte("\x17\x00\x04data\x15\x00\x02\x02\x00"), 1)
+	s := new(ReceiveStream)
+	s.init(server, &slow{script: script{in: said.sealed, piece: record.StreamHeaderSize}, meanwhile: func() {
+		for epoch := range uint64(maxOldEpochs + 1) {
+			server.receiving.install(epochSecret(t, 2+epoch))
+		}
+	}})
+	if got, err := io.ReadAll(s); err != nil || string(got) != "data" {
+		t.Errorf("%q, %v", got, err)
 	}
 }
