@@ -120,6 +120,7 @@ type fakeStream struct {
 func newFakeStream(t testing.TB, c *Conn) *fakeStream {
 	t.Helper()
 	f := &fakeStream{t: t, quic: newFakeQUIC(1000), conn: c, send: new(SendStream), receive: new(ReceiveStream)}
+	t.Cleanup(func() { f.quic.limit(false) }) // so that nobody waits for ever if the test fails
 	f.conn.receiving.erase()
 	f.endEpoch()
 	f.send.init(c, f.quic)

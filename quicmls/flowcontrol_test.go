@@ -111,7 +111,7 @@ func TestReaderTooFarBehindOnTheNetwork(t *testing.T) {
 	}
 	send(t, a, "too late")
 	if _, err := b.Read(make([]byte, 10)); !errors.Is(err, ErrEpochGone) {
-		t.Errorf("Read: %v", err)
+		t.Fatalf("Read: %v", err)
 	}
 	cancelled(t, "Write", writeError(a), ErrorCodeEpochGone, true)
 	exchange(t, c, d)

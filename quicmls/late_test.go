@@ -127,7 +127,7 @@ func TestUnseenStreamsBehindTheGrace(t *testing.T) {
 		}
 		for range 2 {
 			if _, err := b.Read(make([]byte, 10)); !errors.Is(err, ErrEpochGone) {
-				t.Errorf("Read: %v", err)
+				t.Fatalf("Read: %v", err)
 			}
 		}
 		cancelled(t, "Write", writeError(a), ErrorCodeEpochGone, true)
