@@ -201,7 +201,7 @@ func TestEveryOctetOfASmallTalkMatters(t *testing.T) {
 			}
 		})
 		t.Logf("%s: %v octets", name, carried)
-		for _, attack := range attacks(1)[:6] { // nothing in memory can be reset
+		for _, attack := range attacks(1)[:5] { // in memory one cut is like another
 			t.Run(name+", "+attack.name, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
