@@ -53,6 +53,10 @@
 // next key of the same epoch. An idle Conn has no goroutine and no buffer. Its timer, if the
 // policy wants one, is a time.AfterFunc. Close waits for the goroutines that are left.
 //
+// What changes outside, own identities and whom the validator accepts, is dealt with in such a goroutine as
+// well: when Config.Identities say that something has changed, or a certificate of the peer expires, which is
+// another time.AfterFunc, the Conn compares what it shows with what there is, and asks the validator again.
+//
 // A session goes on over one connection at a time. So Dial passes over those of living Conns of this
 // process: connections to one peer that are open at once have a session each.
 //
