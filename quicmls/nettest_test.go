@@ -80,6 +80,9 @@ func TestNetConnCloseWrite(t *testing.T) {
 		}
 	}
 	cancelled(t, "Write", writeError(y), 0, true)
+	if err := y.Close(); err != nil {
+		t.Errorf("Close after the peer's: %v", err)
+	}
 	if _, err := x.Read(make([]byte, 1)); err == nil {
 		t.Error("Read after Close")
 	}
