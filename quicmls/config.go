@@ -64,7 +64,8 @@ type Config struct {
 	// at. NextProtos is {[NextProto]} if it is empty. For 0-RTT it needs tickets, and the initiator's a
 	// ClientSessionCache, as the default has.
 	TLS *tls.Config
-	// QUIC is the configuration of the QUIC connection. Default: quic-go's, with datagrams.
+	// QUIC is the configuration of the QUIC connection. Datagrams are as it says; its
+	// MaxIncomingStreams do not count the control stream. Default: quic-go's, with datagrams.
 	QUIC *quic.Config
 }
 

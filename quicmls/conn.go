@@ -193,7 +193,8 @@ func (c *Conn) CloseWithError(code quic.ApplicationErrorCode, description string
 	return err
 }
 
-// Context returns a context that ends with the connection. Its cause says why.
+// Context returns a context that ends with the connection. Its cause says why. Calls under way may return
+// a moment before; their errors match net.ErrClosed.
 func (c *Conn) Context() context.Context { return c.ctx }
 
 // LocalAddr returns the local address.
@@ -224,8 +225,8 @@ func (c *Conn) ConnectionState() ConnectionState {
 // it. What is written afterwards, on any stream, is sealed with keys of that epoch or a later one. An update that was under way at the time of the
 // call does not count. Data flows on meanwhile.
 //
-// It needs the peer to read: while all that QUIC's flow control allows for the connection is
-// in the hands of a peer that does not take it, updates wait. When ctx ends first, Update returns its error and the
+// It needs both ends to read: while all that QUIC's flow control allows for the connection is
+// in the hands of an end that does not take it, updates wait. So a goroutine that is to read must not wait here. When ctx ends first, Update returns its error and the
 // update goes on.
 func (c *Conn) Update(ctx context.Context) error {
 	return c.update(ctx, func() (uint64, error) { return c.driver.Update(channel.ReasonRequested) })

@@ -12,6 +12,10 @@ import (
 // this peer and no living connection of this process holds. It goes on to a full handshake if the peer
 // does not know the session any more. ctx has no effect on the connection afterwards. On
 // an error nothing is left open.
+//
+// The last message of the handshake is this end's. A connection that is closed right after Dial may take it
+// along, and then the responder has neither a connection nor a session: whoever has nothing to wait
+// for can wait for [Conn.Update].
 func Dial(ctx context.Context, address string, config *Config) (*Conn, error) {
 	config, err := config.withDefaults()
 	if err != nil {
@@ -117,7 +121,11 @@ func listen(config *Config, open func(*tls.Config, *quic.Config) (quicListener, 
 	if err != nil {
 		return nil, err
 	}
-	q, err := open(tlsConfig, config.quicConfig())
+	quicConfig := config.quicConfig()
+	if quicConfig.MaxIncomingStreams > 0 {
+		quicConfig.MaxIncomingStreams++ // the control stream
+	}
+	q, err := open(tlsConfig, quicConfig)
 	if err != nil {
 		return nil, err
 	}

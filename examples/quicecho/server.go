@@ -22,7 +22,7 @@ func withServer(config *quicmls.Config) *quicmls.Config {
 	c.Rekey = channel.UpdatePolicy{Records: 100}
 	c.QUIC = &quic.Config{
 		EnableDatagrams:       true,
-		MaxIncomingStreams:    1 + maxStreams, // one is the channel's
+		MaxIncomingStreams:    maxStreams,
 		MaxIncomingUniStreams: -1,
 	}
 	return &c

@@ -46,7 +46,7 @@ func newConfig(self mls.Identity, peer *identity.Pinned) *quicmls.Config {
 			KeepAlivePeriod:            500 * time.Millisecond,
 			MaxStreamReceiveWindow:     1 << 20,
 			MaxConnectionReceiveWindow: 8 << 20,
-			MaxIncomingStreams:         1 + maxStreams, // one is the channel's
+			MaxIncomingStreams:         maxStreams,
 			MaxIncomingUniStreams:      -1,
 		},
 	}
