@@ -99,7 +99,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 
 // hasRead ends a Read.
 func (c *Conn) hasRead(err error) error {
-	if c.updates.pending.Load() {
+	if c.receiver.needed() {
 		c.receiver.pumpIfIdle()
 	}
 	if err != nil {
@@ -407,7 +407,7 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 		return err
 	}
 	c.receiver.deadlines.Add(1)
-	if c.updates.pending.Load() {
+	if c.receiver.needed() {
 		c.receiver.pumpIfIdle()
 	}
 	return nil

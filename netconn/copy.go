@@ -72,7 +72,7 @@ func (c *Conn) WriteTo(w io.Writer) (n int64, err error) {
 // await returns once Read has something to return, or nothing ever comes.
 func (c *Conn) await() error {
 	err := c.receiver.await()
-	if c.updates.pending.Load() {
+	if c.receiver.needed() {
 		c.receiver.pumpIfIdle()
 	}
 	return err

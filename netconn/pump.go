@@ -7,17 +7,21 @@ import (
 	"sync/atomic"
 )
 
-// pumpIfIdle sees to it that somebody reads while an update is under way: if
-// nobody is in Read, a goroutine that lives until the update is done. Application
+// pumpIfIdle sees to it that somebody reads while an update is under way, or once the application
+// has no reason to any more, as the peer's data has ended: if
+// nobody is in Read, a goroutine that lives until the update is done, or the connection. Application
 // data that it meets it keeps, up to a bound.
 func (r *receiver) pumpIfIdle() {
-	if !r.conn.updates.pending.Load() || r.readers.Load() > 0 || !r.pumping.CompareAndSwap(false, true) {
+	if !r.needed() || r.readers.Load() > 0 || !r.pumping.CompareAndSwap(false, true) {
 		return
 	}
 	if !r.conn.spawn(r.pump) {
 		r.pumping.Store(false)
 	}
 }
+
+// needed reports that somebody has to read.
+func (r *receiver) needed() bool { return r.conn.updates.pending.Load() || r.halfClosed.Load() }
 
 func (r *receiver) pump() { r.pumped(r.pumpRecords()) }
 
@@ -54,7 +58,7 @@ func (r *receiver) pumpRecords() pumpStop {
 			return pumpStop{again: true}
 		case r.err != nil || size >= maxReadAhead:
 			return pumpStop{full: r.err == nil, deadlines: deadlines}
-		case !r.conn.updates.pending.Load() && !r.recordBuffered():
+		case !r.needed() && !r.recordBuffered():
 			return pumpStop{again: true}
 		}
 		if _, err := r.step(nil); err != nil {

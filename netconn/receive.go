@@ -25,6 +25,8 @@ type receiver struct {
 	// ahead holds what the pump took in before anybody asked; it is older than unread. Filled
 	// with mu locked, so that it stays empty for who finds it so then.
 	ahead ahead
+	// halfClosed says that the peer's data has ended; its two-party messages have not.
+	halfClosed atomic.Bool
 	// deadlines counts how often the read deadline was set.
 	deadlines atomic.Uint32
 
@@ -296,6 +298,7 @@ func (r *receiver) handleAlert(a channel.Alert, protected bool) error {
 			return fmt.Errorf("%w: close_notify comes twice", record.ErrUnexpected)
 		}
 		r.ended = true
+		r.halfClosed.Store(true)
 		return nil
 	}
 	return &AlertError{Alert: a, Authenticated: protected}

@@ -294,6 +294,37 @@ func TestAnUpdateThatCannotBeSavedLeavesTheConnectionAsItWas(t *testing.T) {
 	roundTrip(t, client)
 }
 
+// An end whose application has read all that there is, and neither reads nor writes any more, still
+// takes in the peer's updates.
+func TestAHalfClosedConnectionHeals(t *testing.T) {
+	checkGoroutines(t)
+	client, server := newConnPair(t)
+	if err := client.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "healing", func() {
+		if _, err := server.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("%v, want io.EOF", err)
+		}
+		for range 3 {
+			update(t, client)
+		}
+		if _, err := server.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("%v, want io.EOF", err)
+		}
+		// Data still flows the other way.
+		want := []byte("the answer")
+		if _, err := server.Write(want); err != nil {
+			t.Error(err)
+		}
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(client, got); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+	epochs(t, client, server, 3)
+}
+
 // savingStore calls saved after each save.
 type savingStore struct {
 	channel.Store
