@@ -247,7 +247,7 @@ func TestWornKeysAskForAnUpdate(t *testing.T) {
 	for _, c := range []*Conn{client, server} {
 		go c.Read(make([]byte, 1))
 	}
-	client.policy.count(1<<20, 1<<40, false)
+	client.policy.count(1<<20, 1<<30, false)
 	if client.policy.asked.Load() {
 		t.Error("there is an update without a reason")
 	}

@@ -19,7 +19,7 @@ const (
 )
 
 // An Exporter derives octets from the current epoch of a session. A
-// [channel.Session] is one, and so is a netconn.Conn.
+// [channel.Session] is one, and so are a netconn.Conn and a quicmls.Conn.
 type Exporter interface {
 	ExportFrom(from channel.Role, label string, context []byte, length int) ([]byte, error)
 }
