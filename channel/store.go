@@ -29,7 +29,7 @@ type StoredSession struct {
 
 // A Store keeps sessions between connections. Several connections, and several
 // processes that share a store, may use it at once: Save compares versions, so that only one of them
-// can move a session on.
+// can move a session on. Package storetest checks that an implementation does what it should.
 //
 // A state must be durable when Save returns, as the peer is told afterwards. A store that falls back to an older state breaks sessions
 // (they end, and a full handshake follows), but reveals nothing.

@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"mls/storetest":           {"mls"},
 	"channel/record":          {"internal/wire", "mls/ciphersuite"},
 	"channel":                 {"internal/wire", "mls", "mls/ciphersuite", "channel/record"},
+	"channel/storetest":       {"channel"},
 	"identity":                {"mls", "mls/ciphersuite", "channel"},
 	"internal/driver":         {"channel", "mls"},
 	"identity/sshagent":       {"identity", "golang.org/x/crypto/ssh", "golang.org/x/crypto/ssh/agent"},
