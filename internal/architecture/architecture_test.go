@@ -35,6 +35,8 @@ var mayImport = map[string][]string{
 	"channel/record":          {"internal/wire", "mls/ciphersuite"},
 	"channel":                 {"internal/wire", "mls", "mls/ciphersuite", "channel/record"},
 	"channel/storetest":       {"channel"},
+	"store/seal":              {"internal/wire", "channel", "golang.org/x/crypto/chacha20poly1305"},
+	"store/bolt":              {"store/seal", "channel", "go.etcd.io/bbolt", "go.etcd.io/bbolt/errors"},
 	"identity":                {"mls", "mls/ciphersuite", "channel"},
 	"internal/driver":         {"channel", "mls"},
 	"identity/sshagent":       {"identity", "golang.org/x/crypto/ssh", "golang.org/x/crypto/ssh/agent"},
