@@ -403,7 +403,7 @@ func openUniTapped(t testing.TB, name string, ends [2]*Conn, taps [2]*tap, opene
 		t.Fatal(err)
 	}
 	taps[opener].stream(a)
-	if err := a.announce(); err != nil {
+	if err := a.Announce(); err != nil {
 		t.Fatal(err)
 	}
 	b, err := ends[1-opener].AcceptUniStream(t.Context())
@@ -588,7 +588,7 @@ func TestNothingIsWrittenUnderOldKeysOnceUpdateReturns(t *testing.T) {
 				}
 				last := &lastWrite{quicSender: s.quic}
 				s.quic = last
-				if err := s.announce(); err != nil {
+				if err := s.Announce(); err != nil {
 					t.Error(err)
 					return
 				}

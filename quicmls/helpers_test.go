@@ -210,7 +210,7 @@ func openUniPair(t testing.TB, from, to *Conn) (*SendStream, *ReceiveStream) {
 	t.Helper()
 	a, err := from.OpenUniStreamSync(t.Context())
 	if err == nil {
-		err = a.announce()
+		err = a.Announce()
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -108,8 +108,8 @@ func (s *SendStream) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// announce sends a record that holds nothing.
-func (s *SendStream) announce() error {
+// Announce lets the peer accept the stream before there is data: it sends a record that holds nothing.
+func (s *SendStream) Announce() error {
 	s.lock()
 	defer s.unlock()
 	if err := s.sendLeft(); err != nil {

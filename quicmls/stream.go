@@ -56,8 +56,8 @@ func (s *Stream) SetDeadline(t time.Time) error {
 	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
 }
 
-// Announce lets the peer accept the stream before there is data: it sends a record that holds nothing.
-func (s *Stream) Announce() error { return s.send.announce() }
+// Announce is [SendStream.Announce].
+func (s *Stream) Announce() error { return s.send.Announce() }
 
 // NetConn returns a view of the stream as a [net.Conn]. Its Close closes both directions: the
 // sending one as Close does, and what the peer still sends is refused, with code 0. It has

@@ -6,7 +6,7 @@ import (
 )
 
 // OpenStream opens a bidirectional stream. The peer can accept it once there is data on it, or
-// [Stream.Announce] was called. It fails with a [quic.StreamLimitReachedError] while the peer allows no more.
+// [SendStream.Announce] was called. It fails with a [quic.StreamLimitReachedError] while the peer allows no more.
 func (c *Conn) OpenStream() (*Stream, error) {
 	if err := c.handshaken(context.Background()); err != nil {
 		return nil, err
