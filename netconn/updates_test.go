@@ -474,11 +474,16 @@ func TestManyUpdatesLeaveNothingBehind(t *testing.T) {
 	for _, c := range []*Conn{client, server} {
 		go io.Copy(io.Discard, c)
 	}
-	heap := func() uint64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
+	heap := func() (least uint64) { // pooled buffers, and what a Read under way has, come and go
+		for i := range 10 {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			if i == 0 || m.HeapAlloc < least {
+				least = m.HeapAlloc
+			}
+		}
+		return least
 	}
 	rounds := 300
 	if raceEnabled {
