@@ -216,13 +216,7 @@ func (c *control) given(err error) error {
 
 // installSend changes the keys of all that follows, on this stream and on all others.
 func (c *control) installSend(e *channel.SwitchSend) error {
-	defer clear(e.Secret)
-	p, err := record.NewProtection(e.Suite, e.Secret)
-	if err != nil {
-		return err
-	}
-	p.LimitContent(e.RecordSize)
-	secret, err := record.NewEpochSecret(e.Suite, e.Epoch, e.Secret, e.RecordSize)
+	p, secret, err := epochKeys(channel.SwitchReceive(*e))
 	if err != nil {
 		return err
 	}
@@ -236,13 +230,7 @@ func (c *control) installSend(e *channel.SwitchSend) error {
 
 // installReceive takes over the keys under which everything that follows was sealed.
 func (c *control) installReceive(e channel.SwitchReceive) error {
-	defer clear(e.Secret)
-	p, err := record.NewProtection(e.Suite, e.Secret)
-	if err != nil {
-		return err
-	}
-	p.LimitContent(e.RecordSize)
-	secret, err := record.NewEpochSecret(e.Suite, e.Epoch, e.Secret, e.RecordSize)
+	p, secret, err := epochKeys(e)
 	if err != nil {
 		return err
 	}
@@ -254,6 +242,19 @@ func (c *control) installReceive(e channel.SwitchReceive) error {
 	c.keys++
 	c.conn.receiving.install(secret)
 	return nil
+}
+
+// epochKeys derives a direction's keys of an epoch: those of the control stream, and what gives those of all
+// else. It uses up the traffic secret.
+func epochKeys(e channel.SwitchReceive) (*record.Protection, *record.EpochSecret, error) {
+	defer clear(e.Secret)
+	p, err := record.NewProtection(e.Suite, e.Secret)
+	if err != nil {
+		return nil, nil, err
+	}
+	p.LimitContent(e.RecordSize)
+	secret, err := record.NewEpochSecret(e.Suite, e.Epoch, e.Secret, e.RecordSize)
+	return p, secret, err
 }
 
 // wait waits for the header of a record. A goroutine is here for as long as a connection lives, and
