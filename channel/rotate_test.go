@@ -148,7 +148,7 @@ func TestRevalidateKeepsWarnsOrCloses(t *testing.T) {
 		}
 		a.refuses = errors.New("revoked")
 		told := 0
-		a.Session.cfg.Trace = &Trace{Event: func(_ SessionID, e Event) {
+		a.Session.trace = &Trace{Event: func(_ SessionID, e Event) {
 			if _, ok := e.(PeerRefused); ok {
 				told++
 			}
