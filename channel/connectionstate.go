@@ -24,8 +24,9 @@ type ConnectionState struct {
 	// cases. If it is EarlyDataUnknown, this connection's stream begins without it, and the peer may
 	// have it, or get it once, over another connection. Zero if there was none.
 	EarlyData EarlyDataFate
-	// LastUpdateError is why the last update that the update policy asked for could not be
-	// begun, or why there is no renewed identity, nil if there is no such reason. It is tried again later.
+	// LastUpdateError is why the last update that the update policy or an [IdentitySource] asked for
+	// could not be begun, or why there is no renewed identity, nil if there is no such reason. It is
+	// tried again later.
 	LastUpdateError error
 }
 

@@ -137,7 +137,7 @@ func TestThePumpStopsForNoReasonOfThePast(t *testing.T) {
 			client.receiver.pumping.Store(true) // it is this test
 			done := make(chan error, 1)
 			go func() { done <- client.Update(t.Context()) }()
-			for !client.updates.pending.Load() {
+			for !client.driver.Pending() {
 				time.Sleep(time.Millisecond)
 			}
 			c.stop(client)
@@ -160,7 +160,7 @@ func TestAnErrorIsToldOnceNothingFollows(t *testing.T) {
 	client, server := newConnPair(t)
 	updated := make(chan error, 1)
 	go func() { updated <- client.Update(t.Context()) }()
-	for !client.updates.pending.Load() {
+	for !client.driver.Pending() {
 		time.Sleep(time.Millisecond)
 	}
 	queue := &client.sender.queue

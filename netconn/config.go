@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mendlink/mendlink/channel"
+	"github.com/mendlink/mendlink/internal/driver"
 	"github.com/mendlink/mendlink/mls"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
@@ -150,13 +151,18 @@ type Config struct {
 // interrupt the flow of data and never end a connection.
 type RekeyPolicy = channel.UpdatePolicy
 
+// An IdentitySource has identities that change while connections live, such as
+// identity.Live, which reads them from files. Its methods are called by several goroutines at
+// once, and must neither wait nor call those of a Conn.
+type IdentitySource = channel.IdentitySource
+
 // withDefaults returns a copy of c in which nothing is left open that netconn decides.
 func (c *Config) withDefaults() (*Config, error) {
 	if c == nil {
 		return nil, errors.New("netconn: there is no Config")
 	}
 	d := *c
-	d.takeIdentities()
+	driver.TakeIdentities(d.Identities, &d.Identity, &d.Alternatives, &d.PreviousIdentities)
 	if d.Identity.Signer == nil {
 		return nil, errors.New("netconn: Config needs an Identity")
 	}
@@ -183,18 +189,22 @@ func (c *Config) withDefaults() (*Config, error) {
 	return &d, nil
 }
 
-// settings are what a Conn needs of its Config after the handshake.
+// settings are what a Conn itself needs of its Config after the handshake.
 type settings struct {
 	coalesceDelay time.Duration
-	now           func() time.Time
-	renew         func(context.Context) (mls.Identity, error)
-	identities    IdentitySource
-	refused       channel.RefusalAction
 	keyRecords    uint64
 }
 
-func (c *Config) settings() settings {
-	return settings{c.CoalesceDelay, c.Time, c.Renew, c.Identities, c.refusal(), c.keyRecords}
+func (c *Config) settings() settings { return settings{c.CoalesceDelay, c.keyRecords} }
+
+// driverConfig returns what the driver needs of c.
+func (c *Config) driverConfig() *driver.Config {
+	return &driver.Config{
+		Identity: c.Identity,
+		Rekey:    c.Rekey,
+		Rand:     c.Rand,
+		Settings: driver.Settings{Now: c.Time, Renew: c.Renew, Identities: c.Identities, Refused: c.Refused},
+	}
 }
 
 // channelConfig returns what the protocol needs of c.

@@ -1,6 +1,7 @@
 package netconn
 
 import (
+	"context"
 	"errors"
 	"net"
 	"sync"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/mendlink/mendlink/channel"
 	"github.com/mendlink/mendlink/channel/record"
+	"github.com/mendlink/mendlink/internal/driver"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
 
@@ -30,25 +32,16 @@ type Conn struct {
 	handshakeMu  sync.Mutex // guards the handshake as a whole
 	handshakeErr error      // final
 	opening      *opening   // nil once the handshake is complete
-	complete     atomic.Bool
+	initiator    bool
 
-	// The order of locks: handshakeMu, receiver.mu, sender.mu, sessionMu, abortMu, and last those
-	// of the queue, of policy, of live, of leases, of updates and of background.
-	sessionMu sync.Mutex
-	initiator bool
-	session   *channel.Session // nil before the handshake
-	held      *lease           // on it, at an initiator with a store
-	state     state
-
+	// The order of locks: handshakeMu, receiver.mu, sender.mu, the driver's, abortMu, and last that
+	// of the queue.
 	receiver receiver
 	sender   sender
-	updates  updates
-	policy   policy
-	live     live
+	driver   driver.Driver
 
 	// calls is twice the number of Writes under way, plus one once Close was called.
 	calls      atomic.Int32
-	background background
 	abortMu    sync.Mutex
 	aborted    atomic.Pointer[error] // what the connection was aborted for
 	abortTimer atomic.Pointer[time.Timer]
@@ -71,11 +64,11 @@ func newConn(transport net.Conn, config *Config, initiator bool) *Conn {
 	maxMessageSize := 0
 	if err == nil {
 		c.settings = config.settings()
+		c.driver.Init(driven{c}, config.driverConfig())
 		maxMessageSize = config.MaxMessageSize
 	}
 	c.receiver.init(c, maxMessageSize)
 	c.sender.conn = c
-	c.updates.conn, c.policy.conn, c.live.conn = c, c, c
 	return c
 }
 
@@ -199,20 +192,17 @@ func (c *Conn) Close() error {
 		}
 	}
 	var notifyErr error
-	if writes == 0 && c.complete.Load() {
+	if writes == 0 && c.driver.Established() {
 		notifyErr = c.closeNotify()
 	}
 	c.life.end()
 	err := c.transport.Close()
-	c.updates.fail(net.ErrClosed)
-	c.policy.stop()
-	c.live.stop()
-	c.background.wait()
+	c.driver.Fail(net.ErrClosed)
+	c.driver.Stop()
 	if t := c.abortTimer.Load(); t != nil {
 		t.Stop()
 	}
 	c.erase()
-	c.release()
 	if err == nil {
 		err = notifyErr
 	}
@@ -249,11 +239,7 @@ func (c *Conn) erase() {
 	c.sender.mu.Lock()
 	c.sender.close()
 	c.sender.mu.Unlock()
-	c.sessionMu.Lock()
-	if c.session != nil {
-		c.session.Close()
-	}
-	c.sessionMu.Unlock()
+	c.driver.Close()
 }
 
 // abort ends the connection because of an error and tells the peer why. Nothing is read
@@ -268,19 +254,26 @@ func (c *Conn) abort(err error) {
 	_, told := errors.AsType[*AlertError](err)
 	c.sender.queue.push(outItem{end: &outEnd{alert: alertFor(err), silent: told, err: err}})
 	c.aborted.Store(&err)
-	c.updates.fail(err)
+	c.driver.Fail(err)
 	c.sender.wake()
 	c.transport.SetReadDeadline(longAgo) // wakes a Read
 	// A Write that is blocked, and the alert behind it, shall not stay so.
 	c.abortTimer.Store(time.AfterFunc(closeTimeout, func() { c.transport.Close() }))
 }
 
-// advance lets the session take a step and carries out what it asks for. Events that
-// switch the receiving keys come only from steps that the receiver takes.
-func (c *Conn) advance(next step) error {
-	c.sessionMu.Lock()
-	defer c.sessionMu.Unlock()
-	events, err := next(c.session)
+// driven is what the driver sees of a Conn.
+type driven struct{ *Conn }
+
+// Context implements [driver.Transport].
+func (d driven) Context() context.Context { return d.life.context() }
+
+// Abort implements [driver.Transport].
+func (d driven) Abort(err error) { d.abort(err) }
+
+// Carry implements [driver.Transport]. Events that switch the receiving keys come only from
+// steps that the receiver takes.
+func (d driven) Carry(events []channel.Event) (err error) {
+	c := d.Conn
 	var out []outItem
 	for i := 0; i < len(events) && err == nil; i++ {
 		err = c.carryOut(events[i], &out)
@@ -289,29 +282,12 @@ func (c *Conn) advance(next step) error {
 	c.sender.queue.push(out...)
 	// Only now: who waits for an update may write as soon as it knows of it, and that must
 	// not leave under the keys of before.
-	c.updates.publish()
-	c.updates.observe(c.session.State())
-	if c.complete.Load() {
-		c.policy.arm()
+	c.driver.Confirm(c.driver.Acked())
+	if c.driver.Established() {
 		if c.sender.queue.n.Load() > 0 {
 			c.sender.wake()
 		}
-	}
-	return err
-}
-
-// drive is advance for what the peer has not asked for. If the session ends by it, the
-// connection does.
-func (c *Conn) drive(next step) error {
-	ended := false
-	err := c.advance(func(s *channel.Session) ([]channel.Event, error) {
-		before := s.State()
-		events, err := next(s)
-		ended = s.State() == channel.StateClosed && before != channel.StateClosed
-		return events, err
-	})
-	if ended {
-		c.abort(err)
+		c.receiver.pumpIfIdle()
 	}
 	return err
 }
@@ -321,10 +297,6 @@ func (c *Conn) carryOut(e channel.Event, out *[]outItem) error {
 	switch e := e.(type) {
 	case channel.Send:
 		*out = append(*out, outItem{message: e.Message})
-		if e.Message.Type == channel.MessageConnectionUpdate {
-			c.updates.began()
-			return c.policy.began(true)
-		}
 	case channel.SwitchSend:
 		p, err := c.newProtection(e.Suite, e.Secret, e.RecordSize)
 		if err != nil {
@@ -344,25 +316,10 @@ func (c *Conn) carryOut(e channel.Event, out *[]outItem) error {
 	case channel.EarlyData:
 		c.receiver.ahead.putEarly(e.Data)
 	case channel.EarlyDataResult:
-		c.state.early = earlyFate(e)
-	case channel.PeerAuthenticated:
-		c.state.peer = e.Leaf
-		c.live.peerIs(e.Leaf.Credential)
-	case channel.PeerChanged:
-		c.state.peer = e.Leaf
-		c.live.peerIs(e.Leaf.Credential)
+		c.opening.fate = e.OnThisConnection()
 	case channel.HandshakeComplete:
 		c.receiver.established = true
-		c.state.complete, c.state.suite, c.state.epoch = true, c.session.Suite().ID(), c.session.Epoch()
 		*out = append(*out, c.takeEarly()...)
-		return c.policy.begin(c.session)
-	case channel.Updated:
-		c.state.epoch = e.Epoch
-		if !e.Own {
-			c.state.peer = c.session.Peer() // another leaf; the one of before is not kept
-			return c.policy.began(false)
-		}
-		c.updates.done()
 	}
 	return nil
 }
@@ -418,37 +375,8 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 	if err := c.sender.setDeadline(t); err != nil {
 		return err
 	}
-	if c.complete.Load() && (c.sender.stalled.Load() || c.sender.kept.some.Load() || c.sender.queue.n.Load() > 0) {
+	if c.driver.Established() && (c.sender.stalled.Load() || c.sender.kept.some.Load() || c.sender.queue.n.Load() > 0) {
 		c.sender.wake()
 	}
 	return nil
-}
-
-// spawn runs f in a goroutine that Close waits for. After Close it does nothing and
-// returns false.
-func (c *Conn) spawn(f func()) bool { return c.background.spawn(f) }
-
-// background counts a Conn's own goroutines.
-type background struct {
-	mu     sync.Mutex
-	closed bool
-	wg     sync.WaitGroup
-}
-
-func (b *background) spawn(f func()) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return false
-	}
-	b.wg.Go(f)
-	return true
-}
-
-// wait lets no more begin and waits for those that did.
-func (b *background) wait() {
-	b.mu.Lock()
-	b.closed = true
-	b.mu.Unlock()
-	b.wg.Wait()
 }

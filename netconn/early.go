@@ -28,28 +28,18 @@ func (c *Conn) SetEarlyData(data []byte) error {
 	switch {
 	case !c.initiator:
 		return errors.New("netconn: early data of a responder")
-	case c.opening == nil || !c.opening.end.IsZero() || c.handshakeErr != nil || c.session != nil:
+	case c.opening == nil || !c.opening.end.IsZero() || c.handshakeErr != nil || c.opening.started:
 		return fmt.Errorf("netconn: early data after the handshake has begun: %w", channel.ErrStarted)
 	}
 	c.opening.early = bytes.Clone(data)
 	return nil
 }
 
-// earlyFate says what became of early data as far as this connection goes. Data that was
-// delivered over another one is not part of its stream, and to send it again could
-// deliver it twice.
-func earlyFate(e channel.EarlyDataResult) channel.EarlyDataFate {
-	if e.Elsewhere {
-		return channel.EarlyDataUnknown
-	}
-	return e.Fate
-}
-
 // takeEarly returns what the sender has to do about early data once the handshake is complete.
 func (c *Conn) takeEarly() (items []outItem) {
 	data := c.opening.early
 	c.opening.early = nil
-	if c.state.early != channel.EarlyDataRejected {
+	if c.opening.fate != channel.EarlyDataRejected {
 		return nil
 	}
 	for len(data) > 0 {
@@ -70,7 +60,7 @@ func (c *Conn) takeEarly() (items []outItem) {
 // of Config.HandshakeTimeout. If that fails, the data has been delivered all the same, and is
 // not delivered again. Errors are those of [Conn.HandshakeContext].
 func (c *Conn) ReadEarlyData(ctx context.Context) ([]byte, error) {
-	if !c.complete.Load() {
+	if !c.driver.Established() {
 		if err := c.handshake(ctx, true); err != nil {
 			return nil, err
 		}

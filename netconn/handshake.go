@@ -11,7 +11,7 @@ import (
 
 // Handshake performs the handshake if that has not been done yet. Read and Write do it by themselves.
 func (c *Conn) Handshake() error {
-	if c.complete.Load() {
+	if c.driver.Established() {
 		return nil
 	}
 	return c.handshake(context.Background(), false)
@@ -26,7 +26,7 @@ func (c *Conn) Handshake() error {
 // the peer refuses, with a [*record.ForeignProtocolError] if it speaks another protocol, with
 // a [*HandshakeTimeoutError] or ctx's error, or with an error of the transport.
 func (c *Conn) HandshakeContext(ctx context.Context) error {
-	if c.complete.Load() {
+	if c.driver.Established() {
 		return nil
 	}
 	return c.handshake(ctx, false)
@@ -38,7 +38,7 @@ func (c *Conn) handshake(ctx context.Context, early bool) (err error) {
 	c.handshakeMu.Lock()
 	defer c.handshakeMu.Unlock()
 	switch {
-	case c.complete.Load():
+	case c.driver.Established():
 		return nil
 	case c.handshakeErr != nil:
 		return c.handshakeErr
@@ -63,14 +63,11 @@ func (c *Conn) handshake(ctx context.Context, early bool) (err error) {
 	}
 	if err != nil {
 		c.handshakeErr = c.opError("handshake", c.orClosed(err))
-		c.live.stop()
 		return c.handshakeErr
 	}
 	if established {
 		c.opening = nil
-		c.complete.Store(true)
-		c.policy.arm()
-		c.live.begin()
+		c.driver.Establish()
 		c.receiver.pumpIfIdle() // an update may be under way already
 	}
 	return nil
@@ -78,10 +75,12 @@ func (c *Conn) handshake(ctx context.Context, early bool) (err error) {
 
 // An opening is what a Conn needs only until its handshake is complete.
 type opening struct {
-	config *Config   // Config.Select may put another one there
-	err    error     // why there is none
-	end    time.Time // when Config.HandshakeTimeout has passed; zero before the first step
-	early  []byte    // own early data whose fate is open
+	config  *Config               // Config.Select may put another one there
+	err     error                 // why there is none
+	end     time.Time             // when Config.HandshakeTimeout has passed; zero before the first step
+	early   []byte                // own early data whose fate is open
+	fate    channel.EarlyDataFate // what that is
+	started bool                  // there is a session
 }
 
 // boundHandshake adds the configured timeout, counted from the first step.
@@ -114,7 +113,7 @@ func (c *Conn) runHandshake(ctx context.Context, early bool) (established bool, 
 	defer r.mu.Unlock()
 	r.ctx = ctx
 	defer func() { r.ctx = nil }()
-	if c.session == nil {
+	if !c.opening.started {
 		if err := c.begin(ctx); err != nil {
 			return false, err
 		}
@@ -139,45 +138,43 @@ func (c *Conn) runHandshake(ctx context.Context, early bool) (established bool, 
 
 // begin makes the session: the initiator resumes the one that it has, if any.
 func (c *Conn) begin(ctx context.Context) error {
-	c.live.watch()
 	cfg := c.sessionConfig()
 	cfg.Select = c.selection()
-	if c.initiator && cfg.Store != nil {
-		cfg.Store = &leasingStore{cfg.Store, c}
+	if !c.initiator {
+		session, err := channel.NewResponder(cfg)
+		if err != nil {
+			return err
+		}
+		return c.start(ctx, session)
 	}
-	var session *channel.Session
-	var err error
-	switch {
-	case !c.initiator:
-		session, err = channel.NewResponder(cfg)
-	case cfg.Store != nil && cfg.PeerName != "":
-		session, err = c.resume(ctx, cfg)
-	default:
-		session, err = channel.NewInitiator(cfg)
-	}
+	session, err := c.driver.Initiator(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	err = c.startSession(ctx, session)
-	if c.initiator && errors.Is(err, channel.ErrSuperseded) { // by another process, just now
-		c.release()
-		if session, err = channel.NewInitiator(cfg); err == nil {
-			err = c.startSession(ctx, session)
+	err = c.start(ctx, session)
+	if errors.Is(err, channel.ErrSuperseded) { // by another process, just now
+		if session, err = c.driver.NewInitiator(cfg); err == nil {
+			err = c.start(ctx, session)
 		}
 	}
 	return err
 }
 
-func (c *Conn) startSession(ctx context.Context, session *channel.Session) error {
-	c.sessionMu.Lock()
-	c.session = session
-	c.sessionMu.Unlock()
-	return c.advance(func(s *channel.Session) ([]channel.Event, error) {
+func (c *Conn) start(ctx context.Context, session *channel.Session) error {
+	c.opening.started = true
+	return c.driver.Start(session, func(s *channel.Session) ([]channel.Event, error) {
 		if early := c.opening.early; len(early) > 0 {
 			return s.StartWithEarlyData(ctx, early)
 		}
 		return s.Start(ctx)
 	})
+}
+
+// sessionConfig returns what the session needs of the configuration.
+func (c *Conn) sessionConfig() *channel.Config {
+	cfg := c.opening.config.channelConfig()
+	cfg.Validator = c.driver.Validator(cfg.Validator)
+	return cfg
 }
 
 // selection is Config.Select for the session. The Conn goes on with the configuration
@@ -196,34 +193,9 @@ func (c *Conn) selection() func(channel.ClientHello) (*channel.Config, error) {
 			return nil, err
 		}
 		c.opening.config, c.settings = chosen, chosen.settings()
-		c.live.watch()
+		c.driver.Configure(chosen.driverConfig())
 		return c.sessionConfig(), nil
 	}
-}
-
-// resume returns the newest session with the peer that can still be resumed and that no
-// living connection has, or a new one.
-func (c *Conn) resume(ctx context.Context, cfg *channel.Config) (*channel.Session, error) {
-	ids, err := cfg.Store.FindByPeer(ctx, cfg.PeerName)
-	if err != nil {
-		return nil, err
-	}
-	for _, id := range ids {
-		if !c.hold(c.opening.config.Store, id) {
-			continue
-		}
-		session, err := channel.Resume(ctx, cfg, id)
-		if err == nil {
-			return session, nil
-		}
-		c.release()
-		switch {
-		case errors.Is(err, channel.ErrNoSession), errors.Is(err, channel.ErrSessionExpired), errors.Is(err, channel.ErrConflict):
-			continue
-		}
-		return nil, err
-	}
-	return channel.NewInitiator(cfg)
 }
 
 // reasonFor looks for the alert of a peer that has closed the connection, as it says

@@ -13,6 +13,7 @@ import (
 
 	"github.com/mendlink/mendlink/channel"
 	"github.com/mendlink/mendlink/identity"
+	"github.com/mendlink/mendlink/internal/driver"
 	"github.com/mendlink/mendlink/mls"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
@@ -114,7 +115,7 @@ func TestLivingConnectionsGoOnWithTheIdentityOfTheirSource(t *testing.T) {
 	update(t, client)
 	epoch := client.ConnectionState().Epoch
 	a.change(a.Identities()...)
-	client.live.follow()
+	client.driver.KeepUp()
 	if now := client.ConnectionState().Epoch; now != epoch {
 		t.Errorf("epoch %d, then %d", epoch, now)
 	}
@@ -194,7 +195,7 @@ func TestAPeerIsAskedAboutAgainWhenSomethingChanges(t *testing.T) {
 				}
 			})
 		case channel.RefusalKeep:
-			server.live.follow()
+			server.driver.KeepUp()
 		default:
 			within(t, "the end", func() {
 				if _, err := server.Read(make([]byte, 1)); !errors.Is(err, revoked) {
@@ -277,7 +278,7 @@ func TestAnIdentityThatCannotBeShownIsTriedAgain(t *testing.T) {
 	}
 	a.change(identity.New(key, "P-256"))
 	within(t, "the error", func() {
-		for !errors.Is(client.ConnectionState().LastUpdateError, errNoIdentityFits) {
+		for !errors.Is(client.ConnectionState().LastUpdateError, driver.ErrNoIdentityFits) {
 			time.Sleep(time.Millisecond)
 		}
 	})
@@ -400,11 +401,9 @@ func TestThePeersExpiryIsWatched(t *testing.T) {
 			roundTrip(t, server)
 		}
 	})
-	server.live.mu.Lock()
-	if in := server.live.expiry.Sub(clock.Now()); in < 999*time.Hour {
+	if in := server.driver.PeerExpiry().Sub(clock.Now()); in < 999*time.Hour {
 		t.Errorf("the peer's credential is taken to expire in %v", in)
 	}
-	server.live.mu.Unlock()
 	roundTrip(t, server)
 }
 

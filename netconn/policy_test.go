@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/mendlink/mendlink/channel"
+	"github.com/mendlink/mendlink/internal/driver"
 	"github.com/mendlink/mendlink/mls"
 )
 
@@ -62,7 +63,7 @@ func TestRekeyingByRecordsCountsBothDirections(t *testing.T) {
 		for range 9 / 2 { // the responder begins with half of them
 			client.Write([]byte("x"))
 		}
-		if client.policy.asked.Load() || client.ConnectionState().Epoch != 1 {
+		if client.driver.Schedule().Due(time.Now()) != 0 || client.ConnectionState().Epoch != 1 {
 			t.Errorf("%s: an update before it is due", name)
 		}
 		for client.ConnectionState().Epoch == 1 && !t.Failed() {
@@ -87,7 +88,7 @@ func TestAnUpdateOfThePeerServesTheTraffic(t *testing.T) {
 	for range 20 {
 		roundTrip(t, server)
 	}
-	if reason := client.policy.schedule.Due(time.Now()); reason != 0 || client.ConnectionState().Epoch != 2 {
+	if reason := client.driver.Schedule().Due(time.Now()); reason != 0 || client.ConnectionState().Epoch != 2 {
 		t.Errorf("an update is due: %v, or was made: epoch %d", reason, client.ConnectionState().Epoch)
 	}
 }
@@ -103,7 +104,7 @@ func TestRekeyingBySilence(t *testing.T) {
 	for epoch := range uint64(3) {
 		roundTrip(t, client)
 		epochComes(t, client, 2+epoch)
-		if next := client.policy.schedule.Next(); !next.IsZero() {
+		if next := client.driver.Schedule().Next(); !next.IsZero() {
 			t.Errorf("the next update is due at %v", next)
 		}
 	}
@@ -120,13 +121,13 @@ func TestRekeyingByAGivenClock(t *testing.T) {
 	echo(server)
 	for epoch := range uint64(3) {
 		clock.advance(time.Minute)
-		client.policy.follow(false)
+		client.driver.FollowPolicy()
 		roundTrip(t, client)
 		if got := client.ConnectionState().Epoch; got != epoch+1 {
 			t.Fatalf("epoch is %d, want %d", got, epoch+1)
 		}
 		clock.advance(time.Hour)
-		client.policy.follow(false)
+		client.driver.FollowPolicy()
 		epochComes(t, client, epoch+2)
 	}
 }
@@ -147,27 +148,9 @@ func TestAnIdleConnectionHasNoGoroutine(t *testing.T) {
 		}
 	})
 	for _, c := range []*Conn{client, server} {
-		c.policy.mu.Lock()
-		if c.policy.timer == nil {
+		if !c.driver.HasTimer() {
 			t.Error("no timer is set")
 		}
-		c.policy.mu.Unlock()
-	}
-}
-
-func TestAConnectionThatHasEndedHasNoTimer(t *testing.T) {
-	checkGoroutines(t)
-	ic, rc := newConfigs(t)
-	ic.Rekey.Every = time.Hour
-	a, b := tcpPair(t)
-	client, server := connect(t, a, b, ic, rc)
-	server.NetConn().Close()
-	if _, err := client.Read(make([]byte, 1)); err == nil {
-		t.Fatal("no error")
-	}
-	client.policy.arm()
-	if client.policy.timer.Stop() {
-		t.Error("the timer is still set")
 	}
 }
 
@@ -182,16 +165,16 @@ func TestAnUpdateThatFailsIsTriedAgainLater(t *testing.T) {
 	echo(server)
 	store.fail.Store(true)
 	clock.advance(time.Hour)
-	client.policy.follow(false)
+	client.driver.FollowPolicy()
 	if err := client.ConnectionState().LastUpdateError; !errors.Is(err, errDisk) {
 		t.Errorf("LastUpdateError is %v", err)
 	}
-	if in := client.policy.schedule.Next().Sub(clock.Now()); in < time.Second || in > time.Hour {
+	if in := client.driver.Schedule().Next().Sub(clock.Now()); in < time.Second || in > time.Hour {
 		t.Errorf("it is tried again in %v", in)
 	}
 	store.fail.Store(false)
 	clock.advance(time.Hour)
-	client.policy.follow(false)
+	client.driver.FollowPolicy()
 	roundTrip(t, client)
 	epochComes(t, client, 2)
 	if err := client.ConnectionState().LastUpdateError; err != nil {
@@ -293,25 +276,25 @@ func TestACredentialIsRenewedBeforeItExpires(t *testing.T) {
 			}
 		})
 	}
-	client.policy.follow(false)
+	client.driver.FollowPolicy()
 	if calls.Load() != 0 {
 		t.Fatal("a credential is renewed that is good for a day")
 	}
 	clock.advance(23*time.Hour + time.Minute)
 	for range 3 {
-		client.policy.follow(false)
+		client.driver.FollowPolicy()
 	}
 	results <- func() (mls.Identity, error) { return mls.Identity{}, errCA }
 	lastErrorIs(errCA)
-	client.policy.follow(false)
+	client.driver.FollowPolicy()
 	if n := calls.Load(); n != 1 {
 		t.Errorf("%d calls, want one at a time, and none right after an error", n)
 	}
 	clock.advance(10 * time.Minute)
-	client.policy.follow(false)
+	client.driver.FollowPolicy()
 	results <- func() (mls.Identity, error) { return certified(t, clock.Now().Add(time.Minute)), nil }
-	lastErrorIs(errExpiresTooSoon)
-	client.policy.follow(false)
+	lastErrorIs(driver.ErrExpiresTooSoon)
+	client.driver.FollowPolicy()
 	if n := calls.Load(); n != 2 {
 		t.Errorf("%d calls, want 2", n)
 	}
@@ -319,7 +302,7 @@ func TestACredentialIsRenewedBeforeItExpires(t *testing.T) {
 	epochComes(t, client, 2)
 	good := clock.Now().Add(48 * time.Hour)
 	clock.advance(10 * time.Minute)
-	client.policy.follow(false)
+	client.driver.FollowPolicy()
 	results <- func() (mls.Identity, error) { return certified(t, good), nil }
 	lastErrorIs(nil)
 	roundTrip(t, client)
@@ -329,7 +312,7 @@ func TestACredentialIsRenewedBeforeItExpires(t *testing.T) {
 	if err != nil || !leaf.Equal(good.Truncate(time.Second)) {
 		t.Errorf("the peer's certificate ends at %v, want %v; %v", leaf, good, err)
 	}
-	if next := client.policy.schedule.Next(); next.Sub(clock.Now()) < 46*time.Hour {
+	if next := client.driver.Schedule().Next(); next.Sub(clock.Now()) < 46*time.Hour {
 		t.Errorf("the next renewal is due at %v", next)
 	}
 }

@@ -15,13 +15,13 @@ func (r *receiver) pumpIfIdle() {
 	if !r.needed() || r.readers.Load() > 0 || !r.pumping.CompareAndSwap(false, true) {
 		return
 	}
-	if !r.conn.spawn(r.pump) {
+	if !r.conn.driver.Spawn(r.pump) {
 		r.pumping.Store(false)
 	}
 }
 
 // needed reports that somebody has to read.
-func (r *receiver) needed() bool { return r.conn.updates.pending.Load() || r.halfClosed.Load() }
+func (r *receiver) needed() bool { return r.conn.driver.Pending() || r.halfClosed.Load() }
 
 func (r *receiver) pump() { r.pumped(r.pumpRecords()) }
 

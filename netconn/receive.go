@@ -177,7 +177,7 @@ func (r *receiver) lost(err error) error {
 		err = io.ErrUnexpectedEOF
 	}
 	r.err = err
-	r.conn.updates.fail(fmt.Errorf("netconn: nothing more to read: %w", err))
+	r.conn.driver.Fail(fmt.Errorf("netconn: nothing more to read: %w", err))
 	return err
 }
 
@@ -259,7 +259,7 @@ func (r *receiver) handle(t record.ContentType, content []byte) (int, error) {
 		if r.ended && len(content) > 0 {
 			return 0, fmt.Errorf("%w: application data after close_notify", record.ErrUnexpected)
 		}
-		r.conn.policy.count(1, len(content), r.protection.NeedsUpdate())
+		r.conn.driver.Count(1, len(content), r.protection.NeedsUpdate())
 		return len(content), nil
 	case t == record.ContentHandshake && len(content) > 0:
 		return 0, r.handleMessages(content, protected)
@@ -279,7 +279,7 @@ func (r *receiver) handleMessages(content []byte, protected bool) error {
 		}
 		m.Protected = protected
 		before := r.keys
-		if err := r.conn.advance(func(s *channel.Session) ([]channel.Event, error) {
+		if err := r.conn.driver.Advance(func(s *channel.Session) ([]channel.Event, error) {
 			return s.Receive(r.context(), m)
 		}); err != nil {
 			return err

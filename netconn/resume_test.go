@@ -195,7 +195,7 @@ func TestAResumedSessionMovesToThePresentIdentityByItself(t *testing.T) {
 	client, server := connect(t, a, b, ic, rc)
 	go server.Read(make([]byte, 1))
 	within(t, "the update", func() {
-		for string(server.ConnectionState().Peer.Credential.Identity) != "present" || client.updates.waiting() {
+		for string(server.ConnectionState().Peer.Credential.Identity) != "present" || client.driver.Pending() {
 			time.Sleep(time.Millisecond)
 		}
 	})

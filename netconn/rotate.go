@@ -16,29 +16,7 @@ import (
 // on. If the connection ends before Rotate returns, it is under either: have the other one
 // among the PreviousIdentities.
 func (c *Conn) Rotate(ctx context.Context, identity mls.Identity) error {
-	if err := c.HandshakeContext(ctx); err != nil {
-		return err
-	}
-	target, err := c.rotate(identity)
-	if err == nil {
-		err = c.updates.wait(ctx, target)
-	}
-	return c.opError("rotate", c.orClosed(err))
-}
-
-// rotate begins it and returns the number of the update that does it.
-func (c *Conn) rotate(identity mls.Identity) (target uint64, err error) {
-	expiry, err := c.policy.expiryOf(identity.Credential)
-	if err != nil {
-		return 0, err
-	}
-	return c.updates.begin(func(s *channel.Session) ([]channel.Event, error) {
-		events, err := s.Rotate(c.life.context(), identity)
-		if err == nil { // here, so that of two rotations the later one counts
-			c.policy.expires(expiry)
-		}
-		return events, err
-	})
+	return c.update(ctx, "rotate", func() (uint64, error) { return c.driver.Rotate(identity) })
 }
 
 // Revalidate asks Config.Validator about the peer once more, as if it were new: for when
@@ -51,18 +29,5 @@ func (c *Conn) Revalidate(action channel.RefusalAction) error {
 	if err := c.Handshake(); err != nil {
 		return err
 	}
-	var refused error
-	err := c.drive(func(s *channel.Session) ([]channel.Event, error) {
-		events, err := s.Revalidate(c.life.context(), action)
-		for _, e := range events {
-			if e, ok := e.(channel.PeerRefused); ok {
-				refused = e.Err
-			}
-		}
-		return events, err
-	})
-	if err != nil {
-		refused = c.orClosed(err)
-	}
-	return c.opError("revalidate", refused)
+	return c.opError("revalidate", c.orClosed(c.driver.Revalidate(action)))
 }

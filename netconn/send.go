@@ -105,7 +105,7 @@ func (s *sender) wake() {
 	if q.busy {
 		return
 	}
-	q.busy = s.conn.spawn(func() {
+	q.busy = s.conn.driver.Spawn(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		q.mu.Lock()
@@ -222,7 +222,7 @@ func (s *sender) setLastDeadline() error {
 // nothing, and the connection ends with it.
 func (s *sender) saveKey() {
 	if s.protection.NearlyExhausted() {
-		s.conn.advance(func(session *channel.Session) ([]channel.Event, error) { return session.UpdateKeys(false) })
+		s.conn.driver.Advance(func(session *channel.Session) ([]channel.Event, error) { return session.UpdateKeys(false) })
 	}
 }
 
@@ -233,7 +233,7 @@ func (s *sender) sealNext(p []byte) (int, error) {
 		s.fail(err)
 		return 0, err
 	}
-	s.conn.policy.count(records, n, s.protection.NeedsUpdate())
+	s.conn.driver.Count(records, n, s.protection.NeedsUpdate())
 	s.saveKey()
 	return n, nil
 }
@@ -315,7 +315,7 @@ func (s *sender) carryOut(i outItem) error {
 	}
 	if i.data != nil {
 		records, err := s.sealAll(record.ContentApplicationData, i.data)
-		s.conn.policy.count(records, len(i.data), false)
+		s.conn.driver.Count(records, len(i.data), false)
 		return err
 	}
 	_, err := s.sealAll(record.ContentHandshake, i.message.AppendTo(nil))
@@ -346,7 +346,7 @@ func (s *sender) carryOutEnd(e *outEnd) error {
 		if err != nil {
 			return err
 		}
-		s.conn.policy.count(records, s.kept.n, false)
+		s.conn.driver.Count(records, s.kept.n, false)
 		s.kept.sent(s.kept.n)
 	}
 	if !e.silent && (!s.ended || e.err != nil) {
@@ -414,7 +414,7 @@ func (s *sender) rest() {
 func (s *sender) fail(err error) {
 	if s.err == nil {
 		s.err = err
-		s.conn.updates.fail(err)
+		s.conn.driver.Fail(err)
 	}
 	s.kept.drop()
 	s.rest()

@@ -203,7 +203,7 @@ func TestUpdateEndsWithItsContextAndWithTheConnection(t *testing.T) {
 		client, server = newConnPair(t)
 		done := make(chan error, 1)
 		go func() { done <- client.Update(t.Context()) }()
-		for client.ConnectionState().Epoch == 1 && !client.updates.pending.Load() {
+		for client.ConnectionState().Epoch == 1 && !client.driver.Pending() {
 			runtime.Gosched()
 		}
 		within(t, "Update", func() {
@@ -247,11 +247,11 @@ func TestWornKeysAskForAnUpdate(t *testing.T) {
 	for _, c := range []*Conn{client, server} {
 		go c.Read(make([]byte, 1))
 	}
-	client.policy.count(1<<20, 1<<30, false)
-	if client.policy.asked.Load() {
+	client.driver.Count(1<<20, 1<<30, false)
+	if client.driver.Schedule().Due(time.Now()) != 0 || client.driver.Pending() {
 		t.Error("there is an update without a reason")
 	}
-	client.policy.count(0, 0, true)
+	client.driver.Count(0, 0, true)
 	within(t, "updating", func() {
 		for client.ConnectionState().Epoch == 1 {
 			time.Sleep(time.Millisecond)

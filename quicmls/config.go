@@ -102,7 +102,12 @@ func (c *Config) withDefaults() (*Config, error) {
 
 // driverConfig returns what the driver needs of c, for an end that shows this identity.
 func (c *Config) driverConfig(identity mls.Identity) *driver.Config {
-	return &driver.Config{Identity: identity, Rekey: c.Rekey, Renew: c.Renew, Now: c.Now, Rand: c.Rand}
+	return &driver.Config{
+		Identity: identity,
+		Rekey:    c.Rekey,
+		Rand:     c.Rand,
+		Settings: driver.Settings{Now: c.Now, Renew: c.Renew},
+	}
 }
 
 // quicConfig returns the configuration of QUIC connections.

@@ -65,7 +65,7 @@ func newConn(q *quic.Conn, config *Config, err error, initiator bool) *Conn {
 	c.control.init(c)
 	if c.config != nil {
 		c.receiving.grace = c.config.EpochGrace
-		c.driver.Init(c.ctx, transport{c}, c.config.driverConfig(c.config.Identity))
+		c.driver.Init(transport{c}, c.config.driverConfig(c.config.Identity))
 	}
 	return c
 }

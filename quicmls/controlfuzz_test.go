@@ -25,7 +25,7 @@ func detached(t testing.TB, config *Config, initiator bool, in io.Reader, out io
 	c.control.init(c)
 	c.control.in, c.control.out = in, out
 	c.receiving.grace = config.EpochGrace
-	c.driver.Init(c.ctx, transport{c}, config.driverConfig(config.Identity))
+	c.driver.Init(transport{c}, config.driverConfig(config.Identity))
 	newSession := channel.NewResponder
 	if initiator {
 		newSession = channel.NewInitiator

@@ -81,7 +81,7 @@ func (c *Conn) handshaken(ctx context.Context) error {
 func (c *Conn) established() {
 	c.driver.Look(func(*channel.Session) { c.served = make(chan struct{}) })
 	c.control.ctx, c.control.first = c.ctx, nil
-	c.driver.Established()
+	c.driver.Establish()
 	c.complete.Store(true)
 	go c.serve()
 	c.control.wake() // an update may be under way already
@@ -163,7 +163,6 @@ func (c *Conn) begin(ctx context.Context) error {
 	}
 	err = c.start(ctx, session)
 	if errors.Is(err, channel.ErrSuperseded) { // by another process, just now
-		c.driver.Release()
 		if session, err = c.newInitiator(ctx); err == nil {
 			err = c.start(ctx, session)
 		}
@@ -177,7 +176,7 @@ func (c *Conn) newInitiator(ctx context.Context) (*channel.Session, error) {
 		return nil, err
 	}
 	c.unbound = false
-	return channel.NewInitiator(c.channelConfig())
+	return c.driver.NewInitiator(c.channelConfig())
 }
 
 func (c *Conn) start(ctx context.Context, session *channel.Session) error {

@@ -38,9 +38,9 @@ var mayImport = map[string][]string{
 	"store/seal":              {"internal/wire", "channel", "golang.org/x/crypto/chacha20poly1305"},
 	"store/bolt":              {"store/seal", "channel", "go.etcd.io/bbolt", "go.etcd.io/bbolt/errors"},
 	"identity":                {"mls", "mls/ciphersuite", "channel"},
-	"internal/driver":         {"channel", "mls"},
+	"internal/driver":         {"channel", "mls", "mls/ciphersuite"},
 	"identity/sshagent":       {"identity", "golang.org/x/crypto/ssh", "golang.org/x/crypto/ssh/agent"},
-	"netconn":                 {"channel", "channel/record", "mls", "mls/ciphersuite"},
+	"netconn":                 {"internal/driver", "channel", "channel/record", "mls", "mls/ciphersuite"},
 	"quicmls":                 {"internal/driver", "channel", "channel/record", "mls", "github.com/quic-go/quic-go", "github.com/quic-go/quic-go/..."},
 	"quicmls/tlspsk":          {"channel"}, // quic-go in its tests
 	"examples/...":            {"examples/internal/keyfile", "netconn", "quicmls", "github.com/quic-go/quic-go", "identity", "channel", "channel/record", "mls", "mls/ciphersuite"},

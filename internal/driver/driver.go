@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mendlink/mendlink/channel"
@@ -17,47 +18,65 @@ type Transport interface {
 	Carry(events []channel.Event) error
 	// Abort ends the connection because of an error, and tells the peer why.
 	Abort(err error)
+	// Context returns one that ends with the connection. Nobody asks for it before it is
+	// needed, so it need not be there earlier.
+	Context() context.Context
 }
 
 // A Step lets the session do something and returns what it asks for.
 type Step = func(*channel.Session) ([]channel.Event, error)
 
-// A Config says how a connection behaves. Nothing is left open in it.
+// A Config says how a connection behaves. The driver keeps its Settings, and forgets the rest with the
+// handshake.
 type Config struct {
 	Identity mls.Identity
 	Rekey    channel.UpdatePolicy
-	Renew    func(context.Context) (mls.Identity, error) // nil: credentials are not renewed
-	Now      func() time.Time
 	Rand     io.Reader
+	Settings
+}
+
+// Settings are what a driver goes by for as long as the connection lives.
+type Settings struct {
+	Now        func() time.Time
+	Renew      func(context.Context) (mls.Identity, error) // nil: credentials are not renewed
+	Identities channel.IdentitySource                      // nil: nothing changes by itself
+	Refused    channel.RefusalAction                       // zero: RefusalClose
 }
 
 // A Driver runs one session for one connection. Its methods may be called by several
 // goroutines at once.
 type Driver struct {
-	transport Transport
-	ctx       context.Context // ends with the connection
+	transport   Transport
+	settings    Settings
+	established atomic.Bool // application data flows
 
 	updates    updates
 	policy     policy
+	live       atomic.Pointer[live] // nil: nothing that could change so far
 	background background
+	held       *lease // on the initiator's session; guarded by leases
 
 	mu      sync.Mutex // guards what follows; the transport's own locks for Carry come behind it
-	config  *Config
-	session *channel.Session // nil before Start
-	state   channel.ConnectionState
-	store   channel.Store // the initiator's
-	held    lease         // on the initiator's session
+	config  *Config    // nil once the handshake is complete
+	session *channel.Session
+	state   state
 }
 
-// Init makes d the driver of a connection that ends with ctx.
-func (d *Driver) Init(ctx context.Context, t Transport, config *Config) {
-	d.ctx, d.transport, d.config = ctx, t, config
+// Init makes d the driver of a connection.
+func (d *Driver) Init(t Transport, config *Config) {
+	d.transport = t
 	d.policy.driver = d
+	d.Configure(config)
 }
 
 // Configure replaces the configuration, while the handshake is under way. It may be called
 // from within a step.
-func (d *Driver) Configure(config *Config) { d.config = config }
+func (d *Driver) Configure(config *Config) {
+	d.config, d.settings = config, config.Settings
+	if d.settings.Refused == 0 {
+		d.settings.Refused = channel.RefusalClose
+	}
+}
 
 // Start makes s the session, in place of one before, and takes its first step.
 func (d *Driver) Start(s *channel.Session, first Step) error {
@@ -72,14 +91,16 @@ func (d *Driver) Advance(next Step) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	events, err := next(d.session)
-	for i := 0; i < len(events) && err == nil; i++ {
-		err = d.note(events[i])
-	}
-	if err == nil {
-		err = d.transport.Carry(events)
+	n := 0
+	for ; n < len(events) && err == nil; n++ {
+		err = d.note(events[n])
 	}
 	d.updates.observe(d.session.State())
-	if d.policy.begun() {
+	// After an error as well: the peer may have to open what says so with the keys that came before it.
+	if carried := d.transport.Carry(events[:n]); err == nil {
+		err = carried
+	}
+	if d.established.Load() {
 		d.policy.arm()
 	}
 	return err
@@ -110,21 +131,18 @@ func (d *Driver) note(e channel.Event) error {
 			return d.policy.updated(true)
 		}
 	case channel.EarlyDataResult:
-		d.state.EarlyData = e.OnThisConnection()
+		d.state.early = e.OnThisConnection()
 	case channel.PeerAuthenticated:
-		d.state.Peer = e.Leaf
+		d.peerIs(e.Leaf)
 	case channel.PeerChanged:
-		d.state.Peer = e.Leaf
+		d.peerIs(e.Leaf)
 	case channel.HandshakeComplete:
-		s := d.session
-		d.state.HandshakeComplete, d.state.Resumed = true, e.Resumed
-		d.state.SessionID, d.state.Role, d.state.Suite = s.ID(), s.Role(), s.Suite().ID()
-		d.state.Epoch, d.state.Negotiated = s.Epoch(), s.Negotiated()
-		d.holdInstead(d.state.SessionID)
-		return d.policy.begin(s)
+		d.state.begin(d.session)
+		return d.policy.begin(d.session)
 	case channel.Updated:
-		d.state.Epoch = e.Epoch
+		d.state.epoch = e.Epoch
 		if !e.Own {
+			d.state.peer = d.session.Peer() // another leaf; the one of before is not kept
 			return d.policy.updated(false)
 		}
 		d.updates.done()
@@ -132,26 +150,16 @@ func (d *Driver) note(e channel.Event) error {
 	return nil
 }
 
-// Established says that application data flows: from now on the policy is followed.
-func (d *Driver) Established() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.policy.start()
+// Establish says that application data flows: from now on the policy is followed, and so is
+// what changes.
+func (d *Driver) Establish() {
+	d.established.Store(true)
 	d.policy.arm()
+	d.keepUp()
 }
 
-// State returns the state of the moment, or the last one of a connection that has ended.
-// Before the handshake is complete all of it is zero.
-func (d *Driver) State() channel.ConnectionState {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.state.HandshakeComplete {
-		return channel.ConnectionState{}
-	}
-	state := d.state
-	state.LastUpdateError = d.policy.lastError()
-	return state
-}
+// Established reports that Establish was called.
+func (d *Driver) Established() bool { return d.established.Load() }
 
 // Look lets f look at the session, nil before Start.
 func (d *Driver) Look(f func(*channel.Session)) {
@@ -166,44 +174,24 @@ func (d *Driver) Fail(err error) { d.updates.fail(err) }
 // Ended reports that Fail was called.
 func (d *Driver) Ended() bool { return d.updates.ended() }
 
-// Close ends the driver after Fail: it waits for the connection's own goroutines and erases
-// the session's secrets. The transport must not keep those goroutines waiting.
-func (d *Driver) Close() {
+// Stop ends, after Fail, what the connection does by itself, and waits for its goroutines. The
+// transport must not keep those waiting.
+func (d *Driver) Stop() {
 	d.policy.stop()
+	if l := d.live.Load(); l != nil {
+		l.stop()
+	}
 	d.background.wait()
+}
+
+// Close ends the driver after Fail: it is Stop that lets others resume the session and erases
+// its secrets.
+func (d *Driver) Close() {
+	d.Stop()
 	d.Release()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.session != nil {
 		d.session.Close()
 	}
-}
-
-// Spawn runs f in a goroutine that Close waits for. After Close it does nothing and
-// returns false.
-func (d *Driver) Spawn(f func()) bool { return d.background.spawn(f) }
-
-// background counts a connection's own goroutines.
-type background struct {
-	mu     sync.Mutex
-	closed bool
-	wg     sync.WaitGroup
-}
-
-func (b *background) spawn(f func()) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return false
-	}
-	b.wg.Go(f)
-	return true
-}
-
-// wait lets no more begin and waits for those that did.
-func (b *background) wait() {
-	b.mu.Lock()
-	b.closed = true
-	b.mu.Unlock()
-	b.wg.Wait()
 }

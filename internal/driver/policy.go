@@ -10,9 +10,9 @@ import (
 	"github.com/mendlink/mendlink/mls"
 )
 
-// ErrExpiresTooSoon means that Config.Renew returned a credential that would have to be
+// ErrExpiresTooSoon means that a credential was renewed by one that would have to be
 // replaced at once.
-var ErrExpiresTooSoon = errors.New("driver: renewed credential is to be replaced at once")
+var ErrExpiresTooSoon = errors.New("driver: Config.Renew returned a credential that is to be replaced at once")
 
 // wornRetry is how long worn keys ask for no other update after one that could not be begun.
 const wornRetry = time.Second
@@ -23,9 +23,8 @@ type policy struct {
 	driver   *Driver
 	schedule *channel.Schedule // nil before the handshake is complete
 
-	started atomic.Bool  // application data flows
-	asked   atomic.Bool  // a goroutine looks at what is due
-	later   atomic.Int64 // when worn keys may ask again, in nanoseconds of Unix time
+	asked atomic.Bool  // a goroutine looks at what is due
+	later atomic.Int64 // when worn keys may ask again, in nanoseconds of Unix time
 
 	mu      sync.Mutex // guards what follows
 	timer   *time.Timer
@@ -33,10 +32,11 @@ type policy struct {
 	lastErr error
 }
 
-// begin makes the schedule of a session whose handshake is complete. Nothing is done
-// before start.
+// begin makes the schedule of a session whose handshake is complete, and forgets the
+// configuration. Nothing is done before Establish.
 func (p *policy) begin(s *channel.Session) (err error) {
 	config := p.driver.config
+	p.driver.config = nil
 	if p.schedule, err = channel.NewSchedule(config.Rekey, s.Role(), config.Now(), config.Rand); err != nil {
 		return err
 	}
@@ -45,14 +45,11 @@ func (p *policy) begin(s *channel.Session) (err error) {
 	return err
 }
 
-func (p *policy) start()      { p.started.Store(true) }
-func (p *policy) begun() bool { return p.started.Load() }
-
 // Count takes note of records of application data, in either direction. worn says that the
 // key that protects them has been used so much that it should be replaced.
 func (d *Driver) Count(records, octets int, worn bool) {
 	p := &d.policy
-	worn = worn && d.config.Now().UnixNano() >= p.later.Load()
+	worn = worn && d.settings.Now().UnixNano() >= p.later.Load()
 	if (p.schedule.Count(records, octets) || worn) && !d.updates.pending.Load() {
 		p.ask(worn)
 	}
@@ -68,7 +65,7 @@ func (p *policy) ask(worn bool) {
 
 func (p *policy) follow(worn bool) {
 	d := p.driver
-	reason := p.schedule.Due(d.config.Now())
+	reason := p.schedule.Due(d.settings.Now())
 	if reason == 0 && worn {
 		reason = channel.ReasonRecords
 	}
@@ -88,7 +85,7 @@ func (p *policy) follow(worn bool) {
 // renew has another credential made in place of one that expires soon.
 func (p *policy) renew() {
 	d := p.driver
-	identity, err := d.config.Renew(d.ctx)
+	identity, err := d.settings.Renew(d.transport.Context())
 	if err == nil {
 		_, err = d.Rotate(identity)
 	}
@@ -96,7 +93,7 @@ func (p *policy) renew() {
 		p.mu.Lock()
 		p.schedule.Expires(p.expiry)
 		p.mu.Unlock()
-	} else if p.schedule.Due(d.config.Now()) == channel.ReasonExpiry {
+	} else if p.schedule.Due(d.settings.Now()) == channel.ReasonExpiry {
 		err = ErrExpiresTooSoon
 	}
 	p.tried(err)
@@ -105,7 +102,7 @@ func (p *policy) renew() {
 
 // expiryOf returns when a credential expires, if that is of interest; zero: never.
 func (p *policy) expiryOf(credential mls.Credential) (time.Time, error) {
-	if p.driver.config.Renew == nil {
+	if p.driver.settings.Renew == nil {
 		return time.Time{}, nil
 	}
 	return channel.CredentialExpiry(credential)
@@ -121,13 +118,13 @@ func (p *policy) expires(at time.Time) {
 
 // updated takes note of an update that has begun, of this end's own or of the peer's.
 func (p *policy) updated(own bool) error {
-	return p.schedule.Updated(p.driver.config.Now(), own)
+	return p.schedule.Updated(p.driver.settings.Now(), own)
 }
 
 // tried takes note of what came of what was due. After an error it is tried again later.
 func (p *policy) tried(err error) {
 	if err != nil {
-		now := p.driver.config.Now()
+		now := p.driver.settings.Now()
 		p.schedule.Defer(now)
 		p.later.Store(now.Add(wornRetry).UnixNano())
 	}
@@ -146,7 +143,7 @@ func (p *policy) arm() {
 		p.stopTimer()
 		return
 	}
-	in := max(0, next.Sub(p.driver.config.Now()))
+	in := max(0, next.Sub(p.driver.settings.Now()))
 	if p.timer == nil {
 		p.timer = time.AfterFunc(in, func() { p.ask(false) })
 	} else {

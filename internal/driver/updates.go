@@ -25,12 +25,14 @@ type updates struct {
 // Update begins an update for a reason and returns its number, for Wait. The update is the
 // next one to begin: right now, unless one is under way.
 func (d *Driver) Update(reason channel.UpdateReason) (target uint64, err error) {
-	return d.begin(func(s *channel.Session) ([]channel.Event, error) { return s.Update(d.ctx, reason) })
+	return d.begin(func(s *channel.Session) ([]channel.Event, error) { return s.Update(d.transport.Context(), reason) })
 }
 
 // InjectPSK is Update that mixes pre-shared keys in.
 func (d *Driver) InjectPSK(identities ...[]byte) (target uint64, err error) {
-	return d.begin(func(s *channel.Session) ([]channel.Event, error) { return s.InjectPSK(d.ctx, identities...) })
+	return d.begin(func(s *channel.Session) ([]channel.Event, error) {
+		return s.InjectPSK(d.transport.Context(), identities...)
+	})
 }
 
 // Rotate is Update to another identity.
@@ -39,18 +41,20 @@ func (d *Driver) Rotate(identity mls.Identity) (target uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	target, err = d.begin(func(s *channel.Session) ([]channel.Event, error) { return s.Rotate(d.ctx, identity) })
-	if err == nil {
-		d.policy.expires(expiry)
-	}
-	return target, err
+	return d.begin(func(s *channel.Session) ([]channel.Event, error) {
+		events, err := s.Rotate(d.transport.Context(), identity)
+		if err == nil { // here, so that of two rotations the later one counts
+			d.policy.expires(expiry)
+		}
+		return events, err
+	})
 }
 
 // Revalidate asks the validator about the peer once more, and returns its refusal.
 func (d *Driver) Revalidate(action channel.RefusalAction) error {
 	var refused error
 	err := d.Drive(func(s *channel.Session) ([]channel.Event, error) {
-		events, err := s.Revalidate(d.ctx, action)
+		events, err := s.Revalidate(d.transport.Context(), action)
 		for _, e := range events {
 			if e, ok := e.(channel.PeerRefused); ok {
 				refused = e.Err
@@ -83,7 +87,8 @@ func (d *Driver) begin(ask Step) (target uint64, err error) {
 	return target, nil
 }
 
-// Pending reports that an update, of either end, waits for the peer.
+// Pending reports that an update, of either end, waits for the peer. It may be called from
+// within Carry, where it goes by what the step has led to.
 func (d *Driver) Pending() bool { return d.updates.pending.Load() }
 
 // Acked returns the number of the last own update that the peer has confirmed. It may be

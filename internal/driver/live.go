@@ -1,0 +1,240 @@
+package driver
+
+import (
+	"bytes"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/mendlink/mendlink/channel"
+	"github.com/mendlink/mendlink/mls"
+)
+
+// ErrNoIdentityFits means that a source of identities has none for the session any more.
+var ErrNoIdentityFits = errors.New("driver: Config.Identities has none for the cipher suite any more")
+
+const (
+	// liveRetry is how long after an identity that could not be shown it is tried again.
+	liveRetry = time.Second
+	// longestWait is how long, at the most, nobody looks at whether the peer's credential has expired.
+	longestWait = 30 * 24 * time.Hour
+)
+
+// live keeps up with what changes while the connection lives: the own identity, and
+// whether the peer is still accepted. What is to be done is done by a goroutine that lives just for
+// that; nobody waits for the peer in it. Before Establish nothing is done, and after Fail no more.
+type live struct {
+	driver  *Driver
+	working sync.Mutex // held by the goroutine
+
+	mu      sync.Mutex // guards what follows
+	unwatch func()     // nil if there is nothing to watch
+	running bool       // there is a goroutine that will look
+	err     error      // why the own identity could not be shown
+	expiry  time.Time  // of the peer's credential; zero: never
+
+	expiring, retrying *time.Timer // nil if there was no need yet
+}
+
+// needLive returns d's live, which few connections need.
+func (d *Driver) needLive() *live {
+	if d.live.Load() == nil {
+		d.live.CompareAndSwap(nil, &live{driver: d})
+	}
+	return d.live.Load()
+}
+
+// keepUp begins to keep up with what changes. The identities may be others already than when the
+// handshake began.
+func (d *Driver) keepUp() {
+	if source := d.settings.Identities; source != nil {
+		l := d.needLive()
+		l.watch(source)
+		l.changed()
+	}
+	if l := d.live.Load(); l != nil {
+		l.armExpiry()
+	}
+}
+
+func (l *live) watch(source channel.IdentitySource) {
+	unwatch := source.Watch(l.changed)
+	l.mu.Lock()
+	ended := l.driver.Ended()
+	if !ended {
+		l.unwatch = unwatch
+	}
+	l.mu.Unlock()
+	if ended {
+		unwatch() // stop may have been called already
+	}
+}
+
+// changed has a goroutine look, unless one is about to.
+func (l *live) changed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.running && !l.driver.Ended() {
+		l.running = l.driver.Spawn(l.follow)
+	}
+}
+
+func (l *live) follow() {
+	l.working.Lock()
+	defer l.working.Unlock()
+	l.mu.Lock()
+	l.running = false // what changes from here on needs another look
+	l.mu.Unlock()
+	d := l.driver
+	if d.Ended() {
+		return
+	}
+	err := l.showIdentity()
+	l.mu.Lock()
+	l.err = err
+	l.mu.Unlock()
+	// Whether this is the end of the connection, and why, shows in its other methods; with
+	// RefusalWarn the Trace is told.
+	_ = d.Revalidate(d.settings.Refused)
+	if err != nil && !errors.Is(err, ErrNoIdentityFits) {
+		l.after(&l.retrying, liveRetry)
+	}
+	l.armExpiry()
+}
+
+// showIdentity has the peer see the identity of the moment, if it is another one.
+func (l *live) showIdentity() error {
+	d := l.driver
+	if d.settings.Identities == nil {
+		return nil
+	}
+	identities := d.settings.Identities.Identities()
+	if len(identities) == 0 {
+		return nil // the source is for the validator alone
+	}
+	for _, id := range identities {
+		switch fits, shown := d.shows(id); {
+		case shown:
+			return nil
+		case fits:
+			_, err := d.Rotate(id)
+			return err
+		}
+	}
+	return ErrNoIdentityFits
+}
+
+// shows reports that an identity's key fits the session, and that it is the one that the peer sees. A session
+// that has ended needs no other.
+func (d *Driver) shows(id mls.Identity) (fits, shown bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	suite := d.session.Suite()
+	if suite == nil {
+		return false, true
+	}
+	_, err := suite.SignaturePublicKey(id.Signer.Public())
+	return err == nil, d.session.Shows(id)
+}
+
+// peerIs takes note of whom the peer shows: when that credential expires, the validator is
+// asked again. d.mu is locked.
+func (d *Driver) peerIs(leaf *mls.LeafNode) {
+	d.state.peer = leaf
+	// A validator that takes a certificate which does not parse does not go by its dates.
+	expiry, err := channel.CredentialExpiry(leaf.Credential)
+	if err != nil {
+		expiry = time.Time{}
+	}
+	if expiry.IsZero() && d.live.Load() == nil {
+		return
+	}
+	l := d.needLive()
+	l.mu.Lock()
+	l.expiry = expiry
+	l.mu.Unlock()
+	l.armExpiry()
+}
+
+// armExpiry sets the timer to just after the peer's credential has expired, unless that has
+// happened already.
+func (l *live) armExpiry() {
+	l.mu.Lock()
+	expiry := l.expiry
+	l.mu.Unlock()
+	if in := expiry.Sub(l.driver.settings.Now()); !expiry.IsZero() && in >= 0 {
+		l.after(&l.expiring, min(in, longestWait)+time.Millisecond)
+	}
+}
+
+// after has a goroutine look after some time.
+func (l *live) after(timer **time.Timer, d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case !l.driver.Established() || l.driver.Ended():
+	case *timer == nil:
+		*timer = time.AfterFunc(d, l.changed)
+	default:
+		(*timer).Reset(d)
+	}
+}
+
+func (l *live) lastError() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// stop ends it, after Fail: nothing begins any more.
+func (l *live) stop() {
+	l.mu.Lock()
+	unwatch := l.unwatch
+	l.unwatch = nil
+	for _, timer := range []*time.Timer{l.expiring, l.retrying} {
+		if timer != nil {
+			timer.Stop()
+		}
+	}
+	l.mu.Unlock()
+	if unwatch != nil {
+		unwatch()
+	}
+}
+
+// Validator returns the one for the session of a connection whose configuration has v.
+func (d *Driver) Validator(v mls.AuthenticationService) mls.AuthenticationService {
+	if d.settings.Refused == channel.RefusalClose {
+		return v
+	}
+	return tolerant{v, d}
+}
+
+// A tolerant validator lets a peer that is not accepted any more, but has not been cut off
+// either, go on as who it is: it has to be able to update its keys. It comes in with no other
+// credential or key, nor over another connection.
+type tolerant struct {
+	mls.AuthenticationService
+	driver *Driver
+}
+
+func (v tolerant) ValidateLeaf(leaf, previous *mls.LeafNode) error {
+	err := v.AuthenticationService.ValidateLeaf(leaf, previous)
+	if err != nil && v.driver.Established() && previous != nil &&
+		bytes.Equal(leaf.SignatureKey, previous.SignatureKey) && leaf.Credential.Equal(previous.Credential) {
+		return nil
+	}
+	return err
+}
+
+// TakeIdentities puts the identities of the moment where a configuration has its own, if the source
+// has any.
+func TakeIdentities(source channel.IdentitySource, identity *mls.Identity, alternatives, previous *[]mls.Identity) {
+	if source == nil {
+		return
+	}
+	if all := source.Identities(); len(all) > 0 {
+		*identity, *alternatives = all[0], all[1:]
+		*previous = source.PreviousIdentities()
+	}
+}
