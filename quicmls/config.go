@@ -32,6 +32,18 @@ type Config struct {
 	// bound in. MaxEarlyData has no effect: there is no place for such data on QUIC streams.
 	channel.Config
 
+	// Identities, if it has any, take the place of Identity, Alternatives and PreviousIdentities in
+	// each connection, as they are when its handshake begins. When they change, living connections go on with
+	// the new one, like after [Conn.Rotate], and Validator is asked about the peer again: see Refused. A
+	// connection whose configuration Select has chosen keeps the identity of that. Default: none; nothing
+	// changes by itself.
+	Identities channel.IdentitySource
+	// Refused says what becomes of a living connection whose peer Validator accepts no
+	// more. It is asked when a certificate of the peer expires, and when Identities say that something
+	// has changed. channel.RefusalClose ends the connection and the session. With RefusalWarn the
+	// connection goes on, updates of the peer included as long as it shows nothing else, and Trace gets a
+	// channel.PeerRefused; RefusalKeep says nothing. Default: RefusalClose.
+	Refused channel.RefusalAction
 	// Rekey says when fresh key material is put into a living connection. Default: the
 	// zero value, which stands for its defaults.
 	Rekey channel.UpdatePolicy
@@ -71,11 +83,17 @@ type Config struct {
 
 // withDefaults returns a copy of c in which nothing is left open that this package decides.
 func (c *Config) withDefaults() (*Config, error) {
-	if c == nil || c.Identity.Signer == nil {
+	if c == nil {
+		return nil, errors.New("quicmls: there is no Config")
+	}
+	if c.sessions().Identity.Signer == nil {
 		return nil, errors.New("quicmls: Config needs an Identity")
 	}
 	if c.Validator == nil {
 		return nil, errors.New("quicmls: Config needs a Validator")
+	}
+	if c.Refused > channel.RefusalClose {
+		return nil, fmt.Errorf("quicmls: Config has Refused %d", c.Refused)
 	}
 	if err := c.Rekey.Verify(); err != nil {
 		return nil, err
@@ -100,15 +118,37 @@ func (c *Config) withDefaults() (*Config, error) {
 	return &d, nil
 }
 
+// sessions returns the configuration of sessions, with the identities of the moment.
+func (c *Config) sessions() channel.Config {
+	cfg := c.Config
+	driver.TakeIdentities(c.Identities, &cfg.Identity, &cfg.Alternatives, &cfg.PreviousIdentities)
+	return cfg
+}
+
 // driverConfig returns what the driver needs of c, for an end that shows this identity.
 func (c *Config) driverConfig(identity mls.Identity) *driver.Config {
 	return &driver.Config{
 		Identity: identity,
 		Rekey:    c.Rekey,
 		Rand:     c.Rand,
-		Settings: driver.Settings{Now: c.Now, Renew: c.Renew},
+		Settings: driver.Settings{Now: c.Now, Renew: c.Renew, Identities: c.Identities, Refused: c.Refused},
 	}
 }
+
+// chosenConfig is driverConfig for an end whose session has a configuration that Select has chosen.
+func (c *Config) chosenConfig(identity mls.Identity) *driver.Config {
+	d := c.driverConfig(identity)
+	if d.Identities != nil {
+		d.Identities = onlyWatched{d.Identities}
+	}
+	return d
+}
+
+// onlyWatched is a source whose identities nobody shows: it says when to ask the validator again.
+type onlyWatched struct{ channel.IdentitySource }
+
+// Identities implements [channel.IdentitySource].
+func (onlyWatched) Identities() []mls.Identity { return nil }
 
 // quicConfig returns the configuration of QUIC connections.
 func (c *Config) quicConfig() *quic.Config {

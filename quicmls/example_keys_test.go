@@ -168,3 +168,31 @@ func ExampleConn_Revalidate() {
 	// permitted: <nil>
 	// refused: true
 }
+
+// An end whose identity changes while it runs, here by hand, shows the new one in the connections that it
+// has. [identity.Open] follows one in files instead.
+func ExampleConfig_identities() {
+	ctx := context.Background()
+	first, second, bob := newIdentity("Monday's key"), newIdentity("Tuesday's key"), newIdentity("bob")
+	bobs := configOf(bob, first, second)
+	changed := make(chan string, 1)
+	bobs.Trace = &channel.Trace{Event: func(_ channel.SessionID, e channel.Event) {
+		if e, ok := e.(channel.PeerChanged); ok {
+			changed <- string(e.Leaf.Credential.Identity)
+		}
+	}}
+	address := serve(bobs, func(conn *quicmls.Conn) { conn.HandshakeContext(ctx) })
+
+	var self identity.Feed
+	self.SetIdentities(first)
+	config := configOf(mls.Identity{}, bob)
+	config.Identities = &self
+	conn, err := quicmls.Dial(ctx, address, config)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.CloseWithError(0, "")
+	self.SetIdentities(second)
+	fmt.Println("bob sees", <-changed)
+	// Output: bob sees Tuesday's key
+}

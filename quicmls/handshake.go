@@ -267,7 +267,9 @@ func (c *Conn) receive(ctx context.Context, m channel.Message) error {
 // channelConfig returns the configuration of the session. It is bound to the TLS connection
 // beneath if that has exported something already.
 func (c *Conn) channelConfig() *channel.Config {
-	cfg := c.config.Config
+	cfg := c.config.sessions()
+	c.driver.Configure(c.config.driverConfig(cfg.Identity))
+	cfg.Validator = c.driver.Validator(cfg.Validator)
 	if c.config.TraceFor != nil {
 		if c.trace == nil {
 			c.trace = c.config.TraceFor(traceID(c.quic))
@@ -291,7 +293,8 @@ func (c *Conn) channelConfig() *channel.Config {
 			if d.Now == nil {
 				d.Now = time.Now
 			}
-			c.driver.Configure(c.config.driverConfig(d.Identity))
+			d.Validator = c.driver.Validator(d.Validator)
+			c.driver.Configure(c.config.chosenConfig(d.Identity))
 			return &d, nil
 		}
 	}

@@ -204,7 +204,7 @@ func (l *live) stop() {
 
 // Validator returns the one for the session of a connection whose configuration has v.
 func (d *Driver) Validator(v mls.AuthenticationService) mls.AuthenticationService {
-	if d.settings.Refused == channel.RefusalClose {
+	if v == nil || d.settings.Refused == channel.RefusalClose {
 		return v
 	}
 	return tolerant{v, d}
