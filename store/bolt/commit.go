@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
+	"syscall"
 
 	"github.com/mendlink/mendlink/channel"
 	"go.etcd.io/bbolt"
@@ -115,9 +117,23 @@ func (s *Store) update(changes []*change) error {
 		after = buckets.counts
 		return nil
 	})
+	if isNowhere(err) {
+		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
 	if err != nil {
 		return fmt.Errorf("bolt: writing: %w", err)
 	}
 	s.counts = after
 	return nil
+}
+
+// isNowhere reports that a page was to be written to a place that no file has, as free pages of a
+// damaged file can be.
+func isNowhere(err error) bool {
+	at, ok := errors.AsType[*fs.PathError](err)
+	if !ok {
+		return false
+	}
+	number, ok := errors.AsType[syscall.Errno](at.Err)
+	return !ok || number == syscall.EFBIG || number == syscall.EINVAL // a negative offset is no system's error
 }
