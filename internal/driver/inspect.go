@@ -8,8 +8,13 @@ import (
 
 // What follows is for the tests of transports, whose clocks move by hand.
 
-// FollowPolicy does now what the policy's timer would have done.
-func (d *Driver) FollowPolicy() { d.policy.follow(false) }
+// FollowPolicy does now what the policy's timer would have done, once what that has begun is done.
+func (d *Driver) FollowPolicy() {
+	for !d.policy.asked.CompareAndSwap(false, true) {
+		time.Sleep(time.Millisecond)
+	}
+	d.policy.follow(false)
+}
 
 // KeepUp does now what is done when something has changed.
 func (d *Driver) KeepUp() { d.needLive().follow() }
