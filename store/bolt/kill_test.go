@@ -102,6 +102,7 @@ func killSaver(t *testing.T, path string, acked []acknowledged, rng *rand.Rand) 
 		after = -1
 		time.AfterFunc(time.Duration(rng.IntN(40_000))*time.Microsecond, kill)
 	}
+	hangs := time.AfterFunc(2*time.Minute, kill)
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		var session int
@@ -116,6 +117,9 @@ func killSaver(t *testing.T, path string, acked []acknowledged, rng *rand.Rand) 
 	}
 	if err := cmd.Wait(); cmd.ProcessState.Exited() {
 		t.Fatalf("a process ended before it was killed: %v", err)
+	}
+	if !hangs.Stop() {
+		t.Fatal("a process hangs")
 	}
 	return n
 }
