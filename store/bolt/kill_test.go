@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -88,14 +89,7 @@ func killSaver(t *testing.T, path string, acked []acknowledged, rng *rand.Rand) 
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestKilledAtAnyMomentNothingIsLost$")
 	cmd.Env = append(os.Environ(), "BOLT_TEST_KILLED_SAVER="+path)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	out := startChild(t, cmd)
 	kill := func() { cmd.Process.Kill() }
 	after, pause := rng.IntN(40), time.Duration(rng.IntN(3000))*time.Microsecond
 	if rng.IntN(5) == 0 { // while it opens the file
@@ -122,6 +116,31 @@ func killSaver(t *testing.T, path string, acked []acknowledged, rng *rand.Rand) 
 		t.Fatal("a process hangs")
 	}
 	return n
+}
+
+// startChild starts a process that lasts no longer than this one, and returns what it says.
+func startChild(t *testing.T, cmd *exec.Cmd) io.Reader {
+	t.Helper()
+	cmd.Stderr = os.Stderr
+	if _, err := cmd.StdinPipe(); err != nil { // its end is the end of the child
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// endWithParent ends the process when the one that has started it has ended.
+func endWithParent() {
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		os.Exit(1)
+	}()
 }
 
 // verifyAfterKill checks what is in the file, and brings acked up to it.
@@ -183,6 +202,7 @@ func verifyAfterKill(t *testing.T, path string, acked []acknowledged) {
 
 // saveUntilKilled goes on with the operations on each session and says which were done.
 func saveUntilKilled(t *testing.T, path string) {
+	endWithParent()
 	s, err := Open(path, &Config{Keys: keyring(t, 1), LockTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)

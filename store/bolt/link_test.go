@@ -114,14 +114,7 @@ func startResponder(t *testing.T, path string) (*exec.Cmd, string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestAKilledResponderResumesItsSession$")
 	cmd.Env = append(os.Environ(), "BOLT_TEST_KILLED_RESPONDER="+path)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	out := startChild(t, cmd)
 	t.Cleanup(func() { cmd.Process.Kill() })
 	address, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
@@ -131,6 +124,7 @@ func startResponder(t *testing.T, path string) (*exec.Cmd, string) {
 }
 
 func respondUntilKilled(t *testing.T, path string) {
+	endWithParent()
 	s, err := Open(path, &Config{Keys: keyring(t, 1), LockTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)

@@ -1,3 +1,0 @@
-package etcd
-
-func runResponder(string) {}
