@@ -33,7 +33,7 @@ func TestOperations(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, op := range map[string]measure.Op{
-			"handshake": p.Handshake(), "update": update, "resumption": resumption, "keys": p.NewKeys(), "bare": bare.Handshake(),
+			"handshake": p.Handshake(), "update": update, "resumption": resumption, "keys": p.NewKeys(), "refused": p.Refused(), "bare": bare.Handshake(),
 		} {
 			for range 2 {
 				run, err := op(2)
@@ -85,12 +85,31 @@ func TestHandshakesLeaveNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Handshake().Measure(3); err != nil {
-		t.Fatal(err)
+	for _, op := range []measure.Op{p.Handshake(), p.Refused()} {
+		if _, err := op.Measure(3); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, cfg := range []channel.Config{p.initiator, p.responder} {
 		if n := cfg.Store.(*channel.MemoryStore).Len(); n != 0 {
 			t.Errorf("%d sessions are left", n)
+		}
+	}
+}
+
+// Each end does a part of everything.
+func TestShares(t *testing.T) {
+	p, err := NewPair(suites[0], true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := p.Shares(5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, share := range map[string]float64{"handshake": s.Handshake, "resumption": s.Resumption, "refused": s.Refused, "update": s.Update} {
+		if share <= 0 || share >= 1 {
+			t.Errorf("%s: one end does %v of it", name, share)
 		}
 	}
 }

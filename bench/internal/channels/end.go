@@ -3,6 +3,7 @@ package channels
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/mendlink/mendlink/channel"
 	"github.com/mendlink/mendlink/channel/record"
@@ -20,6 +21,15 @@ type end struct {
 	send, receive *record.Protection
 	complete      bool
 	flights       *[]Flight
+	spent         time.Duration // by the clock on the wall
+}
+
+// timed does something that is this end's part.
+func (e *end) timed(f func() error) error {
+	start := time.Now()
+	err := f()
+	e.spent += time.Since(start)
+	return err
 }
 
 // A Flight is a message on the wire, as the records that it takes.
@@ -126,10 +136,10 @@ func (e *end) take(content []byte, protected bool) error {
 // settle carries messages to and fro until none is on the way.
 func settle(a, b *end) error {
 	for len(a.in)+len(b.in) > 0 {
-		if err := b.read(); err != nil {
+		if err := b.timed(b.read); err != nil {
 			return err
 		}
-		if err := a.read(); err != nil {
+		if err := a.timed(a.read); err != nil {
 			return err
 		}
 	}

@@ -62,17 +62,29 @@ func (p *Pair) Handshake() measure.Op {
 		if err != nil {
 			return err
 		}
-		for _, cfg := range []*channel.Config{&p.initiator, &p.responder} {
-			if cfg.Store == nil {
-				continue
-			}
-			if err := cfg.Store.Delete(ctx, a.session.ID()); err != nil {
+		hangUp(a, b)
+		return p.forget(a.session.ID())
+	})
+}
+
+// forget deletes sessions from the stores.
+func (p *Pair) forget(ids ...channel.SessionID) error {
+	for _, cfg := range []*channel.Config{&p.initiator, &p.responder} {
+		if cfg.Store == nil {
+			continue
+		}
+		for _, id := range ids {
+			if err := cfg.Store.Delete(ctx, id); err != nil {
 				return err
 			}
 		}
-		hangUp(a, b)
-		return nil
-	})
+	}
+	return nil
+}
+
+// KeepIn has the hosts keep sessions in other stores from now on.
+func (p *Pair) KeepIn(initiator, responder channel.Store) {
+	p.initiator.Store, p.responder.Store = initiator, responder
 }
 
 // Update is an update of one end with all that belongs to it: ConnectionUpdate,
@@ -102,6 +114,54 @@ func (p *Pair) Resumption() (measure.Op, error) {
 		hangUp(a, b)
 		return nil
 	}), nil
+}
+
+// Refused is an attempt to resume a session that the responder's store has lost, and the full
+// handshake that follows. It needs stores.
+func (p *Pair) Refused() measure.Op {
+	return func(n int) (func() error, error) {
+		lost := make([]channel.SessionID, n)
+		for i := range lost {
+			var err error
+			if lost[i], err = p.lose(); err != nil {
+				return nil, err
+			}
+		}
+		return func() error {
+			for _, id := range lost {
+				a, b, err := p.refused(id)
+				if err != nil {
+					return err
+				}
+				if err := p.forget(id, a.session.ID()); err != nil {
+					return err
+				}
+				hangUp(a, b)
+			}
+			return nil
+		}, nil
+	}
+}
+
+// lose makes a session that the responder does not have any more.
+func (p *Pair) lose() (id channel.SessionID, err error) {
+	a, b, err := p.handshake(nil)
+	if err != nil {
+		return id, err
+	}
+	hangUp(a, b)
+	return a.session.ID(), p.responder.Store.Delete(ctx, a.session.ID())
+}
+
+func (p *Pair) refused(id channel.SessionID) (a, b *end, err error) {
+	resuming, err := channel.Resume(ctx, &p.initiator, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	if a, b, err = p.connect(resuming, nil); err == nil && b.session.Resumed() {
+		err = errors.New("the session was resumed")
+	}
+	return a, b, err
 }
 
 // NewKeys makes the keys of a direction's record protection from a traffic secret.
@@ -157,11 +217,12 @@ func (p *Pair) resumption(id channel.SessionID, flights *[]Flight) (a, b *end, e
 
 // connect lets a session begin with the responder's host.
 func (p *Pair) connect(s *channel.Session, flights *[]Flight) (a, b *end, err error) {
+	start := time.Now()
 	responder, err := channel.NewResponder(&p.responder)
 	if err != nil {
 		return nil, nil, err
 	}
-	a, b = &end{session: s, flights: flights}, &end{session: responder, flights: flights}
+	a, b = &end{session: s, flights: flights}, &end{session: responder, flights: flights, spent: time.Since(start)}
 	a.peer, b.peer = b, a
 	if err := a.carryOut(s.Start(ctx)); err != nil {
 		return nil, nil, err
@@ -177,7 +238,8 @@ func (p *Pair) connect(s *channel.Session, flights *[]Flight) (a, b *end, err er
 
 func update(a, b *end) error {
 	epoch := a.session.Epoch() + 1
-	if err := a.carryOut(a.session.Update(ctx, channel.ReasonRequested)); err != nil {
+	begin := func() error { return a.carryOut(a.session.Update(ctx, channel.ReasonRequested)) }
+	if err := a.timed(begin); err != nil {
 		return err
 	}
 	if err := settle(a, b); err != nil {

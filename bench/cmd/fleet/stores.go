@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/mendlink/mendlink/bench/internal/measure"
+	"github.com/mendlink/mendlink/channel"
+	"github.com/mendlink/mendlink/store/bolt"
+	"github.com/mendlink/mendlink/store/seal"
+)
+
+// memoryDir is a file system in memory, where there is one.
+const memoryDir = "/dev/shm"
+
+// measureStores measures saves of sessions of this suite's size by many connections at once.
+func (p *Prices) measureStores(e effort) error {
+	err := p.measureStore(inMemory, channel.NewMemoryStore(2*e.savers), e)
+	if err != nil {
+		return err
+	}
+	if err := p.measureBolt(onDisk, e.dir, e); err != nil {
+		return err
+	}
+	if _, err := os.Stat(memoryDir); err != nil {
+		log.Printf("%s is not measured: %v", notSynced, err)
+		return nil
+	}
+	return p.measureBolt(notSynced, memoryDir, e)
+}
+
+func (p *Prices) measureBolt(name, dir string, e effort) (err error) {
+	if dir, err = os.MkdirTemp(dir, "fleet-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	key := make([]byte, seal.KeySize)
+	rand.Read(key)
+	keys, err := seal.NewKeyring(key)
+	if err != nil {
+		return err
+	}
+	store, err := bolt.Open(filepath.Join(dir, "sessions.db"), &bolt.Config{Keys: keys})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	return p.measureStore(name, store, e)
+}
+
+// measureStore measures a store: each execution is a save of each of the connections.
+func (p *Prices) measureStore(name string, store channel.Store, e effort) error {
+	sessions := make([]channel.StoredSession, e.savers)
+	for i := range sessions {
+		rand.Read(sessions[i].ID[:])
+		sessions[i].Peer, sessions[i].Data = fmt.Sprint("peer ", i), make([]byte, int(p.State))
+	}
+	op := measure.Repeat(func() error {
+		errs := make([]error, len(sessions))
+		var all sync.WaitGroup
+		for i := range sessions {
+			all.Go(func() { sessions[i].Version, errs[i] = store.Save(context.Background(), sessions[i]) })
+		}
+		all.Wait()
+		return errors.Join(errs...)
+	})
+	series, err := measure.Rounds(e.rounds, e.batch/4, []measure.Subject{op})
+	if err != nil {
+		return fmt.Errorf("store %s: %w", name, err)
+	}
+	m, saves := series[0].Median(), float64(e.savers)
+	p.Stores[name] = StorePrice{CPU: m.CPU.Seconds() / saves, PerSecond: saves / m.Wall.Seconds()}
+	return nil
+}
