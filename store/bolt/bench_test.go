@@ -8,7 +8,7 @@ import (
 )
 
 // stateSize is about that of a session with a post-quantum suite and no commit under way, in octets.
-const stateSize = 6000
+const stateSize = 5000
 
 func BenchmarkSave(b *testing.B) {
 	s := openStore(b, newPath(b), nil)

@@ -302,7 +302,7 @@ func (l *link) run(t *testing.T, ctx context.Context) {
 			continue
 		}
 		for n := 0; ctx.Err() == nil; n++ {
-			if exchange(conn, n%20 == 1) != nil {
+			if exchange(conn, n%20 == 10) != nil {
 				break
 			}
 			if n == 0 {

@@ -312,7 +312,7 @@ func TestAClusterThatIsAwayIsUnavailable(t *testing.T) {
 
 func BenchmarkSave(b *testing.B) {
 	s := newStore(b, Config{})
-	session := channel.StoredSession{ID: id(1), Peer: "p", Data: make([]byte, 6000)}
+	session := channel.StoredSession{ID: id(1), Peer: "p", Data: make([]byte, 5000)}
 	for b.Loop() {
 		session.Version = save(b, s, session)
 	}
@@ -320,7 +320,7 @@ func BenchmarkSave(b *testing.B) {
 
 func BenchmarkLoad(b *testing.B) {
 	s := newStore(b, Config{})
-	save(b, s, channel.StoredSession{ID: id(1), Peer: "p", Data: make([]byte, 6000)})
+	save(b, s, channel.StoredSession{ID: id(1), Peer: "p", Data: make([]byte, 5000)})
 	for b.Loop() {
 		if _, err := s.Load(b.Context(), id(1)); err != nil {
 			b.Fatal(err)
