@@ -29,7 +29,7 @@ func (s *Store) try(ctx context.Context, what string, attempt func(context.Conte
 		if err == nil {
 			return nil
 		}
-		if !isTemporary(err) && bounded.Err() == nil {
+		if over := bounded.Err() != nil && isCancelled(err); !over && !isTemporary(err) {
 			return fmt.Errorf("etcd: %s: %w", what, err)
 		}
 		pause := time.NewTimer(wait)
@@ -54,15 +54,20 @@ func (s *Store) once(ctx context.Context, attempt func(context.Context) error) e
 // isTemporary reports whether another attempt, at another member or after an
 // election, may succeed.
 func isTemporary(err error) bool {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errLeaseLost) {
-		return true
-	}
-	var coded interface{ Code() codes.Code } // those of etcd's client
-	code := codes.OK
+	code := codeOf(err)
+	return code == codes.Unavailable || code == codes.DeadlineExceeded || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errLeaseLost)
+}
+
+// isCancelled reports whether an attempt was given up from this side.
+func isCancelled(err error) bool {
+	return codeOf(err) == codes.Canceled || errors.Is(err, context.Canceled)
+}
+
+// codeOf returns the code of an error of gRPC or of etcd's client.
+func codeOf(err error) codes.Code {
+	var coded interface{ Code() codes.Code }
 	if errors.As(err, &coded) {
-		code = coded.Code()
-	} else if s, ok := status.FromError(err); ok {
-		code = s.Code()
+		return coded.Code()
 	}
-	return code == codes.Unavailable || code == codes.DeadlineExceeded
+	return status.Code(err)
 }
