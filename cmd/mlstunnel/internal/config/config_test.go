@@ -1,0 +1,144 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// whole is a configuration with nothing wrong; line numbers below count from its first line.
+const whole = `identity:
+  key: end.key
+peers:
+  fingerprints: ["SHA256:XOeKKyIgN8MXOeKKyIgN8MXOeKKyIgN8MXOeKKyIgN8"]
+forwards:
+  - name: postgres
+    role: server
+    listen: ":7000"
+    forward: 127.0.0.1:5432
+  - name: redis
+    role: client
+    transport: quic
+    listen: unix:/run/redis.sock
+    forward: cache.example:7001
+    rekey: {every: 30s, bytes: 64MiB}
+`
+
+func TestWhatIsNotSaidIsInherited(t *testing.T) {
+	f, err := Parse("/etc/mlstunnel/mlstunnel.yaml", []byte(whole))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Admin != DefaultAdmin || f.Drain != DefaultDrain || f.Log != (Log{"info", "text"}) {
+		t.Errorf("got admin %q, drain %v, log %v", f.Admin, f.Drain, f.Log)
+	}
+	server, client := f.Forwards[0], f.Forwards[1]
+	if server.Transport != TCP || server.MaxConnections != DefaultMaxConnections || server.ConnectTimeout != DefaultConnectTimeout || server.KeepAlive != DefaultKeepAlive {
+		t.Errorf("got %+v", server)
+	}
+	if server.Identity.Key != "/etc/mlstunnel/end.key" || client.Identity != server.Identity || client.Peers != f.Peers {
+		t.Errorf("got the key %q, and others for the client", server.Identity.Key)
+	}
+	if *server.Rekey != (Rekey{}) || *client.Rekey != (Rekey{Every: 30 * time.Second, Bytes: 64 << 20}) {
+		t.Errorf("got rekey %v and %v", *server.Rekey, *client.Rekey)
+	}
+}
+
+func TestErrorsNameFileLineAndField(t *testing.T) {
+	const path = "/etc/mlstunnel.yaml"
+	fingerprint := "SHA256:XOeKKyIgN8MXOeKKyIgN8MXOeKKyIgN8MXOeKKyIgN8"
+	for _, test := range []struct {
+		name, old, new string // what is replaced in whole
+		want           string
+	}{
+		{"unknown key", "    role: server", "    rolle: server", ":7: forwards[0].rolle: unknown key"},
+		{"unknown key at the top", "identity:\n", "identiti: 3\nidentity:\n", ":1: identiti: unknown key"},
+		{"unknown key in a value", "bytes: 64MiB", "octets: 64MiB", ":15: forwards[1].rekey.octets: unknown key"},
+		{"key twice", "    role: server", "    role: server\n    role: client", ":8: forwards[0].role: is there twice"},
+		{"not YAML", "forwards:\n", "forwards: [\n", ":5: "},
+		{"tab", "  key: end.key", "\tkey: end.key", ":2: "},
+		{"list for a value", "role: server", "role: [server]", ":7: forwards[0].role: wants one value"},
+		{"value for a list", `["` + fingerprint + `"]`, fingerprint, ":4: peers.fingerprints: wants a list"},
+		{"value for keys", "  key: end.key", "  end.key", ":1: identity: wants keys and values"},
+		{"duration", "every: 30s", "every: 30", ":15: forwards[1].rekey.every: wants a duration"},
+		{"size", "bytes: 64MiB", "bytes: 64MB", ":15: forwards[1].rekey.bytes: wants a number"},
+		{"size that does not fit", "bytes: 64MiB", "bytes: 9999999999999GiB", ":15: forwards[1].rekey.bytes: wants a number"},
+		{"number", "    role: server", "    role: server\n    max_connections: many", ":8: forwards[0].max_connections: wants a whole number"},
+		{"negative number", "    role: server", "    role: server\n    max_connections: -1", ":8: forwards[0].max_connections: must not be negative"},
+		{"bool", "  key: end.key", "  key: end.key\n  group_readable: maybe", ":3: identity.group_readable: wants true or false"},
+		{"role", "role: server", "role: both", ":7: forwards[0].role: wants one of server, client"},
+		{"transport", "transport: quic", "transport: sctp", ":12: forwards[1].transport: wants one of tcp, quic"},
+		{"missing address", `    listen: ":7000"` + "\n", "", ":6: forwards[0].listen: is missing"},
+		{"address without port", "127.0.0.1:5432", "127.0.0.1", ":9: forwards[0].forward: wants host:port"},
+		{"port", "127.0.0.1:5432", "127.0.0.1:70000", ":9: forwards[0].forward: wants a port"},
+		{"no host to connect to", "127.0.0.1:5432", `":5432"`, ":9: forwards[0].forward: wants a host and a port"},
+		{"unix socket for Mendlink", `":7000"`, "unix:/run/x", ":8: forwards[0].listen: wants host:port"},
+		{"connecting to a passed socket", "cache.example:7001", "systemd:x", ":14: forwards[1].forward: wants where to connect to"},
+		{"same name", "name: redis", "name: postgres", `:10: forwards[1].name: "postgres" is the name of forwards[0]`},
+		{"name", "name: redis", `name: "a b"`, ":10: forwards[1].name: wants 1 to 64"},
+		{"fingerprint", fingerprint, "SHA256:abc", ":4: peers.fingerprints[0]: wants SHA256:"},
+		{"no key", "  key: end.key", "  name: x", ":1: identity.key: is missing"},
+		{"nobody is trusted", `  fingerprints: ["` + fingerprint + `"]`, "  fingerprints: []", ":3: peers: wants one of"},
+		{"two ways", "forwards:\n", "  known_hosts: hosts\nforwards:\n", ":3: peers: wants one of fingerprints or keys, roots, and known_hosts, got 2"},
+		{"roots without names", `  fingerprints: ["` + fingerprint + `"]`, "  roots: [ca.crt]", ":3: peers.names: wants names, or any_name"},
+		{"SPIFFE ID", `  fingerprints: ["` + fingerprint + `"]`, "  roots: [ca.crt]\n  names: ['spiffe://UPPER/x']", ":5: peers.names[0]: "},
+		{"admin for everybody", "identity:\n", "admin: 0.0.0.0:9470\nidentity:\n", ":1: admin: wants a loopback address"},
+		{"alias", "identity:\n  key: end.key", "identity: &a\n  key: end.key\nrekey: *a", ":3: rekey: aliases are not supported"},
+		{"too often", "every: 30s", "every: 1ms", ":15: forwards[1].rekey.every: must be 100ms at least"},
+		{"two documents", "identity:\n", "--- {}\n---\nidentity:\n", ": there is a second document"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			text := strings.Replace(whole, test.old, test.new, 1)
+			if text == whole {
+				t.Fatal("the test changes nothing")
+			}
+			_, err := Parse(path, []byte(text))
+			var e *Error
+			if !errors.As(err, &e) {
+				t.Fatalf("got %v, not an Error", err)
+			}
+			if !slices.ContainsFunc(strings.Split(err.Error(), "\n"), func(line string) bool { return strings.HasPrefix(line, path+test.want) }) {
+				t.Errorf("got\n%v\nnot %s%s", err, path, test.want)
+			}
+		})
+	}
+}
+
+func TestAFileThatCannotBeReadIsNamed(t *testing.T) {
+	directory := t.TempDir()
+	large := filepath.Join(directory, "large.yaml")
+	if err := os.WriteFile(large, make([]byte, maxFileSize+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	empty := filepath.Join(directory, "empty.yaml")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{large, empty, filepath.Join(directory, "absent.yaml")} {
+		if _, err := Load(path); err == nil || !strings.HasPrefix(err.Error(), path+": ") {
+			t.Errorf("%s: got %v", path, err)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(whole))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		file, err := Parse("x", text)
+		if (file == nil) == (err == nil) {
+			t.Errorf("got %v and %v", file, err)
+		}
+	})
+}
+
+func ExampleParse() {
+	_, err := Parse("mlstunnel.yaml", []byte("admin: off\nforwards:\n  - name: db\n    rolle: server\n"))
+	fmt.Println(err)
+	// Output:
+	// mlstunnel.yaml:4: forwards[0].rolle: unknown key; known here: connect_timeout, forward, identity, keep_alive, listen, max_connections, name, peers, rekey, role, transport
+}

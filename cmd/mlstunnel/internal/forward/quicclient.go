@@ -1,0 +1,177 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/mendlink/mendlink/cmd/mlstunnel/internal/config"
+	"github.com/mendlink/mendlink/cmd/mlstunnel/internal/links"
+	"github.com/mendlink/mendlink/mls"
+	"github.com/mendlink/mendlink/quicmls"
+)
+
+// longEnough is how long a link has to have been up so that the next attempt after its end is made soon.
+const longEnough = 5 * time.Second
+
+// A quicClient keeps one connection to the server up, and carries plain connections over its streams.
+type quicClient struct {
+	acceptor
+	moved chan struct{} // something was put in if the server has another address
+
+	mu      sync.Mutex // guards what follows
+	current *quicLink  // nil while there is none
+	err     error      // why there is none
+	changed chan struct{}
+}
+
+// A quicLink is a connection that is up.
+type quicLink struct {
+	conn    *quicmls.Conn
+	link    *links.Link
+	self    mls.Identity // that it began with
+	streams *tally
+}
+
+func newQUICClient(f *Forward, l net.Listener) *quicClient {
+	c := &quicClient{moved: make(chan struct{}, 1), changed: make(chan struct{}), err: errors.New("forward: not connected yet")}
+	c.acceptor = acceptor{f, l, c.carry}
+	return c
+}
+
+// run implements side.
+func (c *quicClient) run() {
+	var keeper sync.WaitGroup
+	keeper.Go(c.keep)
+	c.acceptor.run()
+	keeper.Wait()
+}
+
+func (c *quicClient) updated(before, now *config.Forward) {
+	if before.Forward != now.Forward {
+		select {
+		case c.moved <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// keep keeps a connection up, until no more connections are taken in.
+func (c *quicClient) keep() {
+	f := c.forward
+	var wait backoff
+	for f.accepting.Err() == nil {
+		q, err := c.dial()
+		if err != nil {
+			f.stats.DialsFailed.Add(1)
+			f.log.Warn("dialling the server", "error", err)
+			c.publish(nil, err)
+			if wait.sleep(f.accepting) != nil {
+				return
+			}
+			continue
+		}
+		began := time.Now()
+		c.publish(q, nil)
+		f.open.Go(func() { c.serve(q) })
+		select {
+		case <-q.conn.Context().Done():
+		case <-f.accepting.Done():
+		case <-c.moved:
+		}
+		c.publish(nil, errors.New("forward: link is down"))
+		q.streams.close()
+		if time.Since(began) > longEnough {
+			wait.reset()
+		}
+		if f.accepting.Err() == nil && wait.sleep(f.accepting) != nil {
+			return
+		}
+	}
+}
+
+// dial connects once, and resumes the session if there is one.
+func (c *quicClient) dial() (*quicLink, error) {
+	f := c.forward
+	cfg := f.config.Load()
+	ctx, cancel := context.WithTimeout(f.accepting, cfg.ConnectTimeout)
+	defer cancel()
+	link := f.stats.Begin(cfg.Forward)
+	config, self := f.quicmlsConfig(link)
+	conn, err := quicmls.Dial(ctx, cfg.Forward, config)
+	if err != nil {
+		link.Failed()
+		return nil, err
+	}
+	f.establishedQUIC(link, conn)
+	return &quicLink{conn, link, self, &tally{done: func() { conn.CloseWithError(0, "") }}}, nil
+}
+
+// serve does what a connection needs until it ends.
+func (c *quicClient) serve(q *quicLink) {
+	f := c.forward
+	log := f.log.With("link", q.link.ID(), "peer", q.link.Peer())
+	log.Info("link is up", "resumed", q.conn.ConnectionState().Resumed)
+	defer q.link.End()
+	defer context.AfterFunc(f.living, func() { q.conn.CloseWithError(0, "") })()
+	f.follow(q.conn, q.self, log)
+	<-q.conn.Context().Done()
+	log.Info("link is down", "error", context.Cause(q.conn.Context()))
+}
+
+func (c *quicClient) publish(q *quicLink, err error) {
+	c.forward.stats.SetProblem(err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.current, c.err = q, err
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// open opens a stream on the link that there is, or is as soon as it is up again.
+func (c *quicClient) open(ctx context.Context) (secureStream, *quicLink, error) {
+	for {
+		c.mu.Lock()
+		q, err, changed := c.current, c.err, c.changed
+		c.mu.Unlock()
+		if q != nil && q.streams.enter() {
+			stream, err := q.conn.OpenStreamSync(ctx)
+			if err == nil {
+				if err = stream.Announce(); err == nil {
+					return secureStream{stream}, q, nil
+				}
+			}
+			q.streams.leave()
+			if ctx.Err() != nil || q.conn.Context().Err() == nil {
+				return secureStream{}, nil, fmt.Errorf("forward: opening a stream: %w", err)
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			if err == nil {
+				err = ctx.Err()
+			}
+			return secureStream{}, nil, err
+		}
+	}
+}
+
+// carry carries a plain connection to the server.
+func (c *quicClient) carry(p net.Conn) {
+	f := c.forward
+	ctx, cancel := context.WithTimeout(f.living, f.config.Load().ConnectTimeout)
+	defer cancel()
+	end, q, err := c.open(ctx)
+	if err != nil {
+		f.log.Error("the server cannot be reached", "error", err)
+		reset(p)
+		return
+	}
+	defer q.streams.leave()
+	defer q.link.Opened()()
+	f.ended(f.log.With("link", q.link.ID(), "peer", q.link.Peer()), pipe(f.living, p.(plain), end, q.link))
+}
