@@ -1,0 +1,188 @@
+package tunnel
+
+import (
+	"io"
+	"net"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/mendlink/mendlink/cmd/mlstunnel/internal/config"
+	"github.com/mendlink/mendlink/cmd/mlstunnel/internal/testbed"
+)
+
+// reload goes over to another configuration.
+func reload(t *testing.T, tunnel *Tunnel, c *config.File) {
+	t.Helper()
+	if err := c.Check(); err != nil {
+		t.Fatal(err)
+	}
+	if err := tunnel.Reload(c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// with is a configuration like c with these forwards.
+func with(c *config.File, forwards ...config.Forward) *config.File {
+	return &config.File{Admin: c.Admin, Drain: c.Drain, Forwards: forwards}
+}
+
+func TestAReloadKeepsConnectionsAndTakesTheRestOver(t *testing.T) {
+	transports(t, func(t *testing.T, transport string) {
+		e := pinnedEnds(t, transport, testbed.Echo(t))
+		server, client := e.startBoth(t, nil)
+		c := testbed.Dial(t, "tcp", addressOf(client, "client"))
+		testbed.SayAndHear(t, c, "before")
+		other := testbed.Service(t, func(c *net.TCPConn) { io.WriteString(c, "the other service"); c.CloseWrite() })
+		changed, second := e.server.Forwards[0], e.server.Forwards[0]
+		changed.Forward = other
+		second.Name = "second"
+		reload(t, server, with(e.server, changed, second))
+		testbed.SayAndHear(t, c, "the connection from before still goes to the service of before")
+		next := testbed.Dial(t, "tcp", addressOf(client, "client")).(*net.TCPConn)
+		next.CloseWrite()
+		if got, err := io.ReadAll(next); string(got) != "the other service" || err != nil {
+			t.Errorf("a new connection got %q, %v", got, err)
+		}
+		if len(server.Status().Forwards) != 2 {
+			t.Errorf("there are %d forwards, want 2", len(server.Status().Forwards))
+		}
+		reload(t, server, with(e.server, changed))
+		testbed.Eventually(t, "the forward that is gone has drained", func() bool { return len(server.Status().Forwards) == 1 })
+		testbed.SayAndHear(t, c, "still there")
+		if s := server.Status(); s.Reloads != 2 || s.ReloadsFailed != 0 {
+			t.Errorf("got %d reloads and %d that failed", s.Reloads, s.ReloadsFailed)
+		}
+	})
+}
+
+func TestAReloadThatFailsChangesNothing(t *testing.T) {
+	e := pinnedEnds(t, config.TCP, testbed.Echo(t))
+	server, client := e.startBoth(t, nil)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	changed, third, bad := e.server.Forwards[0], e.server.Forwards[0], e.server.Forwards[0]
+	changed.Forward = taken.Addr().String() // nobody answers there
+	third.Name = "third"
+	bad.Name, bad.Listen = "bad", taken.Addr().String()
+	noKey := e.server.Forwards[0]
+	noKey.Identity = &config.Identity{Key: "/nowhere"}
+	for name, c := range map[string]*config.File{
+		"an address that is taken":       with(e.server, changed, third, bad),
+		"a key that is not there":        with(e.server, noKey, third),
+		"another address for the status": {Admin: "127.0.0.1:0", Forwards: []config.Forward{changed}},
+	} {
+		if err := c.Check(); err != nil {
+			t.Fatal(err)
+		}
+		if err := server.Reload(c); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if s := server.Status(); len(s.Forwards) != 1 || s.Healthy() {
+			t.Errorf("%s: there are %d forwards, healthy %v", name, len(s.Forwards), s.Healthy())
+		}
+		testbed.SayAndHear(t, testbed.Dial(t, "tcp", addressOf(client, "client")), "as before")
+	}
+	reload(t, server, e.server)
+	if s := server.Status(); !s.Healthy() || s.ReloadsFailed != 3 {
+		t.Errorf("after a good reload: problems %q, %d reloads that failed", s.Problems(), s.ReloadsFailed)
+	}
+}
+
+func TestAPeerThatIsTakenOutIsDropped(t *testing.T) {
+	transports(t, func(t *testing.T, transport string) {
+		e := pinnedEnds(t, transport, testbed.Echo(t))
+		server, client := e.startBoth(t, nil)
+		c := testbed.Dial(t, "tcp", addressOf(client, "client"))
+		testbed.SayAndHear(t, c, "hello")
+		_, other := testbed.Key(t, "other")
+		without := e.server.Forwards[0]
+		without.Peers = &config.Peers{Fingerprints: []string{other}}
+		reload(t, server, with(e.server, without))
+		wantReset(t, c)
+		if s := statusOf(server); s.PeerRefusals == 0 {
+			t.Errorf("the server says %+v", s)
+		}
+	})
+}
+
+func TestAKeyIsReplacedByAReloadWhileAConnectionLives(t *testing.T) {
+	transports(t, func(t *testing.T, transport string) {
+		e := pinnedEnds(t, transport, testbed.Echo(t))
+		server, client := e.startBoth(t, nil)
+		c := testbed.Dial(t, "tcp", addressOf(client, "client"))
+		testbed.SayAndHear(t, c, "with the first key")
+		next, fingerprint := testbed.Key(t, "client")
+		both := e.server.Forwards[0]
+		both.Peers = &config.Peers{Fingerprints: append(slices.Clone(both.Peers.Fingerprints), fingerprint)}
+		reload(t, server, with(e.server, both))
+		text, err := os.ReadFile(next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		testbed.Write(t, e.client.Forwards[0].Identity.Key, text)
+		reload(t, client, e.client)
+		testbed.Eventually(t, "the server sees the new key", func() bool {
+			if err := testbed.Exchange(c, "meanwhile"); err != nil {
+				t.Fatal(err)
+			}
+			return statusOf(server).Links[0].Peer == fingerprint
+		})
+		if s := statusOf(server); s.HandshakesFull != 1 || s.HandshakesResumed != 0 || s.PeerRotations != 1 {
+			t.Errorf("the server says %+v", s)
+		}
+	})
+}
+
+func TestAClientMovesToAnotherServer(t *testing.T) {
+	transports(t, func(t *testing.T, transport string) {
+		e := pinnedEnds(t, transport, testbed.Echo(t))
+		_, client := e.startBoth(t, nil)
+		c := testbed.Dial(t, "tcp", addressOf(client, "client"))
+		testbed.SayAndHear(t, c, "to the first server")
+		second := start(t, with(e.server, e.server.Forwards[0]), Options{})
+		moved := e.client.Forwards[0]
+		moved.Forward = addressOf(second, "server")
+		reload(t, client, with(e.client, moved))
+		testbed.Eventually(t, "connections reach the second server", func() bool {
+			testbed.SayAndHear(t, testbed.Dial(t, "tcp", addressOf(client, "client")), "to the second")
+			return statusOf(second).Connections > 0
+		})
+		testbed.SayAndHear(t, c, "still to the first")
+	})
+}
+
+func TestDrainingWaitsForConnectionsAndThenCutsThem(t *testing.T) {
+	transports(t, func(t *testing.T, transport string) {
+		for _, end := range []string{"server", "client"} {
+			t.Run(end, func(t *testing.T) {
+				server, client := pinnedEnds(t, transport, testbed.Echo(t)).startBoth(t, nil)
+				address := addressOf(client, "client")
+				leaving := map[string]*Tunnel{"server": server, "client": client}[end]
+				finishing, staying := testbed.Dial(t, "tcp", address).(*net.TCPConn), testbed.Dial(t, "tcp", address)
+				testbed.SayAndHear(t, finishing, "a")
+				testbed.SayAndHear(t, staying, "b")
+				cut, drained := drainNow(leaving)
+				defer cut()
+				testbed.Eventually(t, "nobody listens", func() bool { return leaving.Reload(leaving.config) == ErrDraining })
+				testbed.SayAndHear(t, finishing, "while it drains")
+				finishing.CloseWrite()
+				if rest, err := io.ReadAll(finishing); len(rest) != 0 || err != nil {
+					t.Errorf("got %q, %v", rest, err)
+				}
+				testbed.SayAndHear(t, staying, "the last one")
+				select {
+				case <-drained:
+					t.Fatal("drained with a connection left")
+				default:
+				}
+				cut()
+				<-drained
+				wantReset(t, staying)
+			})
+		}
+	})
+}
