@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -77,7 +79,36 @@ func (f *flags) load() (*config.File, error) {
 	w.Identity, w.Peers, w.Rekey = &identity, &peers, &rekey
 	c.Forwards = []config.Forward{w}
 	if err := c.Check(); err != nil {
-		return nil, errors.Join(errors.New("flags"), err)
+		return nil, named(err)
 	}
 	return &c, nil
+}
+
+// flagOf says by which flag a field comes in.
+var flagOf = map[string]string{
+	"name": "forward-name", "listen": "listen", "forward": "forward", "transport": "transport", "max_connections": "max-connections",
+	"connect_timeout": "connect-timeout", "identity.key": "key", "identity.name": "name", "peers": "peer", "peers.fingerprints": "peer",
+	"peers.names": "peer-name", "peers.revoked": "revoked", "rekey.every": "rekey-every", "admin": "admin", "drain": "drain",
+	"log.level": "log-level", "log.format": "log-format",
+}
+
+var index = regexp.MustCompile(`\[\d+\]$`)
+
+// named has errors name flags in place of fields.
+func named(err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	var all []error
+	for _, err := range joined.Unwrap() {
+		if e, ok := err.(*config.Error); ok {
+			field := index.ReplaceAllString(strings.TrimPrefix(e.Field, "forwards[0]."), "")
+			if flag, ok := flagOf[field]; ok {
+				err = fmt.Errorf("--%s: %w", flag, e.Err)
+			}
+		}
+		all = append(all, err)
+	}
+	return errors.Join(all...)
 }

@@ -98,9 +98,6 @@ func publicKeyOf(path string) (crypto.PublicKey, error) {
 	}
 	defer clear(text)
 	block, _ := pem.Decode(text)
-	if block != nil {
-		defer clear(block.Bytes)
-	}
 	switch {
 	case block != nil && block.Type == "PUBLIC KEY":
 		return credentials.PublicKey(path)
@@ -110,6 +107,9 @@ func publicKeyOf(path string) (crypto.PublicKey, error) {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		return certificate.PublicKey, nil
+	}
+	if block != nil {
+		clear(block.Bytes)
 	}
 	signer, err := identity.LoadPrivateKey(path)
 	if err != nil {
