@@ -29,8 +29,10 @@ type loads struct {
 	Asked  load `json:"cores_asked"` // that would have done everything in the second in which it came
 	Saves  load `json:"saves_per_s"`
 	Octets load `json:"control_octets_per_s"` // of handshakes, resumptions and updates, both directions
-	Heap   load `json:"heap_B"`               // that is in use; the process needs about twice that
+	Heap   load `json:"heap_B"`               // that is in use
 	Stack  load `json:"stack_B"`
+	// Process is what Go's garbage collector lets both grow to, with GOGC=100.
+	Process load `json:"process_B"`
 }
 
 // A load is what the seconds of a simulation were like. That of a server is over the seconds of all servers.
@@ -130,6 +132,7 @@ func (s *simulation) estimate() *estimate {
 		{func(srv *server, i int) float64 { return srv.octets[i] }, &e.Server.Octets, &e.Whole.Octets},
 		{func(srv *server, i int) float64 { return heap * srv.lived[i] }, &e.Server.Heap, &e.Whole.Heap},
 		{func(srv *server, i int) float64 { return s.prices.IdleStack * srv.lived[i] }, &e.Server.Stack, &e.Whole.Stack},
+		{func(srv *server, i int) float64 { return 2 * (heap + s.prices.IdleStack) * srv.lived[i] }, &e.Server.Process, &e.Whole.Process},
 		{func(srv *server, i int) float64 { return srv.lived[i] }, new(load), &e.Links},
 	}
 	for _, q := range quantities {

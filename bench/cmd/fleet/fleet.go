@@ -20,6 +20,7 @@ type fleet struct {
 	Cut      time.Duration `json:"cut_ns"`     // time between two cuts of a link, on average; zero: never
 	Refused  float64       `json:"refused"`    // fraction of resumptions that are
 	Renewal  time.Duration `json:"renewal_ns"` // of each end's credential; zero: never
+	Spread   time.Duration `json:"spread_ns"`  // over which a server renews all its links; zero: at once
 	Message  time.Duration `json:"message_ns"` // time between two messages of a link, on average; zero: none
 	Size     int           `json:"size"`       // octets of a message
 	Restart  time.Duration `json:"restart_ns"` // when one server restarts; negative: never
@@ -29,6 +30,7 @@ type fleet struct {
 	Patience time.Duration `json:"patience_ns"`
 
 	Store  string               `json:"store"`
+	Saves  float64              `json:"saves"` // a second, of a server's store; zero: as measured; negative: no bound
 	Policy channel.UpdatePolicy `json:"policy"`
 }
 
@@ -46,6 +48,7 @@ type linkState struct {
 	ends    time.Duration
 	cut     time.Duration
 	renewal time.Duration // of the client's credential
+	shown   time.Duration // when the server shows its renewed one; never if there is none
 	retry   time.Duration // while it is away
 	server  int32
 	state   uint8
@@ -101,13 +104,17 @@ func newSimulation(f *fleet, p *Prices, links int) (*simulation, error) {
 		return nil, err
 	}
 	seconds := int((f.Duration + time.Second - 1) / time.Second)
+	pace := f.Saves
+	if pace == 0 {
+		pace = p.Stores[f.Store].PerSecond
+	}
 	for range f.Servers {
-		s.servers = append(s.servers, newServer(seconds, f.Cores))
+		s.servers = append(s.servers, newServer(seconds, f.Cores, max(0, pace)))
 	}
 	for i := range links {
 		id := s.place()
 		l := &s.links[id]
-		*l = linkState{state: up, server: int32(i % f.Servers), ends: s.exponential(0, f.Life), cut: s.exponential(0, f.Cut), renewal: s.phase(f.Renewal)}
+		*l = linkState{state: up, server: int32(i % f.Servers), ends: s.exponential(0, f.Life), cut: s.exponential(0, f.Cut), renewal: s.phase(f.Renewal), shown: never}
 		l.course = s.updates.ongoing(0)
 		s.servers[l.server].links++
 		s.schedule(id)
@@ -166,7 +173,7 @@ func (s *simulation) schedule(id int32) {
 	if l.state == away {
 		l.at = min(l.at, l.retry)
 	} else {
-		l.at = min(l.at, l.cut, l.renewal)
+		l.at = min(l.at, l.cut, l.renewal, l.shown)
 		if at, _, ok := s.updates.next(l.course); ok {
 			l.at = min(l.at, at)
 		}
@@ -224,6 +231,8 @@ func (s *simulation) happen(now time.Duration, id int32, l *linkState) {
 		s.counts.Cuts++
 		srv.leave(now)
 		s.retry(now, l)
+	case now == l.shown:
+		s.show(now, l)
 	case now == l.renewal:
 		s.counts.Renewals++
 		s.counts.PeerUpdates++
@@ -263,7 +272,7 @@ func (s *simulation) arrive(now time.Duration) {
 	l := &s.links[id]
 	*l = linkState{
 		state: away, isNew: true, retry: now, server: int32(s.random.IntN(s.Servers)),
-		ends: s.exponential(now, s.Life), renewal: s.renewalOf(now),
+		ends: s.exponential(now, s.Life), renewal: s.renewalOf(now), shown: never,
 	}
 	s.attempt(now, l)
 	s.schedule(id)
@@ -318,6 +327,7 @@ func (s *simulation) attempt(now time.Duration, l *linkState) {
 	*count++
 	l.state, l.tries, l.isNew = up, 0, false
 	l.course, l.cut = s.updates.fresh(now), s.exponential(now, s.Cut)
+	l.shown = never // it shows the one that it has
 	if l.renewal < now {
 		l.renewal = now // it was renewed meanwhile, and this is the first update
 	}
@@ -350,16 +360,24 @@ func (s *simulation) stop(now time.Duration) {
 
 // renewServer gives a server another credential, which it shows on all its links.
 func (s *simulation) renewServer(now time.Duration, server int32) {
-	srv := s.servers[server]
 	for id := range s.links {
 		l := &s.links[id]
 		if l.state != up || l.server != server {
 			continue
 		}
-		s.counts.Renewals++
-		s.counts.OwnUpdates++
-		s.work(now, srv, s.prices.OwnUpdate)
-		l.course = s.updates.after(now, true, l.course)
+		if s.Spread > 0 {
+			l.shown = now + s.phase(s.Spread)
+		} else {
+			s.show(now, l)
+		}
 		s.schedule(int32(id))
 	}
+}
+
+// show has a server show its renewed credential on a link.
+func (s *simulation) show(now time.Duration, l *linkState) {
+	s.counts.Renewals++
+	s.counts.OwnUpdates++
+	s.work(now, s.servers[l.server], s.prices.OwnUpdate)
+	l.course, l.shown = s.updates.after(now, true, l.course), never
 }

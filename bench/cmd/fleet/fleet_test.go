@@ -63,6 +63,7 @@ func TestQuiet(t *testing.T) {
 		n := float64(links)
 		near(t, "heap", e.Whole.Heap.Mean, n*(8000+3000), 1e-9) // sessions are in memory as well
 		near(t, "stack", e.Whole.Stack.Peak, n*4000, 1e-9)
+		near(t, "processes", e.Whole.Process.Mean, 2*n*15000, 1e-9)
 		near(t, "heap of a server", e.Server.Heap.Mean, n/float64(f.Servers)*11000, 1e-9)
 	}
 }
@@ -204,6 +205,22 @@ func TestRenewalOfServer(t *testing.T) {
 	near(t, "CPU time before", sum(0, 30*60), 30*60*float64(f.Links)*updates, 0.05)
 }
 
+// Spread over some time, a server's renewals come evenly, and none is lost.
+func TestRenewalsSpread(t *testing.T) {
+	f := quiet()
+	f.Renewal, f.Spread = time.Hour, 10*time.Minute
+	f.Duration = 2 * time.Hour
+	s := simulate(t, f, f.Links)
+	e := s.estimate()
+	each := float64(f.Links/f.Servers) / f.Spread.Seconds() // a second, of a server
+	if most := (3*each + 15) * 300e-6; e.Server.CPU.Peak > most {
+		t.Errorf("%v cores at once, want %v at most", e.Server.CPU.Peak, most)
+	}
+	if n, most := s.counts.OwnUpdates, 2*f.Links; n > most || n < most*9/10 { // one may go on behind the end
+		t.Errorf("%d renewals, want %d but for what is not over at the end", n, most)
+	}
+}
+
 // What servers did adds up to what was counted.
 func TestSums(t *testing.T) {
 	f := quiet()
@@ -251,6 +268,24 @@ func TestHerdTakesItsWork(t *testing.T) {
 	}
 }
 
+// The store can be what a herd waits for.
+func TestHerdWaitsForStore(t *testing.T) {
+	f := quiet()
+	f.Servers, f.Backoff, f.Longest, f.Store, f.Saves = 1, time.Nanosecond, time.Nanosecond, onDisk, 500
+	c, err := comebackTo(&f, examplePrices(), 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "last", c.Last, 2*float64(f.Links)/500, 0.01)
+	f.Saves = 0 // as measured
+	p := examplePrices()
+	p.Stores[onDisk] = StorePrice{PerSecond: 1000}
+	if c, err = comebackTo(&f, p, 1000); err != nil {
+		t.Fatal(err)
+	}
+	near(t, "last", c.Last, 2*float64(f.Links)/1000, 0.01)
+}
+
 // With cores enough, it is back when chance says so.
 func TestHerdWaitsAtRandom(t *testing.T) {
 	f := quiet()
@@ -281,7 +316,7 @@ func TestHerdLosesPatience(t *testing.T) {
 
 // Messages go first: what they leave is for the herd.
 func TestMessagesGoFirst(t *testing.T) {
-	s := newServer(10, 2)
+	s := newServer(10, 2, 0)
 	if done := s.work(time.Second, Price{CPU: 1}, 1.5); done != 3*time.Second {
 		t.Errorf("a second's work on half a core is done after %v, want 3 s", done)
 	}

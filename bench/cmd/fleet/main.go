@@ -38,6 +38,7 @@ func main() {
 	flag.DurationVar(&f.Cut, "cut", f.Cut, "time between two cuts of a link, on average; 0: never")
 	flag.Float64Var(&f.Refused, "refused", f.Refused, "fraction of resumptions that the server refuses")
 	flag.DurationVar(&f.Renewal, "renewal", f.Renewal, "time between two renewals of an end's credential; 0: never")
+	flag.DurationVar(&f.Spread, "spread", f.Spread, "how long a server takes to show its renewed credential on all links; 0: at once, as netconn's Config.Renew has it")
 	flag.DurationVar(&f.Message, "message", f.Message, "time between two messages of a link, on average; 0: none")
 	flag.IntVar(&f.Size, "size", f.Size, "octets of a message, for the policy")
 	flag.DurationVar(&f.Restart, "restart", f.Restart, "when the first server restarts; negative: never")
@@ -46,6 +47,7 @@ func main() {
 	flag.DurationVar(&f.Longest, "longest", f.Longest, "most that they wait before any")
 	flag.DurationVar(&f.Patience, "patience", f.Patience, "how long they wait for an attempt: netconn's HandshakeTimeout")
 	flag.StringVar(&f.Store, "store", f.Store, "where servers keep sessions: memory, bolt, or bolt-nosync")
+	flag.Float64Var(&f.Saves, "saves", f.Saves, "how many saves a second a server's store makes; 0: as measured; negative: no bound")
 	flag.DurationVar(&f.Policy.Every, "every", f.Policy.Every, "as UpdatePolicy.Every, of both ends; so are the next four")
 	flag.Float64Var(&f.Policy.Jitter, "jitter", f.Policy.Jitter, "negative: none")
 	flag.Int64Var(&f.Policy.Bytes, "bytes", f.Policy.Bytes, "negative: never")
@@ -57,6 +59,8 @@ func main() {
 	flag.IntVar(&o.effort.rounds, "rounds", o.effort.rounds, "rounds in which is measured")
 	flag.DurationVar(&o.effort.batch, "batch", o.effort.batch, "CPU time that each operation is executed for in a round")
 	flag.IntVar(&o.effort.conns, "conns", o.effort.conns, "idle ends; each takes a file descriptor")
+	flag.IntVar(&o.effort.savers, "savers", o.effort.savers, "connections that save sessions at once")
+	flag.IntVar(&o.effort.sessions, "sessions", o.effort.sessions, "sessions in the stores meanwhile")
 	flag.StringVar(&o.effort.dir, "dir", o.effort.dir, "where the bolt store's file is made, to be measured; default: that for temporary files")
 	isQuick := flag.Bool("quick", false, "measure little and simulate 10,000 links for ten minutes, where nothing else is said: to see that it works")
 	jsonFile := flag.String("json", "", "write the figures to `file` as well")
@@ -82,6 +86,9 @@ func main() {
 	}
 	if err := f.verify(); err != nil {
 		log.Fatal(err)
+	}
+	if e := &o.effort; e.rounds < 1 || e.conns < 2 || e.savers < 1 || e.sessions < e.savers {
+		log.Fatal("there have to be a round, two idle ends, one that saves, and as many sessions as save at once")
 	}
 	if *prices != "" {
 		if o.prices, err = loadPrices(*prices); err != nil {
@@ -112,7 +119,7 @@ func defaults() options {
 				Every: channel.DefaultUpdateEvery, Jitter: channel.DefaultUpdateJitter, Bytes: channel.DefaultUpdateBytes,
 			},
 		},
-		effort: effort{rounds: 9, batch: 100 * time.Millisecond, shares: 301, conns: 4000, savers: 64},
+		effort: effort{rounds: 9, batch: 100 * time.Millisecond, shares: 301, conns: 4000, savers: 64, sessions: 20_000},
 		suites: []ciphersuite.ID{
 			ciphersuite.MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519,
 			ciphersuite.MLS_128_MLKEM768X25519_AES128GCM_SHA256_Ed25519,
@@ -131,6 +138,8 @@ func (o *options) hurry(set map[string]bool) {
 	little(set["rounds"], &o.effort.rounds, 2)
 	little(set["batch"], &o.effort.batch, 4*time.Millisecond)
 	little(set["conns"], &o.effort.conns, 20)
+	little(set["savers"], &o.effort.savers, 16)
+	little(set["sessions"], &o.effort.sessions, 100)
 	o.effort.shares = 3
 }
 
@@ -170,7 +179,7 @@ func (f *fleet) verify() error {
 		return fmt.Errorf("there have to be a link, a server, a part of a core, a connection in the sample and a second")
 	case f.Refused < 0 || f.Refused > 1:
 		return fmt.Errorf("refused is a fraction, not %v", f.Refused)
-	case f.Size < 1 || f.Down < 0 || f.Backoff <= 0 || f.Longest < f.Backoff || f.Patience <= 0:
+	case f.Size < 1 || f.Down < 0 || f.Spread < 0 || f.Backoff <= 0 || f.Longest < f.Backoff || f.Patience <= 0:
 		return fmt.Errorf("size, backoff and patience are more than 0, and longest is at least backoff")
 	case f.Store != inMemory && f.Store != onDisk && f.Store != notSynced:
 		return fmt.Errorf("the store is %s, %s or %s, not %q", inMemory, onDisk, notSynced, f.Store)

@@ -21,12 +21,13 @@ import (
 
 // An effort is how much is measured.
 type effort struct {
-	rounds int
-	batch  time.Duration // of CPU time, for each operation in a round
-	shares int           // executions, to see which part of an operation each end does
-	conns  int           // idle ends
-	savers int           // connections that save at once
-	dir    string        // for a store's file
+	rounds   int
+	batch    time.Duration // of CPU time, for each operation in a round
+	shares   int           // executions, to see which part of an operation each end does
+	conns    int           // idle ends
+	savers   int           // connections that save at once
+	sessions int           // in the store meanwhile
+	dir      string        // for a store's file
 }
 
 // measurePrices measures what operations take in a cipher suite.

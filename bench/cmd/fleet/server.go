@@ -2,10 +2,11 @@ package main
 
 import "time"
 
-// A server does what comes in order, on so many cores. Beside that it carries messages, which
-// go first.
+// A server does what comes in order, on so many cores and with a store that saves so many sessions a second. Beside
+// that it carries messages, which go first.
 type server struct {
 	cores float64
+	pace  float64 // of the store; zero: no bound
 	links int
 	away  time.Duration // until when it is
 	free  time.Duration // when it has done all that has come so far
@@ -19,10 +20,10 @@ type server struct {
 	lived  []float64 // links on average
 }
 
-func newServer(seconds int, cores float64) *server {
+func newServer(seconds int, cores, pace float64) *server {
 	a := make([]float64, 5*seconds)
 	part := func(i int) []float64 { return a[i*seconds : (i+1)*seconds] }
-	return &server{cores: cores, asked: part(0), used: part(1), saves: part(2), octets: part(3), lived: part(4)}
+	return &server{cores: cores, pace: pace, asked: part(0), used: part(1), saves: part(2), octets: part(3), lived: part(4)}
 }
 
 // pass counts the links up to now.
@@ -56,7 +57,11 @@ func (s *server) work(now time.Duration, p Price, steady float64) (done time.Dur
 	const least = 0.05 // of the cores is left in any case
 	begins := s.begins(now)
 	cores := max(s.cores-steady, least*s.cores)
-	s.free = begins + time.Duration(p.CPU/cores*float64(time.Second))
+	takes := p.CPU / cores
+	if s.pace > 0 {
+		takes = max(takes, p.Saves/s.pace)
+	}
+	s.free = begins + seconds(takes)
 	s.ask(now, p.CPU)
 	if second := int(begins / time.Second); second < len(s.used) {
 		s.used[second] += p.CPU

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"log"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/mendlink/mendlink/bench/internal/measure"
@@ -21,7 +23,7 @@ const memoryDir = "/dev/shm"
 
 // measureStores measures saves of sessions of this suite's size by many connections at once.
 func (p *Prices) measureStores(e effort) error {
-	err := p.measureStore(inMemory, channel.NewMemoryStore(2*e.savers), e)
+	err := p.measureStore(inMemory, channel.NewMemoryStore(e.sessions), e)
 	if err != nil {
 		return err
 	}
@@ -41,12 +43,12 @@ func (p *Prices) measureBolt(name, dir string, e effort) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	key := make([]byte, seal.KeySize)
-	rand.Read(key)
+	crand.Read(key)
 	keys, err := seal.NewKeyring(key)
 	if err != nil {
 		return err
 	}
-	store, err := bolt.Open(filepath.Join(dir, "sessions.db"), &bolt.Config{Keys: keys})
+	store, err := bolt.Open(filepath.Join(dir, "sessions.db"), &bolt.Config{Keys: keys, MaxSessions: e.sessions})
 	if err != nil {
 		return err
 	}
@@ -54,21 +56,37 @@ func (p *Prices) measureBolt(name, dir string, e effort) (err error) {
 	return p.measureStore(name, store, e)
 }
 
-// measureStore measures a store: each execution is a save of each of the connections.
+// measureStore measures a store that is full of sessions: each execution is a save by each of so many connections.
 func (p *Prices) measureStore(name string, store channel.Store, e effort) error {
-	sessions := make([]channel.StoredSession, e.savers)
+	sessions := make([]channel.StoredSession, e.sessions)
+	data := make([]byte, int(p.State))
 	for i := range sessions {
-		rand.Read(sessions[i].ID[:])
-		sessions[i].Peer, sessions[i].Data = fmt.Sprint("peer ", i), make([]byte, int(p.State))
+		crand.Read(sessions[i].ID[:])
+		sessions[i].Peer, sessions[i].Data = fmt.Sprint("peer ", i), data
 	}
-	op := measure.Repeat(func() error {
-		errs := make([]error, len(sessions))
+	// save has as many connections save at once.
+	save := func(which []int) error {
+		errs := make([]error, len(which))
 		var all sync.WaitGroup
-		for i := range sessions {
-			all.Go(func() { sessions[i].Version, errs[i] = store.Save(context.Background(), sessions[i]) })
+		for i, n := range which {
+			all.Go(func() { sessions[n].Version, errs[i] = store.Save(context.Background(), sessions[n]) })
 		}
 		all.Wait()
 		return errors.Join(errs...)
+	}
+	order := rand.Perm(len(sessions))
+	for some := range slices.Chunk(order, e.savers) {
+		if err := save(some); err != nil {
+			return fmt.Errorf("store %s: %w", name, err)
+		}
+	}
+	next := 0
+	op := measure.Repeat(func() error {
+		if next+e.savers > len(order) {
+			next = 0
+		}
+		next += e.savers
+		return save(order[next-e.savers : next])
 	})
 	series, err := measure.Rounds(e.rounds, e.batch/4, []measure.Subject{op})
 	if err != nil {

@@ -33,6 +33,7 @@ func (e *estimate) write(w io.Writer, f *fleet) error {
 	row("control traffic, Mbit/s", "%.2f", mega/8, e.Server.Octets, e.Whole.Octets)
 	row("heap in use, GiB", "%.2f", gibi, e.Server.Heap, e.Whole.Heap)
 	row("stacks, GiB", "%.2f", gibi, e.Server.Stack, e.Whole.Stack)
+	row("processes, GiB", "%.2f", gibi, e.Server.Process, e.Whole.Process)
 	if err := t.Flush(); err != nil {
 		return err
 	}
@@ -40,9 +41,6 @@ func (e *estimate) write(w io.Writer, f *fleet) error {
 		const unit = 10000
 		fmt.Fprintf(w, "\nper 10,000 links: %.3f cores, %.1f store writes/s, %.0f kbit/s, %.0f MiB of heap, %.0f MiB of stacks\n",
 			e.Whole.CPU.Mean/n*unit, e.Whole.Saves.Mean/n*unit, e.Whole.Octets.Mean/n*unit*8/1000, e.Whole.Heap.Mean/n*unit/(1<<20), e.Whole.Stack.Mean/n*unit/(1<<20))
-	}
-	if s, ok := e.Prices.Stores[f.Store]; ok && s.PerSecond < e.Server.Saves.Peak {
-		fmt.Fprintf(w, "one store %s saves %.0f a second on this machine, less than the peak\n", f.Store, s.PerSecond)
 	}
 	if len(e.Herds) == 0 {
 		return nil
