@@ -1,0 +1,225 @@
+package driver
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mendlink/mendlink/channel"
+	"github.com/mendlink/mendlink/mls"
+)
+
+// A wardrobe is an IdentitySource that is changed by hand.
+type wardrobe struct {
+	mu                   sync.Mutex
+	identities, previous []mls.Identity
+	watchers             map[int]func()
+	next                 int
+	watching             func() // called by Watch
+}
+
+func newWardrobe(identities ...mls.Identity) *wardrobe {
+	return &wardrobe{identities: identities, watchers: make(map[int]func()), watching: func() {}}
+}
+
+func (w *wardrobe) Identities() []mls.Identity {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.identities
+}
+
+func (w *wardrobe) PreviousIdentities() []mls.Identity {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.previous
+}
+
+func (w *wardrobe) Watch(changed func()) (stop func()) {
+	w.watching()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	id := w.next
+	w.next++
+	w.watchers[id] = changed
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.watchers, id)
+	}
+}
+
+func (w *wardrobe) watched() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.watchers)
+}
+
+func (w *wardrobe) change(identities ...mls.Identity) {
+	w.mu.Lock()
+	w.previous, w.identities = append(w.identities, w.previous...), identities
+	var all []func()
+	for _, changed := range w.watchers {
+		all = append(all, changed)
+	}
+	w.mu.Unlock()
+	for _, changed := range all {
+		changed()
+	}
+}
+
+// wearing makes an end show what a wardrobe has.
+func wearing(w *wardrobe) func(*channel.Config, *Config) {
+	return func(c *channel.Config, d *Config) {
+		TakeIdentities(w, &c.Identity, &c.Alternatives, &c.PreviousIdentities)
+		d.Identities = w
+	}
+}
+
+// sees reports that the peer has this name.
+func (e *end) sees(name string) func() bool {
+	return func() bool { return string(e.State().Peer.Credential.Identity) == name }
+}
+
+func TestTheIdentityOfTheMomentIsShown(t *testing.T) {
+	w := newWardrobe(newIdentity(t, "a1"))
+	a, b := newEnd(t, "", wearing(w)), newEnd(t, "b", nil)
+	w.change(newIdentity(t, "a2")) // nobody watches yet, and it is not missed
+	connect(t, a, b)
+	eventually(t, a, b, "the identity of before the handshake", b.sees("a2"))
+	w.change(newIdentity(t, "a3"))
+	eventually(t, a, b, "another identity", b.sees("a3"))
+	// What is no change is no update.
+	epoch := a.State().Epoch
+	w.change(w.Identities()...)
+	a.KeepUp()
+	deliver(t, a, b)
+	if now := a.State().Epoch; now != epoch || w.watched() != 1 {
+		t.Errorf("epoch %d, then %d; %d watch", epoch, now, w.watched())
+	}
+	a.Fail(errors.New("lost"))
+	a.Close()
+	if w.watched() != 0 {
+		t.Error("somebody watches for a connection that has ended")
+	}
+}
+
+// The connection ends while it begins to watch.
+func TestNobodyWatchesForAConnectionThatHasEnded(t *testing.T) {
+	w := newWardrobe(newIdentity(t, "a"))
+	a, b := newEnd(t, "", wearing(w)), newEnd(t, "b", nil)
+	w.watching = func() {
+		a.Fail(errors.New("lost"))
+		a.Stop()
+	}
+	connect(t, a, b)
+	if w.watched() != 0 {
+		t.Error("somebody watches")
+	}
+}
+
+func TestAnIdentityThatCannotBeShownIsTriedAgain(t *testing.T) {
+	w, store := newWardrobe(newIdentity(t, "a1")), &failingStore{Store: channel.NewMemoryStore(0)}
+	a, b := pair(t, func(c *channel.Config, d *Config) {
+		wearing(w)(c, d)
+		c.Store, c.PeerName = store, "b"
+	})
+	a.KeepUp()
+	store.fail.Store(true)
+	w.change(newIdentity(t, "a2"))
+	eventually(t, a, b, "the error", func() bool { return errors.Is(a.State().LastUpdateError, errDisk) })
+	store.fail.Store(false)
+	eventually(t, a, b, "the identity", b.sees("a2"))
+	eventually(t, a, b, "the error to go", func() bool { return a.State().LastUpdateError == nil })
+
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.change(mls.Identity{Credential: mls.BasicCredential([]byte("P-256")), Signer: key})
+	eventually(t, a, b, "the error", func() bool { return errors.Is(a.State().LastUpdateError, ErrNoIdentityFits) })
+	w.change(mls.Identity{Credential: mls.BasicCredential([]byte("P-256")), Signer: key}, newIdentity(t, "a3"))
+	eventually(t, a, b, "the one that fits", b.sees("a3"))
+}
+
+// A source without identities says when the validator is to be asked again.
+func TestThePeerIsAskedAboutAgain(t *testing.T) {
+	w, validator, revoked := newWardrobe(), new(moody), errors.New("revoked")
+	a, b := pair(t, func(c *channel.Config, d *Config) { c.Validator, d.Identities = validator, w })
+	a.KeepUp()
+	if err := a.State().LastUpdateError; err != nil || a.State().Epoch != 1 {
+		t.Errorf("epoch %d, %v", a.State().Epoch, err)
+	}
+	validator.refuse(revoked)
+	w.change()
+	eventually(t, a, b, "the end", func() bool { return errors.Is(a.abortedBy(), revoked) })
+}
+
+func TestThePeersExpiryIsWatched(t *testing.T) {
+	clock, validator, expired := newClock(), new(moody), errors.New("expired")
+	a := newEnd(t, "a", func(c *channel.Config, _ *Config) { c.Validator, c.Now = validator, clock.Now })
+	b := newEnd(t, "b", func(c *channel.Config, _ *Config) {
+		c.Identity, c.Now = certified(t, clock.Now().Add(time.Second)), clock.Now
+	})
+	begin(t, a, b)
+	deliver(t, a, b)
+	if l := a.live.Load(); l == nil || l.expiring != nil || a.PeerExpiry().Sub(clock.Now()) != time.Second {
+		t.Fatal("there is a timer already, or nothing to set it by")
+	}
+	a.Establish()
+	b.Establish()
+	if a.live.Load().expiring == nil {
+		t.Fatal("there is no timer")
+	}
+	if _, err := b.Rotate(certified(t, clock.Now().Add(1000*time.Hour))); err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, a, b)
+	if in := a.PeerExpiry().Sub(clock.Now()); in != 1000*time.Hour {
+		t.Errorf("the peer's credential is taken to expire in %v", in)
+	}
+	if _, err := b.Rotate(certified(t, clock.Now())); err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, a, b)
+	validator.refuse(expired)
+	eventually(t, a, b, "the end", func() bool { return errors.Is(a.abortedBy(), expired) })
+}
+
+// A peer that is refused goes on as who it is and as nobody else, and only where the connection was
+// established before.
+func TestWhomATolerantValidatorLetsIn(t *testing.T) {
+	refusing := new(moody)
+	refusing.refuse(errors.New("no"))
+	id, other := newIdentity(t, "peer"), newIdentity(t, "other")
+	leaf := func(credential, key mls.Identity) *mls.LeafNode {
+		return &mls.LeafNode{Credential: credential.Credential, SignatureKey: []byte(key.Credential.Identity)}
+	}
+	peer := leaf(id, id)
+	for name, c := range map[string]struct {
+		leaf, previous *mls.LeafNode
+		established    bool
+		want           bool
+	}{
+		"as before":          {peer, leaf(id, id), true, true},
+		"too early":          {peer, leaf(id, id), false, false},
+		"as if it were new":  {peer, nil, true, false},
+		"another key":        {leaf(id, other), peer, true, false},
+		"another credential": {leaf(other, id), peer, true, false},
+		"somebody else":      {leaf(other, other), peer, true, false},
+	} {
+		e := newEnd(t, "a", func(_ *channel.Config, d *Config) { d.Refused = channel.RefusalWarn })
+		if e.established.Store(c.established); (e.Validator(refusing).ValidateLeaf(c.leaf, c.previous) == nil) != c.want {
+			t.Errorf("%s: let in: %t", name, !c.want)
+		}
+		if e.Validator(nil) != nil {
+			t.Error("a validator comes from nowhere")
+		}
+	}
+	if strict := newEnd(t, "a", nil); strict.Validator(refusing) != mls.AuthenticationService(refusing) {
+		t.Error("a connection that is to be closed is tolerant")
+	}
+}
