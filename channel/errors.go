@@ -116,8 +116,6 @@ func peerFault(fallback Alert, err error) error {
 		return because(AlertDecryptError, err)
 	case errors.Is(err, wire.ErrTruncated), errors.Is(err, wire.ErrTrailing), errors.Is(err, wire.ErrLength), errors.Is(err, wire.ErrOptional), errors.Is(err, ErrMalformed):
 		return because(AlertDecodeError, err)
-	case errors.Is(err, mls.ErrUnknownPSK):
-		return because(AlertUnknownPSKIdentity, err)
 	case errors.Is(err, mls.ErrUnsupported):
 		return because(AlertHandshakeFailure, err)
 	}
