@@ -314,6 +314,33 @@ func TestHerdLosesPatience(t *testing.T) {
 	}
 }
 
+// What a client has left is not begun, and what is begun and takes longer than it waits is in vain.
+func TestPatience(t *testing.T) {
+	f := quiet()
+	f.Links, f.Servers, f.Store, f.Patience, f.Restart, f.Duration = 2000, 1, onDisk, 50*time.Millisecond, time.Second, 5*time.Minute
+	for _, c := range []struct {
+		cores    float64
+		vain     bool
+		has, max float64 // work, in terms of what all of them need
+	}{
+		{0.1, false, 1, 2.5},  // each takes 7.4 ms
+		{0.01, true, 0.2, 10}, // 74 ms
+	} {
+		f.Cores = c.cores
+		s := simulate(t, f, f.Links)
+		used := 0.0
+		for _, cpu := range s.servers[0].used {
+			used += cpu
+		}
+		if back := len(s.herd.returned); (back == 0) != c.vain || s.counts.Abandoned == 0 {
+			t.Errorf("on %v cores %d of %d are back, %d abandoned", c.cores, back, s.herd.size, s.counts.Abandoned)
+		}
+		if work := float64(f.Links) * (700e-6 + 2*20e-6); used < c.has*work || used > c.max*work {
+			t.Errorf("on %v cores %v s of CPU time were used, want %v to %v times %v", c.cores, used, c.has, c.max, work)
+		}
+	}
+}
+
 // Messages go first: what they leave is for the herd.
 func TestMessagesGoFirst(t *testing.T) {
 	s := newServer(10, 2, 0)
