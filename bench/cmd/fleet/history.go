@@ -19,7 +19,7 @@ type entry struct {
 // A history is the updates of one connection that nothing interrupts.
 type history []entry
 
-// traffic is the messages of a connection: at random, independent of each other, in either direction.
+// messages are those of a connection: at random, independent of each other, in either direction.
 type messages struct {
 	every time.Duration // on average; zero: none
 	size  int           // octets
@@ -89,7 +89,7 @@ func earliest(times ...time.Time) (first time.Time) {
 	return first
 }
 
-// Histories are those of a sample of connections, from which all links of the fleet take theirs.
+// histories are those of a sample of connections, from which all links of the fleet take theirs.
 type histories struct {
 	all    []history
 	length time.Duration
