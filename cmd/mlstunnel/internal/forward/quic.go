@@ -23,6 +23,9 @@ import (
 const (
 	// streamCut is the code with which a stream is cut.
 	streamCut quic.StreamErrorCode = 1
+	// lastWords is how long a link that is over stays up after its last stream, so that what was sent arrives: to close
+	// it discards that.
+	lastWords = time.Second
 	// rotationRetry is how long after a failure a new identity is shown again.
 	rotationRetry = 10 * time.Second
 )
@@ -124,6 +127,13 @@ func untilExpiry(c *quicmls.Conn) time.Duration {
 		return never
 	}
 	return max(time.Second, time.Until(expiry)+time.Second)
+}
+
+// finished returns what closes a connection after its last stream.
+func finished(c *quicmls.Conn) func() {
+	return func() {
+		time.AfterFunc(lastWords, func() { c.CloseWithError(0, "drained") })
+	}
 }
 
 // secureStream is a stream as an end of a pipe.

@@ -107,7 +107,7 @@ func (c *quicClient) dial() (*quicLink, error) {
 		return nil, err
 	}
 	f.establishedQUIC(link, conn)
-	return &quicLink{conn, link, self, &tally{done: func() { conn.CloseWithError(0, "") }}}, nil
+	return &quicLink{conn, link, self, &tally{done: finished(conn)}}, nil
 }
 
 // serve does what a connection needs until it ends.

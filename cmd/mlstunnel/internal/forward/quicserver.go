@@ -93,7 +93,7 @@ func (f *Forward) serveQUIC(q *quic.Conn) {
 	defer link.End()
 	log = log.With("peer", link.Peer())
 	log.Info("link is up", "resumed", c.ConnectionState().Resumed)
-	streams := &tally{done: func() { c.CloseWithError(0, "drained") }}
+	streams := &tally{done: finished(c)}
 	defer context.AfterFunc(f.accepting, streams.close)()
 	defer context.AfterFunc(f.living, func() { c.CloseWithError(0, "drained") })()
 	f.open.Go(func() { f.follow(c, self, log) })

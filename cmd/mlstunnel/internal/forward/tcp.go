@@ -34,11 +34,13 @@ func serverName(c *config.Forward) string {
 }
 
 // serveTCP serves a connection that a client has made.
-func (f *Forward) serveTCP(transport net.Conn) {
-	link := f.stats.Begin(transport.RemoteAddr().String())
-	log := f.log.With("link", link.ID(), "remote", transport.RemoteAddr().String())
-	c := netconn.Server(transport, f.netconnConfig(link))
-	end := secureTCP{c}
+func (f *Forward) serveTCP(accepted net.Conn) {
+	remote := accepted.RemoteAddr().String()
+	link := f.stats.Begin(remote)
+	log := f.log.With("link", link.ID(), "remote", remote)
+	t := &transport{TCPConn: accepted.(*net.TCPConn), forward: f}
+	c := netconn.Server(t, f.netconnConfig(link))
+	end := secureTCP{c, t}
 	defer c.Close()
 	if err := c.HandshakeContext(f.living); err != nil {
 		link.Failed()
@@ -59,53 +61,66 @@ func (f *Forward) serveTCP(transport net.Conn) {
 		return
 	}
 	defer link.Opened()()
-	f.ended(log, pipe(f.living, service.(plain), end, link))
+	f.ended(log, end.pipe(f.living, service, link))
 }
 
 // carryTCP carries a plain connection to the server, over a connection of its own.
 func (f *Forward) carryTCP(p net.Conn) {
 	defer p.Close()
-	c, link, err := f.dialTCP()
+	end, link, err := f.dialTCP()
 	if err != nil {
 		f.log.Error("the server cannot be reached", "error", err)
 		reset(p)
 		return
 	}
-	defer c.Close()
+	defer end.Close()
 	defer link.End()
 	defer link.Opened()()
 	log := f.log.With("link", link.ID(), "peer", link.Peer())
-	log.Debug("link is up", "resumed", c.ConnectionState().Resumed)
-	f.ended(log, pipe(f.living, p.(plain), secureTCP{c}, link))
+	log.Debug("link is up", "resumed", end.ConnectionState().Resumed)
+	f.ended(log, end.pipe(f.living, p, link))
 }
 
 // dialTCP connects to the server, in as many attempts as there is time for. An end that does not accept the other is
 // not asked again: that is not going to pass.
-func (f *Forward) dialTCP() (*netconn.Conn, *links.Link, error) {
+func (f *Forward) dialTCP() (secureTCP, *links.Link, error) {
 	c := f.config.Load()
 	ctx, cancel := context.WithTimeout(f.living, c.ConnectTimeout)
 	defer cancel()
 	var wait backoff
 	for {
 		link := f.stats.Begin(c.Forward)
-		dialer := &netconn.Dialer{Config: f.netconnConfig(link)}
-		conn, err := dialer.DialContext(ctx, "tcp", c.Forward)
+		end, err := f.dialOnce(ctx, c.Forward, link)
+		f.stats.SetProblem(err)
 		if err == nil {
-			f.stats.SetProblem(nil)
-			f.established(link, conn.(*netconn.Conn))
-			return conn.(*netconn.Conn), link, nil
+			f.established(link, end.Conn)
+			return end, link, nil
 		}
 		f.stats.DialsFailed.Add(1)
-		f.stats.SetProblem(err)
 		if isRefusal(err) {
 			link.Failed()
-			return nil, nil, err
+			return secureTCP{}, nil, err
 		}
 		f.log.Debug("dialling the server", "error", err)
 		if wait.sleep(ctx) != nil {
-			return nil, nil, err
+			return secureTCP{}, nil, err
 		}
 	}
+}
+
+// dialOnce connects and shakes hands.
+func (f *Forward) dialOnce(ctx context.Context, address string, link *links.Link) (secureTCP, error) {
+	dialled, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return secureTCP{}, err
+	}
+	t := &transport{TCPConn: dialled.(*net.TCPConn), forward: f}
+	c := netconn.Client(t, f.netconnConfig(link))
+	if err := c.HandshakeContext(ctx); err != nil {
+		c.Close()
+		return secureTCP{}, err
+	}
+	return secureTCP{c, t}, nil
 }
 
 // isRefusal reports that an end does not accept the other, or that they do not speak the same.
@@ -122,13 +137,23 @@ func (f *Forward) established(link *links.Link, c *netconn.Conn) {
 	link.Established(s.SessionID, s.Suite.String(), s.Epoch, s.Resumed, s.Peer)
 }
 
-// secureTCP is a netconn.Conn as an end of a pipe.
-type secureTCP struct{ *netconn.Conn }
+// secureTCP is a netconn.Conn, and the transport beneath, as an end of a pipe.
+type secureTCP struct {
+	*netconn.Conn
+	transport *transport
+}
 
 // abort cuts the transport first: to close the Conn would be a regular end for the peer.
 func (s secureTCP) abort() {
-	reset(s.NetConn())
+	reset(s.transport.TCPConn)
 	s.Conn.Close()
+}
+
+// pipe carries data between p and s. After a regular end s is to be closed.
+func (s secureTCP) pipe(ctx context.Context, p net.Conn, link *links.Link) error {
+	err := pipe(ctx, p.(plain), s, link)
+	s.transport.regular.Store(err == nil)
+	return err
 }
 
 // notConnected reports that the other end is gone already, so that there is no direction left to close.

@@ -56,7 +56,7 @@ func TestAPeerThatIsNotKnownGetsNothing(t *testing.T) {
 		e.server.Forwards[0].Peers = &config.Peers{Fingerprints: []string{stranger}}
 		e.client.Forwards[0].ConnectTimeout = time.Second
 		server, client := e.startBoth(t, nil)
-		wantReset(t, testbed.Dial(t, "tcp", addressOf(client, "client")))
+		wantTurnedAway(t, addressOf(client, "client"))
 		testbed.Eventually(t, "the refusal is counted", func() bool { return statusOf(server).PeerRefusals > 0 && statusOf(server).HandshakesFailed > 0 })
 		if s := statusOf(server); s.HandshakesFull != 0 || len(s.Links) != 0 || len(reached) != 0 {
 			t.Errorf("the service was reached %d times, and the server says %+v", len(reached), s)
