@@ -3,6 +3,7 @@ package tunnel
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -51,7 +52,8 @@ func secretsOf(t *testing.T, keyLog string, keys ...string) []string {
 	var all []string
 	for _, secret := range raw {
 		all = append(all, string(secret), hex.EncodeToString(secret), strings.ToUpper(hex.EncodeToString(secret)),
-			base64.StdEncoding.EncodeToString(secret), base64.RawURLEncoding.EncodeToString(secret))
+			base64.StdEncoding.EncodeToString(secret), base64.RawURLEncoding.EncodeToString(secret),
+			strings.Trim(fmt.Sprint(secret), "[]")) // as a log prints octets
 	}
 	return all
 }
