@@ -146,7 +146,7 @@ func (c *Conn) closed() bool { return c.calls.Load()&1 != 0 }
 
 // orClosed returns net.ErrClosed in place of what the closing of the transport led to.
 func (c *Conn) orClosed(err error) error {
-	if c.closed() {
+	if err != nil && c.closed() {
 		return net.ErrClosed
 	}
 	return err
