@@ -179,7 +179,8 @@ func (c *Conn) CloseWrite() error {
 //
 // As always with TCP, what the peer has not received yet is lost if something of the peer's own comes
 // after Close or was not read before: data, or a message of an update. To be sure that all
-// arrives, call CloseWrite, and Close once Read has returned io.EOF.
+// arrives, call CloseWrite, and Close once Read has returned io.EOF; if the peer is one that may
+// update its keys behind its own end, once it has closed as well, or has answered.
 func (c *Conn) Close() error {
 	var writes int32
 	for {
