@@ -21,6 +21,10 @@ func (f *File) inherit(dir string) {
 	f.Drain = cmp.Or(f.Drain, DefaultDrain)
 	f.Identity.below(dir)
 	f.Peers.below(dir)
+	if f.Sessions != nil {
+		below(dir, &f.Sessions.File)
+		below(dir, &f.Sessions.Key)
+	}
 	for i := range f.Forwards {
 		w := &f.Forwards[i]
 		w.Identity.below(dir)
@@ -77,6 +81,9 @@ func (f *File) check(wrong func(field string, err error)) {
 		if err := checkAdmin(f.Admin); err != nil {
 			wrong("admin", err)
 		}
+	}
+	if f.Sessions != nil {
+		f.Sessions.check(wrong)
 	}
 	if f.Identity != nil {
 		f.Identity.check("identity", wrong)
@@ -148,6 +155,20 @@ func (w *Forward) check(f *File, field string, wrong func(string, error)) {
 	}
 	if w.Rekey != f.Rekey {
 		w.Rekey.check(field+".rekey", wrong)
+	}
+}
+
+func (s *Sessions) check(wrong func(string, error)) {
+	if s.File == "" {
+		wrong("sessions.file", errMissing)
+	}
+	switch {
+	case s.Key == "" && s.KeyEnv == "":
+		wrong("sessions.key", errMissing)
+	case s.Key != "" && s.KeyEnv != "":
+		wrong("sessions.key_env", errors.New("stands beside key: want one of the two"))
+	case s.Key != "" && s.Key == s.File:
+		wrong("sessions.key", errors.New("is the file of the sessions"))
 	}
 }
 

@@ -26,6 +26,8 @@ type File struct {
 	Log   Log    `yaml:"log"`
 	// Drain is how long connections may take to end after SIGTERM.
 	Drain time.Duration `yaml:"drain"`
+	// Sessions is where sessions outlive the process. Nil: nowhere.
+	Sessions *Sessions `yaml:"sessions"`
 	// Identity, Peers and Rekey are those of the forwards that do not have their own.
 	Identity *Identity `yaml:"identity"`
 	Peers    *Peers    `yaml:"peers"`
@@ -37,6 +39,13 @@ type File struct {
 type Log struct {
 	Level  string `yaml:"level"`  // debug, info, warn or error
 	Format string `yaml:"format"` // text or json
+}
+
+// Sessions are kept in a file, sealed under a key of the operator's.
+type Sessions struct {
+	File   string `yaml:"file"`
+	Key    string `yaml:"key"`     // file with the key, which is made if it is not there
+	KeyEnv string `yaml:"key_env"` // name of an environment variable with the key, in place of Key
 }
 
 // An Identity is who this end is: a key alone, which the peer knows by its fingerprint, or a certificate and its key.

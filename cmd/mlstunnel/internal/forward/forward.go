@@ -23,6 +23,8 @@ type Options struct {
 	Registry *links.Registry
 	Log      *slog.Logger
 	Sockets  *systemd.Sockets
+	// Store is where sessions are kept. Default: in memory, for each forward by itself.
+	Store channel.Store
 	// KeyLog is for tests, which look for what it gets in places where it must not be.
 	KeyLog io.Writer
 }
@@ -57,12 +59,12 @@ type side interface {
 	close()
 }
 
-// newStore is where sessions are kept. It is the one place to change for a store that outlives the process.
-func newStore() channel.Store { return channel.NewMemoryStore(0) }
-
 // Open listens, and takes connections in from then on.
 func Open(c *config.Forward, o Options) (*Forward, error) {
-	f := &Forward{options: o, log: o.Log.With("forward", c.Name), store: newStore()}
+	f := &Forward{options: o, log: o.Log.With("forward", c.Name), store: o.Store}
+	if f.store == nil {
+		f.store = channel.NewMemoryStore(0)
+	}
 	f.config.Store(c)
 	f.accepting, f.stop = context.WithCancel(context.Background())
 	f.living, f.kill = context.WithCancel(context.Background())
@@ -245,3 +247,6 @@ func reset(c net.Conn) {
 	}
 	c.Close()
 }
+
+// peerName is the label of a client's sessions: forwards that share a store do not share sessions.
+func peerName(c *config.Forward) string { return c.Name + " to " + c.Forward }

@@ -36,7 +36,7 @@ func (f *Forward) quicmlsConfig(link *links.Link) (*quicmls.Config, mls.Identity
 	c, self := f.config.Load(), f.source.Identities()[0]
 	return &quicmls.Config{
 		Config: channel.Config{Identity: self, PreviousIdentities: f.source.PreviousIdentities(), Validator: f.source, Store: f.store,
-			PeerName: c.Forward, ServerName: serverName(c), Trace: link.Trace(), KeyLogWriter: f.options.KeyLog},
+			PeerName: peerName(c), ServerName: serverName(c), Trace: link.Trace(), KeyLogWriter: f.options.KeyLog},
 		Rekey: policy(c.Rekey),
 		QUIC:  quicConfig(c),
 	}, self

@@ -17,7 +17,7 @@ import (
 func (f *Forward) netconnConfig(link *links.Link) *netconn.Config {
 	c := f.config.Load()
 	return &netconn.Config{Identities: f.source, Validator: f.source, Store: f.store, Rekey: policy(c.Rekey), Trace: link.Trace(),
-		PeerName: c.Forward, ServerName: serverName(c), KeyLogWriter: f.options.KeyLog}
+		PeerName: peerName(c), ServerName: serverName(c), KeyLogWriter: f.options.KeyLog}
 }
 
 func policy(r *config.Rekey) channel.UpdatePolicy {

@@ -15,6 +15,7 @@ import (
 	"github.com/mendlink/mendlink/cmd/mlstunnel/internal/forward"
 	"github.com/mendlink/mendlink/cmd/mlstunnel/internal/links"
 	"github.com/mendlink/mendlink/cmd/mlstunnel/internal/systemd"
+	"github.com/mendlink/mendlink/store/bolt"
 )
 
 // Options are what is not in a configuration.
@@ -29,6 +30,7 @@ type Tunnel struct {
 	options  forward.Options
 	registry *links.Registry
 	admin    *admin.Server // nil if there is none
+	sessions *bolt.Store   // nil if they are kept in memory
 
 	mu       sync.Mutex // guards what follows, and lets one reload go on at a time
 	config   *config.File
@@ -49,9 +51,17 @@ func Start(c *config.File, o Options) (*Tunnel, error) {
 	}
 	t := &Tunnel{registry: links.New(), config: c, forwards: make(map[key]*forward.Forward)}
 	t.options = forward.Options{Registry: t.registry, Log: o.Log, Sockets: o.Sockets, KeyLog: o.KeyLog}
+	if c.Sessions != nil {
+		var err error
+		if t.sessions, err = openSessions(c.Sessions, o.Log); err != nil {
+			return nil, err
+		}
+		t.options.Store = t.sessions
+	}
 	if c.Admin != "off" {
 		l, err := forward.Listen(c.Admin, o.Sockets)
 		if err != nil {
+			t.close()
 			return nil, fmt.Errorf("admin: %w", err)
 		}
 		t.admin = admin.Serve(l, t.registry)
@@ -59,13 +69,23 @@ func Start(c *config.File, o Options) (*Tunnel, error) {
 	}
 	opened, err := t.open(c)
 	if err != nil {
-		if t.admin != nil {
-			t.admin.Close()
-		}
+		t.close()
 		return nil, err
 	}
 	t.forwards = opened
 	return t, nil
+}
+
+// close ends what forwards share, when there are none.
+func (t *Tunnel) close() {
+	if t.admin != nil {
+		t.admin.Close()
+	}
+	if t.sessions != nil {
+		if err := t.sessions.Close(); err != nil {
+			t.options.Log.Warn("closing the file of the sessions", "error", err)
+		}
+	}
 }
 
 // open opens the forwards that are not there yet, all or none.
@@ -110,6 +130,9 @@ func (t *Tunnel) Reload(c *config.File) (err error) {
 	}
 	if c.Admin != t.config.Admin {
 		return fmt.Errorf("tunnel: admin changes with a restart alone: it is %s", t.config.Admin)
+	}
+	if was, is := t.config.Sessions, c.Sessions; (was == nil) != (is == nil) || was != nil && *was != *is {
+		return errors.New("tunnel: sessions change with a restart alone")
 	}
 	var commits, discards []func()
 	undo := func(err error) error {
@@ -172,9 +195,7 @@ func (t *Tunnel) Drain(ctx context.Context) {
 	t.mu.Unlock()
 	all.Wait()
 	t.drains.Wait()
-	if t.admin != nil {
-		t.admin.Close()
-	}
+	t.close()
 }
 
 // Forward returns the forward of that name, nil if there is none.
