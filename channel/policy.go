@@ -18,9 +18,9 @@ type UpdatePolicy struct {
 	// Every is the age of this end's private keys at which they are replaced.
 	// Default: [DefaultUpdateEvery].
 	Every time.Duration
-	// Jitter is the fraction of Every, at most 1, by which each period is shortened at
-	// random, so that links that began together do not stay in step. Default:
-	// [DefaultUpdateJitter].
+	// Jitter is the fraction, at most 1, by which each period of Every is shortened and BeforeExpiry
+	// is lengthened at random, so that links that began together, or show one credential, do not
+	// stay in step. Default: [DefaultUpdateJitter].
 	Jitter float64
 	// Bytes is how much application data, both directions taken together, may
 	// flow between two updates of either end. Default: [DefaultUpdateBytes].
@@ -31,7 +31,7 @@ type UpdatePolicy struct {
 	// made: what was sent before is healed, and what comes next begins with fresh
 	// keys. It may be up to twice as long. Default: never.
 	Idle time.Duration
-	// BeforeExpiry is how long before the end of its validity this end's
+	// BeforeExpiry is how long before the end of its validity, at least, this end's
 	// credential is to be replaced. Default: never.
 	BeforeExpiry time.Duration
 	// Initiative says which of the ends follow their policy. Default: [EachEnd].
@@ -133,6 +133,13 @@ func NewSchedule(p UpdatePolicy, r Role, now time.Time, rand io.Reader) (*Schedu
 		s.records.Store(p.Records / 2)
 	}
 	s.seen = s.records.Load()
+	if p.BeforeExpiry > 0 {
+		early, err := s.jitter(p.BeforeExpiry)
+		if err != nil {
+			return nil, err
+		}
+		s.policy.BeforeExpiry += early
+	}
 	return s, s.renew(now, period)
 }
 
@@ -141,13 +148,22 @@ func (s *Schedule) renew(now time.Time, period time.Duration) error {
 	if s.policy.Every == 0 {
 		return nil
 	}
+	early, err := s.jitter(period)
+	if err != nil {
+		return err
+	}
+	s.renewal = now.Add(period - early)
+	return nil
+}
+
+// jitter draws by how much something that is due after, or before, a period is due earlier.
+func (s *Schedule) jitter(period time.Duration) (time.Duration, error) {
 	var random [4]byte
 	if _, err := io.ReadFull(s.rand, random[:]); err != nil {
-		return fmt.Errorf("channel: drawing the jitter of an update: %w", err)
+		return 0, fmt.Errorf("channel: drawing the jitter of an update: %w", err)
 	}
 	part := float64(binary.BigEndian.Uint32(random[:])) / (1 << 32)
-	s.renewal = now.Add(period - time.Duration(part*s.policy.Jitter*float64(period)))
-	return nil
+	return time.Duration(part * s.policy.Jitter * float64(period)), nil
 }
 
 // Count takes note of records with so many octets of application data, in either

@@ -135,6 +135,25 @@ func TestQuietConnectionIsHealedOnce(t *testing.T) {
 	}
 }
 
+// Many connections show one credential. They are not to replace it all at once.
+func TestReplacementOfACredentialIsSpread(t *testing.T) {
+	p := exact
+	p.BeforeExpiry, p.Jitter = time.Hour, 0.5
+	seen := make(map[time.Time]bool)
+	for range 50 {
+		s := newSchedule(t, p, RoleInitiator)
+		s.Expires(noon.Add(3 * time.Hour))
+		at := s.Next()
+		if at.After(noon.Add(2*time.Hour)) || at.Before(noon.Add(90*time.Minute)) {
+			t.Errorf("due %v before it expires, want 1h to 1h30m", noon.Add(3*time.Hour).Sub(at))
+		}
+		seen[at] = true
+	}
+	if len(seen) < 40 {
+		t.Errorf("50 connections have %d times", len(seen))
+	}
+}
+
 func TestCredentialIsReplacedBeforeItExpires(t *testing.T) {
 	p := exact
 	p.BeforeExpiry = time.Hour
