@@ -81,7 +81,14 @@ func (p *StreamProtection) Open(dst, record []byte) (ContentType, []byte, error)
 	case h.Epoch != byte(p.epoch):
 		return 0, nil, fmt.Errorf("%w: record of epoch ...%02x, want %d", ErrAuthentication, h.Epoch, p.epoch)
 	}
-	return p.inner.openBehind(dst, record[:StreamHeaderSize], record[StreamHeaderSize:])
+	if err := p.inner.ready(); err != nil {
+		return 0, nil, err
+	}
+	inner, err := p.inner.key.Open(dst, p.inner.nextNonce(), record[StreamHeaderSize:], record[:StreamHeaderSize])
+	if err != nil {
+		return 0, nil, ErrAuthentication
+	}
+	return p.inner.opened(inner[len(dst):])
 }
 
 // MaxContent returns how many octets of content a record may have.
