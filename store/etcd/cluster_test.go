@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -104,7 +105,19 @@ func testCluster(t testing.TB) *cluster {
 	return c
 }
 
-func startCluster() (*cluster, error) {
+// startCluster tries again with other addresses when a member cannot start: another
+// process may have taken one between freeURL and the member's own Listen.
+func startCluster() (c *cluster, err error) {
+	for range 5 {
+		if c, err = startMembers(); err == nil {
+			return c, nil
+		}
+		stopCluster()
+	}
+	return nil, err
+}
+
+func startMembers() (*cluster, error) {
 	dir, err := os.MkdirTemp("", "etcd")
 	if err != nil {
 		return nil, err
@@ -140,16 +153,22 @@ func stopCluster() {
 		}
 	}
 	os.RemoveAll(started.dir)
+	started = nil
 }
 
-// freeURL returns a loopback address that nobody listens on.
+// freeURL returns a loopback address that nobody listens on. Its port is below those
+// that systems give to outgoing connections: one of these would be taken while the
+// member that it belongs to starts, or starts again.
 func freeURL() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
+	const low, high = 15000, 32000
+	for range 1000 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", low+rand.IntN(high-low)))
+		if err == nil {
+			defer l.Close()
+			return "http://" + l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return "http://" + l.Addr().String()
+	panic("no port is free")
 }
 
 func (m *member) start() (err error) {
