@@ -102,6 +102,7 @@ func TestEveryRuleIsEnforced(t *testing.T) {
 	for _, r := range slices.Concat(
 		messageRefusals(), proposalRefusals(), externalRefusals(), leafRefusals(), keyPackageRefusals(), pathRefusals(),
 		welcomeRefusals(), safeRefusals(), successionRefusals(), customRefusals(),
+		applicationPSKRefusals(),
 	) {
 		seen := false
 		passed := t.Run(string(r.check)+"/"+r.name, func(t *testing.T) {

@@ -61,6 +61,7 @@ func newClientHistory(t *rapid.T) *clientHistory {
 		commits: make(map[uint64]*letter), facts: make(map[uint64]facts),
 	}
 	h.psks["shared"] = []byte("a secret that all clients have")
+	h.componentPSKs[componentPSK{0x8001, "shared"}] = []byte("a secret of a component")
 	h.configure = func(cfg *Config) { cfg.MaxSkippedAge = -1 } // past epochs have a bound of their own
 	h.options.PastEpochs = []int{0, -1, 1, 3}[h.below("past epochs", 4)]
 	h.kept = max(0, h.options.PastEpochs)
@@ -383,7 +384,7 @@ func (h *clientHistory) say() {
 // proposal draws a proposal that fits a member's state.
 func (h *clientHistory) proposal(m *correspondent) Proposal {
 	members := m.view().Members()
-	switch h.below("proposal", 4) {
+	switch h.below("proposal", 5) {
 	case 0, 1:
 		if len(members) < 6 {
 			joiner := h.newDevice()
@@ -394,6 +395,8 @@ func (h *clientHistory) proposal(m *correspondent) Proposal {
 		if target := members[h.below("leaf", len(members))]; target.Index != m.view().OwnLeaf() {
 			return &Remove{Removed: target.Index}
 		}
+	case 3:
+		return &PreSharedKey{PSK: PreSharedKeyID{Type: PSKApplication, Component: 0x8001, ID: []byte("shared")}}
 	}
 	return &PreSharedKey{PSK: PreSharedKeyID{Type: PSKExternal, ID: []byte("shared")}}
 }

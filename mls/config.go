@@ -32,8 +32,9 @@ type Config struct {
 	Rand io.Reader
 	// PSK looks up a pre-shared key, in octets. It returns an error that wraps
 	// [ErrUnknownPSK] for one that it does not know. A group answers for the
-	// resumption PSKs that it has itself (see ResumptionPSKs). Default: none
-	// is known.
+	// resumption PSKs that it has itself (see ResumptionPSKs). Keys of each type,
+	// and of each component, have names of their own: id.Type and id.Component
+	// decide, too. Default: none is known.
 	PSK func(id PreSharedKeyID) ([]byte, error)
 	// ResumptionPSKs is the number of past epochs whose resumption PSK a group
 	// keeps. Default: 0; only the current epoch's is at hand.

@@ -24,6 +24,7 @@ func init() {
 		GroupContext:     encodeBareContext,
 		Reencode:         reencode,
 		PSKSecret:        externalPSKSecret,
+		ApplicationPSKs:  applicationPSKs,
 		CommitTranscript: commitTranscript,
 		OpenWelcome:      openWelcome,
 		ParseTree:        parseVectorTree,
@@ -79,10 +80,24 @@ func externalPSKSecret(s *ciphersuite.Suite, psks []hooks.ExternalPSK) ([]byte, 
 	for i, psk := range psks {
 		ids[i] = PreSharedKeyID{Type: PSKExternal, ID: psk.ID, Nonce: psk.Nonce}
 	}
+	return combineVectorPSKs(s, ids, func(i int) []byte { return psks[i].Secret })
+}
+
+func applicationPSKs(s *ciphersuite.Suite, psks []hooks.ApplicationPSK) (encoded [][]byte, pskSecret []byte, err error) {
+	ids := make([]PreSharedKeyID, len(psks))
+	for i, psk := range psks {
+		ids[i] = PreSharedKeyID{Type: PSKApplication, Component: ComponentID(psk.Component), ID: psk.ID, Nonce: psk.Nonce}
+		encoded = append(encoded, marshal(&ids[i]))
+	}
+	pskSecret, err = combineVectorPSKs(s, ids, func(i int) []byte { return psks[i].Secret })
+	return encoded, pskSecret, err
+}
+
+func combineVectorPSKs(s *ciphersuite.Suite, ids []PreSharedKeyID, secret func(i int) []byte) ([]byte, error) {
 	next := 0 // the PSKs are asked for in order, and two may have one ID
 	cfg := &Config{PSK: func(PreSharedKeyID) ([]byte, error) {
 		next++
-		return psks[next-1].Secret, nil
+		return secret(next - 1), nil
 	}}
 	return combinePSKs(cfg, s, ids, func(*PreSharedKeyID) []byte { return nil })
 }

@@ -380,7 +380,7 @@ func (c *crowd) forgedWelcome(o LeafOptions, commitOptions CommitOptions, spoil,
 	psks := func() []byte {
 		// Resumption PSKs are those of member 0.
 		secret, err := combinePSKs(joiner.cfg, c.suite, f.secrets.psks, func(id *PreSharedKeyID) []byte {
-			if id.Type == PSKExternal {
+			if id.Type != PSKResumption {
 				return nil
 			}
 			return c.members[0].g.epoch.ResumptionPSK

@@ -137,7 +137,10 @@ func exampleMessages(c *crowd) [][]byte {
 	g := c.members[0].clone(c.t)
 	keep(g.Protect([]byte("data"), []byte("more")))
 	for _, format := range []WireFormat{WireFormatPublicMessage, WireFormatPrivateMessage} {
-		for _, p := range []Proposal{add, &Remove{Removed: 2}, &GroupContextExtensions{}, &ReInit{Version: MLS10, CipherSuite: suite1}} {
+		for _, p := range []Proposal{
+			add, &Remove{Removed: 2}, &GroupContextExtensions{}, &ReInit{Version: MLS10, CipherSuite: suite1},
+			c.applicationPSK(0x8001, "key"),
+		} {
 			keep(g.Propose(p, ProposeOptions{WireFormat: format}))
 		}
 		keep(g.ProposeUpdate(LeafChanges{}, ProposeOptions{WireFormat: format}))

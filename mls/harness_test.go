@@ -40,11 +40,14 @@ type client struct {
 // A crowd is a group with all its members and a perfect delivery service. Its
 // methods fail the test if anything goes wrong.
 type crowd struct {
-	t      failer
-	suite  *ciphersuite.Suite
-	rand   io.Reader
-	as     AuthenticationService
-	psks   map[string][]byte
+	t     failer
+	suite *ciphersuite.Suite
+	rand  io.Reader
+	as    AuthenticationService
+	psks  map[string][]byte
+	// componentPSKs are the application PSKs that all clients know.
+	componentPSKs map[componentPSK][]byte
+
 	now    time.Time
 	format WireFormat // of handshake messages
 	apart  bool       // the tree is not in the Welcome
@@ -53,6 +56,12 @@ type crowd struct {
 	configure func(*Config)
 	members   []*client
 	invited   []*client
+}
+
+// A componentPSK names an application PSK.
+type componentPSK struct {
+	component ComponentID
+	id        string
 }
 
 func lookup(t failer, id ciphersuite.ID) *ciphersuite.Suite {
@@ -79,7 +88,7 @@ func newCrowd(t failer, id ciphersuite.ID, n int) *crowd {
 func emptyCrowd(t failer, id ciphersuite.ID) *crowd {
 	return &crowd{
 		t: t, suite: lookup(t, id), rand: rand.NewChaCha8([32]byte{1}), now: testTime, as: acceptAll{},
-		psks: make(map[string][]byte), format: WireFormatPrivateMessage,
+		psks: make(map[string][]byte), componentPSKs: make(map[componentPSK][]byte), format: WireFormatPrivateMessage,
 	}
 }
 
@@ -113,6 +122,9 @@ func (c *crowd) newClient() *client {
 			ResumptionPSKs:        2,
 			PSK: func(id PreSharedKeyID) ([]byte, error) {
 				if psk, ok := c.psks[string(id.ID)]; ok && id.Type == PSKExternal {
+					return psk, nil
+				}
+				if psk, ok := c.componentPSKs[componentPSK{id.Component, string(id.ID)}]; ok && id.Type == PSKApplication {
 					return psk, nil
 				}
 				return nil, ErrUnknownPSK

@@ -113,7 +113,7 @@ func (h *history) hasProposals(m *endpoint) bool { return len(m.g.proposals) > 0
 // proposal draws a proposal that fits a member's state.
 func (h *history) proposal(m *endpoint) Proposal {
 	members := m.g.Members()
-	switch h.below("proposal", 7) {
+	switch h.below("proposal", 8) {
 	case 0, 1:
 		if len(members) < 7 && h.allowsJoiners() {
 			_, k := h.invite()
@@ -133,6 +133,8 @@ func (h *history) proposal(m *endpoint) Proposal {
 		if !h.allowsJoiners() {
 			return &PreSharedKey{PSK: PreSharedKeyID{Type: PSKResumption, Usage: ResumptionApplication, Group: m.g.GroupID(), Epoch: m.g.Epoch()}}
 		}
+	case 6:
+		return &PreSharedKey{PSK: PreSharedKeyID{Type: PSKApplication, Component: 0x8001, ID: []byte("shared")}}
 	}
 	return &PreSharedKey{PSK: PreSharedKeyID{Type: PSKExternal, ID: []byte("shared")}}
 }

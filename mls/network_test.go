@@ -136,6 +136,7 @@ func newNetwork(t failer) *network {
 		commits: make(map[uint64]*letter), facts: make(map[uint64]facts), faults: &faults{after: -1},
 	}
 	n.psks["shared"] = []byte("a secret that all clients have")
+	n.componentPSKs[componentPSK{0x8001, "shared"}] = []byte("a secret of a component")
 	n.as = faultyService{faults: n.faults}
 	n.configure = func(cfg *Config) {
 		cfg.Rand = faultyReader{cfg.Rand, n.faults}

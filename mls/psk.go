@@ -15,6 +15,11 @@ const (
 	PSKResumption PSKType = 2 // the resumption_psk of some epoch of some group
 )
 
+// PSKApplication is the type of a pre-shared key of one component. It need not
+// be a key: what all members have to know, to be in the next epoch, can be any
+// octets. draft-ietf-mls-extensions, Section 4.5.
+const PSKApplication PSKType = 3
+
 // ResumptionPSKUsage says what a resumption PSK is used for. RFC 9420, Section 8.4.
 type ResumptionPSKUsage uint8
 
@@ -27,12 +32,13 @@ const (
 
 // PreSharedKeyID names a pre-shared key and one use of it. RFC 9420, Section 8.4.
 type PreSharedKeyID struct {
-	Type  PSKType
-	ID    []byte             // external PSKs
-	Usage ResumptionPSKUsage // resumption PSKs, as the two fields below
-	Group []byte
-	Epoch uint64
-	Nonce []byte // fresh for each use, KDF.Nh octets
+	Type      PSKType
+	ID        []byte             // external and application PSKs
+	Component ComponentID        // application PSKs: whose it is
+	Usage     ResumptionPSKUsage // resumption PSKs, as the two fields below
+	Group     []byte
+	Epoch     uint64
+	Nonce     []byte // fresh for each use, KDF.Nh octets
 }
 
 func (p *PreSharedKeyID) encode(w *wire.Writer) {
@@ -44,6 +50,9 @@ func (p *PreSharedKeyID) encode(w *wire.Writer) {
 		w.Uint8(uint8(p.Usage))
 		w.Opaque(p.Group)
 		w.Uint64(p.Epoch)
+	case PSKApplication:
+		w.Uint16(uint16(p.Component))
+		w.Opaque(p.ID)
 	}
 	w.Opaque(p.Nonce)
 }
@@ -60,6 +69,9 @@ func (p *PreSharedKeyID) decode(r *wire.Reader) {
 		}
 		p.Group = r.Opaque()
 		p.Epoch = r.Uint64()
+	case PSKApplication:
+		p.Component = ComponentID(r.Uint16())
+		p.ID = r.Opaque()
 	default:
 		r.Fail(fmt.Errorf("mls: PSK type %d: %w", p.Type, ErrUnsupported))
 	}

@@ -60,6 +60,8 @@ var kinds = []Kind{
 	{Name: "safe-export", newVector: newCase[safeExport]},
 	{Name: "component-data", newVector: newCase[componentData]},
 	{Name: "external-init", newVector: newCase[externalInit]},
+
+	{Name: "application-psks", newVector: newCase[applicationPSKs]},
 }
 
 // newCase returns an empty case of a kind.

@@ -147,6 +147,8 @@ var corruptible = []corruptibleCase{
 	{file: "external-init", own: true, index: 7, fields: 5},
 	{file: "safe-export", own: true, index: 0, fields: 15, unchecked: map[string]string{"cipher_suite": sameKeys}},
 	{file: "component-data", own: true, index: 5, fields: 28},
+
+	{file: "application-psks", own: true, index: 2, fields: 17, unchecked: map[string]string{"cipher_suite": sameKeys}},
 }
 
 // optional are fields that a case need not have.

@@ -49,6 +49,8 @@ var generators = map[string]func(*generator) (vector, error){
 	"safe-export":    generateSafeExport,
 	"component-data": generateComponentData,
 	"external-init":  generateExternalInit,
+
+	"application-psks": generateApplicationPSKs,
 }
 
 // Generators returns the names that [Generate] takes.

@@ -57,6 +57,8 @@ var ownFiles = []ownFile{
 	{"external-init", allSuites, 1, 126},
 	{"safe-export", allSuites, 1, 360},
 	{"component-data", []ciphersuite.ID{0}, 6, 126},
+
+	{"application-psks", allSuites, 3, 216},
 }
 
 func (f *ownFile) path() string { return filepath.Join("testdata", f.name+".json.gz") }

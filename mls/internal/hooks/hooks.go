@@ -24,6 +24,10 @@ type Internals struct {
 	// PSKSecret combines external PSKs.
 	PSKSecret func(s *ciphersuite.Suite, psks []ExternalPSK) ([]byte, error)
 
+	// ApplicationPSKs encodes the PreSharedKeyID of each application PSK, and
+	// combines the PSKs.
+	ApplicationPSKs func(s *ciphersuite.Suite, psks []ApplicationPSK) (ids [][]byte, pskSecret []byte, err error)
+
 	// CommitTranscript returns what the AuthenticatedContent of a commit adds
 	// to the transcript: ConfirmedTranscriptHashInput and the confirmation tag.
 	CommitTranscript func(authenticatedContent []byte) (input, confirmationTag []byte, err error)
@@ -51,6 +55,12 @@ type Internals struct {
 
 // An ExternalPSK is an external pre-shared key and one use of it.
 type ExternalPSK struct{ ID, Nonce, Secret []byte }
+
+// An ApplicationPSK is a pre-shared key of a component and one use of it.
+type ApplicationPSK struct {
+	Component         uint16
+	ID, Nonce, Secret []byte
+}
 
 // An OpenedWelcome is what a new member reads in a Welcome.
 type OpenedWelcome struct {
