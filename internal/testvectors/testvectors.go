@@ -4,7 +4,10 @@
 //   - the MLS working group's vectors for RFC 9420
 //     (mlswg/mls-implementations, test-vectors/*.json);
 //   - the HPKE working group's vectors for draft-ietf-hpke-pq
-//     (hpkewg/hpke-pq, test-vectors.json), as "hpke-pq".
+//     (hpkewg/hpke-pq, test-vectors.json), as "hpke-pq";
+//   - those of the vectors of RFC 9180 that are in PSK mode and of algorithms of
+//     MLS, with the first encryption of each (cfrg/draft-irtf-cfrg-hpke,
+//     test-vectors.json), as "hpke-psk".
 //
 // Only tests import it. docs/vectors.md says where the files are from.
 package testvectors

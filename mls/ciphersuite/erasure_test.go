@@ -124,6 +124,29 @@ func TestSecretsOfHPKEAreOverwritten(t *testing.T) {
 			t.Fatal(err)
 		}
 		check("exporting", nil)
+
+		psk, pskID := []byte("pre-shared key"), []byte("ID")
+		public[string(k.labeledExtract(nil, s.hpke.suiteID, nil, "psk_id_hash", pskID))] = true
+		parsed, err := s.ParseHPKEPublicKey(private.PublicKey())
+		if err != nil {
+			t.Fatal(err)
+		}
+		*sums = nil
+		if enc, ciphertext, err = parsed.SealPSK(testRand(t), info, nil, nil, psk, pskID); err != nil {
+			t.Fatal(err)
+		}
+		sealed = *sums
+		if shared, err = private.key.decap(enc); err != nil {
+			t.Fatal(err)
+		}
+		ctx = s.keyScheduleWith(shared, s.scheduleContextPSK(info, pskID), psk)
+		baseNonce = ctx.baseNonce()
+		*sums = sealed
+		check("sealing with a pre-shared key", baseNonce)
+		if _, err := s.OpenPSK(private, enc, info, nil, ciphertext, psk, pskID); err != nil {
+			t.Fatal(err)
+		}
+		check("opening with a pre-shared key", baseNonce)
 	}
 }
 

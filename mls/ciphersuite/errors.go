@@ -20,6 +20,8 @@ var (
 	// ErrKEMOutput means that an encapsulated key is malformed, or one with
 	// which no secret can be agreed.
 	ErrKEMOutput = errors.New("ciphersuite: invalid KEM output")
+	// ErrPSK means that a pre-shared key or its ID is empty, where HPKE needs one.
+	ErrPSK = errors.New("ciphersuite: no pre-shared key")
 	// ErrDecrypt means that a ciphertext failed authentication.
 	ErrDecrypt = errors.New("ciphersuite: decryption failed")
 	// ErrSignature means that a signature does not verify.

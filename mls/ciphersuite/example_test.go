@@ -102,3 +102,33 @@ func ExampleSuite_ParseHPKEPublicKey() {
 	// one <nil>
 	// two <nil>
 }
+
+// In PSK mode, a ciphertext is from somebody who has the pre-shared key.
+func ExampleHPKEPublicKey_SealPSK() {
+	suite, err := ciphersuite.Default().Lookup(ciphersuite.MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519)
+	if err != nil {
+		panic(err)
+	}
+	private, err := suite.GenerateHPKEKeyPair(rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	public, err := suite.ParseHPKEPublicKey(private.PublicKey())
+	if err != nil {
+		panic(err)
+	}
+	psk, pskID := make([]byte, 32), []byte("the key of 2026")
+	rand.Read(psk)
+
+	enc, ciphertext, err := public.SealPSK(rand.Reader, []byte("info"), nil, []byte("hello"), psk, pskID)
+	if err != nil {
+		panic(err)
+	}
+	plaintext, err := suite.OpenPSK(private, enc, []byte("info"), nil, ciphertext, psk, pskID)
+	fmt.Printf("%s, %v\n", plaintext, err)
+	_, err = suite.OpenPSK(private, enc, []byte("info"), nil, ciphertext, []byte("another key"), pskID)
+	fmt.Println(errors.Is(err, ciphersuite.ErrDecrypt))
+	// Output:
+	// hello, <nil>
+	// true
+}

@@ -51,11 +51,8 @@ func (k *HPKEPublicKey) seal(rand io.Reader, scheduleContext, aad, plaintext []b
 		return nil, nil, err
 	}
 	defer ctx.release()
-	aead, nonce, err := ctx.aead()
-	if err != nil {
-		return nil, nil, err
-	}
-	return enc, aead.Seal(nil, nonce, plaintext, aad), nil
+	ciphertext, err = ctx.seal(aad, plaintext)
+	return enc, ciphertext, err
 }
 
 // Seal is [HPKEPublicKey.Seal] to an encoded key. Errors match [ErrPublicKey],
@@ -76,15 +73,7 @@ func (s *Suite) Open(private *HPKEPrivateKey, enc, info, aad, ciphertext []byte)
 		return nil, err
 	}
 	defer ctx.release()
-	aead, nonce, err := ctx.aead()
-	if err != nil {
-		return nil, err
-	}
-	plaintext, err := aead.Open(nil, nonce, ciphertext, aad)
-	if err != nil {
-		return nil, ErrDecrypt
-	}
-	return plaintext, nil
+	return ctx.open(aad, ciphertext)
 }
 
 // ExportSender agrees on a secret of length octets with the holder of k, by
@@ -129,18 +118,24 @@ func (k *HPKEPublicKey) setup(rand io.Reader, scheduleContext []byte) (hpkeConte
 }
 
 func (s *Suite) setupReceiver(private *HPKEPrivateKey, enc, info []byte) (hpkeContext, error) {
-	switch {
-	case private == nil || private.key == nil:
-		return hpkeContext{}, fmt.Errorf("%w: erased", ErrPrivateKey)
-	case private.kem != s.kem.id():
-		return hpkeContext{}, fmt.Errorf("%w: of KEM 0x%04x, want 0x%04x", ErrPrivateKey, private.kem, s.kem.id())
-	}
-	shared, err := private.key.decap(enc)
+	shared, err := s.decap(private, enc)
 	if err != nil {
-		if errors.Is(err, ErrPublicKey) { // the group sees a point, not its role
-			err = fmt.Errorf("%w: %w", ErrKEMOutput, err)
-		}
 		return hpkeContext{}, err
 	}
 	return s.keySchedule(shared, s.scheduleContext(info)), nil
+}
+
+// decap returns the secret that enc encapsulates to the holder of private.
+func (s *Suite) decap(private *HPKEPrivateKey, enc []byte) ([]byte, error) {
+	switch {
+	case private == nil || private.key == nil:
+		return nil, fmt.Errorf("%w: erased", ErrPrivateKey)
+	case private.kem != s.kem.id():
+		return nil, fmt.Errorf("%w: of KEM 0x%04x, want 0x%04x", ErrPrivateKey, private.kem, s.kem.id())
+	}
+	shared, err := private.key.decap(enc)
+	if errors.Is(err, ErrPublicKey) { // the group sees a point, not its role
+		err = fmt.Errorf("%w: %w", ErrKEMOutput, err)
+	}
+	return shared, err
 }

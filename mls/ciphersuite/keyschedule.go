@@ -26,25 +26,30 @@ func newHPKEConstants(kem kem, kdf *kdf, aead *aead) *hpkeConstants {
 	})}
 }
 
-// An hpkeContext is HPKE's context in base mode (RFC 9180, Section 5.1),
-// before its keys are derived: most users need only some of them.
+// An hpkeContext is HPKE's context (RFC 9180, Section 5.1), before its keys are
+// derived: most users need only some of them.
 type hpkeContext struct {
 	suite   *Suite
 	secret  *prf
 	context []byte // key_schedule_context
 }
 
-// scheduleContext returns key_schedule_context for info.
+// scheduleContext returns key_schedule_context for info, in base mode.
 func (s *Suite) scheduleContext(info []byte) []byte {
 	context := append(make([]byte, 0, 1+2*s.kdf.size), s.hpke.context()...)
 	return s.kdf.labeledExtract(context, s.hpke.suiteID, nil, "info_hash", info)
 }
 
-// keySchedule is KeySchedule (RFC 9180, Section 5.1). It erases shared. The
-// caller releases the result.
+// keySchedule is KeySchedule in base mode (RFC 9180, Section 5.1). It erases
+// shared. The caller releases the result.
 func (s *Suite) keySchedule(shared, scheduleContext []byte) hpkeContext {
+	return s.keyScheduleWith(shared, scheduleContext, nil)
+}
+
+// keyScheduleWith is keySchedule with a pre-shared key, which stays.
+func (s *Suite) keyScheduleWith(shared, scheduleContext, psk []byte) hpkeContext {
 	defer clear(shared)
-	secret := s.kdf.labeledExtract(make([]byte, 0, s.kdf.size), s.hpke.suiteID, shared, "secret", nil)
+	secret := s.kdf.labeledExtract(make([]byte, 0, s.kdf.size), s.hpke.suiteID, shared, "secret", psk)
 	defer clear(secret)
 	return hpkeContext{s, s.kdf.newPRF(secret), scheduleContext}
 }
@@ -65,6 +70,28 @@ func (c *hpkeContext) aead() (cipher.AEAD, []byte, error) {
 	defer clear(key)
 	a, err := c.suite.aead.new(key)
 	return a, c.baseNonce(), err
+}
+
+// seal is Context.Seal, for the first message.
+func (c *hpkeContext) seal(aad, plaintext []byte) ([]byte, error) {
+	aead, nonce, err := c.aead()
+	if err != nil {
+		return nil, err
+	}
+	return aead.Seal(nil, nonce, plaintext, aad), nil
+}
+
+// open is Context.Open, for the first message.
+func (c *hpkeContext) open(aad, ciphertext []byte) ([]byte, error) {
+	aead, nonce, err := c.aead()
+	if err != nil {
+		return nil, err
+	}
+	plaintext, err := aead.Open(nil, nonce, ciphertext, aad)
+	if err != nil {
+		return nil, ErrDecrypt
+	}
+	return plaintext, nil
 }
 
 // export is Context.Export (RFC 9180, Section 5.3).
