@@ -209,6 +209,28 @@ func (c *Client) CreateGroup(ctx context.Context, o GroupOptions) (*Membership, 
 	return m, nil
 }
 
+// TakeOver makes a group that was made or joined without the client one of the
+// client's, such as a branch of a two-party session. It goes on with the client's
+// Config, and its signature key has to be one that ClientOptions.Signers finds. g is
+// erased. After an error it is as it was: one that matches [ErrConflict] means that
+// the client is in this group already.
+func (c *Client) TakeOver(ctx context.Context, g *Group) (*Membership, error) {
+	if g.erased {
+		return nil, fmt.Errorf("mls: taking a group over: %w", ErrErased)
+	}
+	if _, err := c.signers(g.suite, g.tree.leafNode(g.own).SignatureKey); err != nil {
+		return nil, fmt.Errorf("mls: taking a group over: %w", err)
+	}
+	taken := g.fork()
+	taken.cfg = c.cfg
+	m := c.newMembership(taken.context.groupID)
+	if err := c.enter(ctx, m, taken); err != nil {
+		return nil, err
+	}
+	g.Erase()
+	return m, nil
+}
+
 // Join enters the group that a Welcome (an MLSMessage) invites the client to, and
 // deletes the key package that it was invited with. ratchetTree is the group's
 // tree for a Welcome that does not hold it. For a group that succeeds another,

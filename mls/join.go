@@ -19,6 +19,10 @@ type JoinOptions struct {
 	// as a branch. Required where the Welcome says that there is one. It is not
 	// changed.
 	Previous *Group
+	// BranchPoints are those of other epochs of Previous from which the new group
+	// may have branched off. Default: none; it was made in Previous's own epoch, or
+	// in one of which Config.ResumptionPSKs keeps the PSK.
+	BranchPoints []*BranchPoint
 }
 
 // Join enters the group that a Welcome (an MLSMessage) invites the holder of b
@@ -57,7 +61,7 @@ func Join(cfg *Config, message []byte, b *KeyPackageBundle, o JoinOptions) (*Gro
 	if err := secrets.verifyNonces(s); err != nil {
 		return nil, err
 	}
-	succession, err := successionOf(secrets.psks, o.Previous)
+	succession, err := successionOf(secrets.psks, o.Previous, o.BranchPoints)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,8 @@ type SuccessorOptions struct {
 	Identity Identity
 	// Leaf describes the creator's leaf further.
 	Leaf LeafOptions
+	// Config is that of the new group. Default: that of the old one.
+	Config *Config
 	// KeyPackages are fresh ones of all other members of the new group, for its
 	// cipher suite.
 	KeyPackages []*KeyPackage
@@ -57,9 +59,13 @@ func (g *Group) Branch(o SuccessorOptions) (*PendingCommit, error) {
 func (g *Group) succeed(usage ResumptionPSKUsage, o SuccessorOptions, group GroupOptions) (*PendingCommit, error) {
 	group.Identity, group.Leaf = o.Identity, o.Leaf
 	if group.Identity.Signer == nil {
-		group.Identity = Identity{Credential: g.tree.leafNode(g.own).Credential, Signer: g.signer}
+		group.Identity = g.ownIdentity()
 	}
-	first, err := NewGroup(g.cfg, group)
+	cfg := o.Config
+	if cfg == nil {
+		cfg = g.cfg
+	}
+	first, err := NewGroup(cfg, group)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +81,7 @@ func (g *Group) succeed(usage ResumptionPSKUsage, o SuccessorOptions, group Grou
 		return nil, err
 	}
 	next := pending.Group()
-	s := &succession{usage: usage, previous: g, epoch: g.context.epoch}
+	s := &succession{usage: usage, previous: g, members: &g.publicState, epoch: g.context.epoch}
 	if err := s.verify(&next.publicState); err != nil {
 		pending.Erase()
 		return nil, err
@@ -87,11 +93,13 @@ func (g *Group) succeed(usage ResumptionPSKUsage, o SuccessorOptions, group Grou
 type succession struct {
 	usage    ResumptionPSKUsage // zero: it does not
 	previous *Group
-	epoch    uint64 // of previous
+	epoch    uint64       // of previous
+	point    *BranchPoint // of that epoch; nil: previous has its PSK, or nobody
+	members  *publicState // of previous, in the epoch that is known best
 }
 
 // successionOf returns the succession that the PSKs of a Welcome stand for.
-func successionOf(psks []PreSharedKeyID, previous *Group) (*succession, error) {
+func successionOf(psks []PreSharedKeyID, previous *Group, points []*BranchPoint) (*succession, error) {
 	s := new(succession)
 	for i := range psks {
 		id := &psks[i]
@@ -109,14 +117,25 @@ func successionOf(psks []PreSharedKeyID, previous *Group) (*succession, error) {
 	if s.usage == 0 && previous != nil {
 		return nil, invalid(CheckWelcomePSKUsage, "the group does not continue JoinOptions.Previous")
 	}
-	s.previous = previous
+	if previous == nil {
+		return s, nil
+	}
+	s.previous, s.members = previous, &previous.publicState
+	for _, p := range points {
+		if s.usage == ResumptionBranch && p.Epoch() == s.epoch && bytes.Equal(p.state.context.groupID, previous.context.groupID) {
+			s.point, s.members = p, &p.state
+		}
+	}
 	return s, nil
 }
 
 // resumptionPSK answers for the PSKs of the previous group.
 func (s *succession) resumptionPSK(id *PreSharedKeyID) []byte {
-	if s.previous == nil {
+	switch {
+	case s.previous == nil:
 		return nil
+	case s.point != nil && id.Type == PSKResumption && id.Epoch == s.epoch && bytes.Equal(id.Group, s.members.context.groupID):
+		return s.point.psk
 	}
 	return s.previous.resumptionPSK(id)
 }
@@ -134,12 +153,12 @@ func (s *succession) verify(next *publicState) error {
 		if err := s.verifyReInit(next); err != nil {
 			return err
 		}
-		return verifyContains(CheckReInitMembers, next, &s.previous.publicState)
+		return verifyContains(CheckReInitMembers, next, s.members)
 	}
 	if next.suite.ID() != s.previous.suite.ID() {
 		return invalid(CheckBranchSuite, "suite is %v, want %v", next.suite.ID(), s.previous.suite.ID())
 	}
-	return verifyContains(CheckBranchMembers, &s.previous.publicState, next)
+	return verifyContains(CheckBranchMembers, s.members, next)
 }
 
 // verifyReInit checks the parameters of a re-initialized group.
