@@ -62,6 +62,13 @@ type proposal struct {
 	Update            bool        `json:"update,omitempty"`
 	ContextExtensions []extension `json:"context_extensions,omitzero"`
 	ReInit            *reInit     `json:"reinit,omitempty"`
+	AppPSK            *item       `json:"app_psk,omitempty"` // data is its identifier
+}
+
+// An item is something of a component.
+type item struct {
+	Component uint16 `json:"component"`
+	Data      []byte `json:"data"`
 }
 
 // A reInit is for a group without extensions.

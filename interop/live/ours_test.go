@@ -61,10 +61,19 @@ type ourMember struct {
 }
 
 func (o *ourMember) psk(id mls.PreSharedKeyID) ([]byte, error) {
-	if secret, ok := o.psks[string(id.ID)]; ok && id.Type == mls.PSKExternal {
+	name := string(id.ID)
+	if id.Type == mls.PSKApplication {
+		name = componentPSK(uint16(id.Component), id.ID)
+	}
+	if secret, ok := o.psks[name]; ok && id.Type != mls.PSKResumption {
 		return secret, nil
 	}
 	return nil, mls.ErrUnknownPSK
+}
+
+// componentPSK is the name under which a member has a component's key.
+func componentPSK(component uint16, id []byte) string {
+	return fmt.Sprintf("of %#04x: %s", component, id)
 }
 
 func (o *ourMember) id() mls.Identity {
@@ -153,6 +162,10 @@ func (o *ourMember) proposal(p proposal) (mls.Proposal, error) {
 		return &mls.Remove{Removed: mls.LeafIndex(*p.Remove)}, nil
 	case p.PSK != nil:
 		return &mls.PreSharedKey{PSK: mls.PreSharedKeyID{Type: mls.PSKExternal, ID: p.PSK}}, nil
+	case p.AppPSK != nil:
+		return &mls.PreSharedKey{PSK: mls.PreSharedKeyID{
+			Type: mls.PSKApplication, Component: mls.ComponentID(p.AppPSK.Component), ID: p.AppPSK.Data,
+		}}, nil
 	case p.Resumption != nil:
 		return &mls.PreSharedKey{PSK: mls.PreSharedKeyID{
 			Type: mls.PSKResumption, Usage: mls.ResumptionApplication, Group: o.group.GroupID(), Epoch: *p.Resumption,

@@ -1,13 +1,21 @@
 use crate::provider::Provider;
 use mendlink_interop_peer::{Bytes, Proposal as ProposalRequest, Request, Result, b64};
+use openmls::component::{ComponentData, ComponentType, ComponentsList};
+use openmls::group::AppDataUpdates;
 use openmls::messages::external_proposals::{ExternalProposal, JoinProposal};
 use openmls::messages::group_info::VerifiableGroupInfo;
+use openmls::messages::proposals::{
+    AppDataUpdateOperation, AppDataUpdateProposal, AppEphemeralProposal,
+};
 use openmls::prelude::tls_codec::{Deserialize, Serialize};
 use openmls::prelude::*;
-use openmls::schedule::psk::{ExternalPsk, PreSharedKeyId, Psk, ResumptionPsk, ResumptionPskUsage};
+use openmls::schedule::psk::{
+    ApplicationPsk, ExternalPsk, PreSharedKeyId, Psk, ResumptionPsk, ResumptionPskUsage,
+};
 use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::MemoryStorage;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// How many epochs' resumption PSKs a group keeps: more than a scenario needs, since
 /// at the limit OpenMLS drops another than the oldest first.
@@ -20,17 +28,44 @@ pub struct Member {
     signer: SignatureKeyPair,
     credential: CredentialWithKey,
     padding: usize,
+    /// Components that the client says it supports; none: it does not speak of them.
+    components: Vec<u16>,
     group: Option<MlsGroup>,
 }
 
 impl Member {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::for_provider(self.provider.crypto())
+        let all = Capabilities::for_provider(self.provider.crypto());
+        if self.components.is_empty() {
+            return all;
+        }
+        Capabilities::builder()
+            .ciphersuites(self.provider.crypto().supported_ciphersuites())
+            .extensions(vec![ExtensionType::AppDataDictionary])
+            .proposals(vec![
+                ProposalType::AppDataUpdate,
+                ProposalType::AppEphemeral,
+                ProposalType::SelfRemove,
+            ])
+            .build()
+    }
+
+    /// What the leaf says of components (draft-ietf-mls-extensions, Section 4.7).
+    fn leaf_extensions(&self) -> Result<Extensions<LeafNode>> {
+        if self.components.is_empty() {
+            return Ok(Extensions::empty());
+        }
+        let list = ComponentsList::new(self.components.clone()).tls_serialize_detached()?;
+        let mut dictionary = AppDataDictionary::new();
+        dictionary.insert(ComponentType::AppComponents.into(), list);
+        let extension = AppDataDictionaryExtension::new(dictionary);
+        Ok(Extensions::single(Extension::AppDataDictionary(extension))?)
     }
 
     fn build_key_package(&self) -> Result<KeyPackageBundle> {
         Ok(KeyPackage::builder()
             .leaf_node_capabilities(self.capabilities())
+            .leaf_node_extensions(self.leaf_extensions()?)
             .build(
                 self.suite,
                 &self.provider,
@@ -41,6 +76,11 @@ impl Member {
 
     fn psk_id(&self, id: &Bytes) -> Result<PreSharedKeyId> {
         let psk = Psk::External(ExternalPsk::new(id.0.clone()));
+        Ok(PreSharedKeyId::new(self.suite, self.provider.rand(), psk)?)
+    }
+
+    fn app_psk_id(&self, component: u16, id: &Bytes) -> Result<PreSharedKeyId> {
+        let psk = Psk::Application(ApplicationPsk::new(component, id.0.clone().into()));
         Ok(PreSharedKeyId::new(self.suite, self.provider.rand(), psk)?)
     }
 
@@ -72,6 +112,15 @@ impl Member {
             Propose::PreSharedKey(PreSharedKeyId::new(self.suite, self.provider.rand(), psk)?)
         } else if let Some(list) = &p.context_extensions {
             Propose::GroupContextExtensions(context_extensions(list)?)
+        } else if let Some(psk) = &p.app_psk {
+            Propose::PreSharedKey(self.app_psk_id(psk.component, &psk.data)?)
+        } else if let Some(u) = &p.app_data_update {
+            Propose::UpdateAppDataComponent {
+                component_id: u.component,
+                update: u.data.0.clone(),
+            }
+        } else if let Some(component_id) = p.app_data_remove {
+            Propose::RemoveAppDataComponent { component_id }
         } else if p.update {
             Propose::Update(LeafNodeParameters::default())
         } else {
@@ -114,6 +163,7 @@ impl mendlink_interop_peer::Member for Member {
             },
             signer,
             padding: r.padding,
+            components: r.components.clone(),
             group: None,
         })
     }
@@ -137,6 +187,8 @@ impl mendlink_interop_peer::Member for Member {
             .padding_size(self.padding)
             .number_of_resumption_psks(RESUMPTION_PSKS)
             .use_ratchet_tree_extension(true)
+            .with_leaf_node_extensions(self.leaf_extensions()?)?
+            .with_group_context_extensions(context_extensions(&r.context_extensions)?)
             .build();
         self.group = Some(MlsGroup::new_with_group_id(
             &self.provider,
@@ -164,6 +216,11 @@ impl mendlink_interop_peer::Member for Member {
 
     fn propose(&mut self, r: &Request) -> Result<Value> {
         self.frame(r.public)?;
+        if r.proposal.self_remove {
+            let group = self.group.as_mut().ok_or("not in a group")?;
+            let message = group.leave_group_via_self_remove(&self.provider, &self.signer)?;
+            return Ok(json!({ "message": b64(message.to_bytes()?) }));
+        }
         let proposal = self.proposal(&r.proposal)?;
         let (group, provider) = (self.group.as_mut().ok_or("not in a group")?, &self.provider);
         let (message, _) = group.propose(
@@ -181,8 +238,23 @@ impl mendlink_interop_peer::Member for Member {
         let mut removals = Vec::new();
         let mut psks = Vec::new();
         let mut extensions = None;
+        let mut of_components = Vec::new();
         for p in &r.proposals {
+            if let Some(e) = &p.app_ephemeral {
+                let proposal = AppEphemeralProposal::new(e.component, e.data.0.clone());
+                of_components.push(Proposal::AppEphemeral(Box::new(proposal)));
+                continue;
+            }
             match self.proposal(p)? {
+                Propose::UpdateAppDataComponent {
+                    component_id,
+                    update,
+                } => of_components.push(Proposal::AppDataUpdate(Box::new(
+                    AppDataUpdateProposal::update(component_id, update),
+                ))),
+                Propose::RemoveAppDataComponent { component_id } => of_components.push(
+                    Proposal::AppDataUpdate(Box::new(AppDataUpdateProposal::remove(component_id))),
+                ),
                 Propose::Add(key_package) => adds.push(key_package),
                 Propose::Remove(index) => removals.push(LeafNodeIndex::new(index)),
                 Propose::PreSharedKey(id) => psks.push(PreSharedKeyProposal::new(id)),
@@ -200,12 +272,18 @@ impl mendlink_interop_peer::Member for Member {
                 psks.into_iter()
                     .map(|p| Proposal::PreSharedKey(Box::new(p))),
             )
+            .add_proposals(of_components)
             .force_self_update(true);
         if let Some(extensions) = extensions {
             builder = builder.propose_group_context_extensions(extensions)?;
         }
+        let mut builder = builder.load_psks(provider.storage())?;
+        let updates = app_data_updates(
+            builder.app_data_dictionary_updater(),
+            builder.app_data_update_proposals(),
+        );
+        builder.with_app_data_dictionary_updates(updates);
         let (commit, welcome, _) = builder
-            .load_psks(provider.storage())?
             .use_ratchet_tree_extension(!r.without_tree)
             .build(provider.rand(), provider.crypto(), &self.signer, |_| true)?
             .stage_commit(provider)?
@@ -241,6 +319,15 @@ impl mendlink_interop_peer::Member for Member {
         let group = self.group.as_mut().ok_or("not in a group")?;
         let processed = group.process_message(&self.provider, message)?;
         match processed.into_content() {
+            ProcessedMessageContent::UnresolvedAppDataCommit(c) => {
+                let updates = app_data_updates(
+                    group.app_data_dictionary_updater(),
+                    c.app_data_update_proposals(),
+                );
+                let staged = group.stage_app_data_commit(&self.provider, *c, updates)?;
+                group.merge_staged_commit(&self.provider, staged)?;
+                Ok(json!({ "kind": "commit", "removed": false }))
+            }
             ProcessedMessageContent::ApplicationMessage(m) => {
                 Ok(json!({ "kind": "application", "data": b64(m.into_bytes()) }))
             }
@@ -350,6 +437,47 @@ impl mendlink_interop_peer::Member for Member {
             group.safe_export_secret(provider.crypto(), provider.storage(), r.component)?;
         Ok(json!({ "secret": b64(secret) }))
     }
+
+    fn app_psk(&mut self, r: &Request) -> Result<Value> {
+        self.app_psk_id(r.component, &r.id)?
+            .store(&self.provider, &r.secret.0)?;
+        Ok(json!({}))
+    }
+
+    /// What the group keeps for a component.
+    fn app_data(&mut self, r: &Request) -> Result<Value> {
+        let group = self.group.as_ref().ok_or("not in a group")?;
+        let dictionary = group.extensions().app_data_dictionary();
+        let data = dictionary.and_then(|d| d.dictionary().get(&r.component));
+        Ok(json!({ "data": data.map(b64) }))
+    }
+}
+
+/// What updates make of the group's dictionary: in the live tests, each is appended to
+/// what is there.
+fn app_data_updates<'a>(
+    mut updater: AppDataDictionaryUpdater<'_>,
+    proposals: impl Iterator<Item = &'a AppDataUpdateProposal>,
+) -> Option<AppDataUpdates> {
+    let mut appended: BTreeMap<u16, Vec<u8>> = BTreeMap::new();
+    for p in proposals {
+        match p.operation() {
+            AppDataUpdateOperation::Update(data) => appended
+                .entry(p.component_id())
+                .or_insert_with(|| {
+                    updater
+                        .old_value(p.component_id())
+                        .unwrap_or_default()
+                        .to_vec()
+                })
+                .extend(data.as_slice()),
+            AppDataUpdateOperation::Remove => updater.remove(&p.component_id()),
+        }
+    }
+    for (id, data) in appended {
+        updater.set(ComponentData::from_parts(id, data.into()));
+    }
+    updater.changes()
 }
 
 fn parse(message: &Bytes) -> Result<MlsMessageIn> {

@@ -36,6 +36,8 @@ pub struct Request {
     pub suite: u16,
     pub identity: Bytes,
     pub padding: usize,
+    pub components: Vec<u16>,
+    pub context_extensions: Vec<Extension>,
     pub id: Bytes,
     pub secret: Bytes,
     pub group_id: Bytes,
@@ -67,6 +69,18 @@ pub struct Proposal {
     pub update: bool,
     pub context_extensions: Option<Vec<Extension>>,
     pub reinit: Option<ReInit>,
+    pub app_psk: Option<Item>,
+    pub app_data_update: Option<Item>,
+    pub app_data_remove: Option<u16>,
+    pub app_ephemeral: Option<Item>,
+    pub self_remove: bool,
+}
+
+/// Something of a component.
+#[derive(Deserialize)]
+pub struct Item {
+    pub component: u16,
+    pub data: Bytes,
 }
 
 #[derive(Deserialize)]
@@ -114,6 +128,12 @@ pub trait Member: Sized {
         unknown(r)
     }
     fn safe_export(&mut self, r: &Request) -> Result<Value> {
+        unknown(r)
+    }
+    fn app_psk(&mut self, r: &Request) -> Result<Value> {
+        unknown(r)
+    }
+    fn app_data(&mut self, r: &Request) -> Result<Value> {
         unknown(r)
     }
 }
@@ -183,6 +203,8 @@ impl<M: Member> Members<M> {
             "external_sender" => member.external_sender(r),
             "propose_from_outside" => member.propose_from_outside(r),
             "safe_export" => member.safe_export(r),
+            "app_psk" => member.app_psk(r),
+            "app_data" => member.app_data(r),
             _ => unknown(r),
         }
     }
