@@ -3,6 +3,7 @@ package testbed
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
@@ -209,4 +210,11 @@ func Eventually(t testing.TB, what string, is func() bool) {
 			t.Fatalf("not so after %v: %s", HangBound, what)
 		}
 	}
+}
+
+// Ended is a context that has: whoever drains within it cuts.
+func Ended() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
 }
