@@ -82,6 +82,25 @@ const (
 	// A ComponentsList is well-formed.
 	CheckComponentsList Check = "components-list"
 
+	// The entry of a component in a dictionary is what the component accepts there.
+	CheckComponentData Check = "component-data"
+	// An AppDataUpdate is for a component that the client knows.
+	CheckAppDataUpdateComponent Check = "app-data-update-component"
+	// A commit covers one AppDataUpdate that removes a component's entry, or
+	// such that update it.
+	CheckAppDataUpdateList Check = "app-data-update-list"
+	// An AppDataUpdate removes an entry that is there.
+	CheckAppDataUpdateRemove Check = "app-data-update-remove"
+	// A component accepts what the AppDataUpdates of a commit do to its entry.
+	CheckAppDataUpdateData Check = "app-data-update-data"
+	// A GroupContextExtensions proposal leaves the app_data_dictionary as it is
+	// where the group requires support of AppDataUpdate.
+	CheckContextDictionary Check = "context-dictionary"
+	// An AppEphemeral is for a component that the client knows.
+	CheckAppEphemeralComponent Check = "app-ephemeral-component"
+	// The data of an AppEphemeral is what its component accepts.
+	CheckAppEphemeralData Check = "app-ephemeral-data"
+
 	// A key package is for the group's protocol version.
 	CheckKeyPackageVersion Check = "key-package-version"
 	// A key package is for the group's cipher suite.
@@ -265,7 +284,16 @@ var checkSections = map[Check]string{
 	CheckExternalSenderKey:          "RFC 9420, Section 12.1.8.1",
 	CheckExternalSenderCredential:   "RFC 9420, Section 5.3.1",
 	CheckAppDataDictionary:          "draft-ietf-mls-extensions, Section 4.6",
-	CheckComponentsList:             "draft-ietf-mls-extensions, Section 4.7",
+	CheckComponentsList:             "draft-ietf-mls-extensions, Section 5",
+
+	CheckComponentData:          "draft-ietf-mls-extensions, Section 4.6",
+	CheckAppDataUpdateComponent: "draft-ietf-mls-extensions, Section 4.7",
+	CheckAppDataUpdateList:      "draft-ietf-mls-extensions, Section 4.7",
+	CheckAppDataUpdateRemove:    "draft-ietf-mls-extensions, Section 4.7",
+	CheckAppDataUpdateData:      "draft-ietf-mls-extensions, Section 4.7",
+	CheckContextDictionary:      "draft-ietf-mls-extensions, Section 4.7",
+	CheckAppEphemeralComponent:  "draft-ietf-mls-extensions, Section 4.8",
+	CheckAppEphemeralData:       "draft-ietf-mls-extensions, Section 4.8",
 
 	CheckKeyPackageVersion:          "RFC 9420, Section 10.1",
 	CheckKeyPackageSuite:            "RFC 9420, Section 10.1",

@@ -103,6 +103,7 @@ func TestEveryRuleIsEnforced(t *testing.T) {
 		messageRefusals(), proposalRefusals(), externalRefusals(), leafRefusals(), keyPackageRefusals(), pathRefusals(),
 		welcomeRefusals(), safeRefusals(), successionRefusals(), customRefusals(),
 		applicationPSKRefusals(),
+		componentRefusals(),
 	) {
 		seen := false
 		passed := t.Run(string(r.check)+"/"+r.name, func(t *testing.T) {

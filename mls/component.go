@@ -13,7 +13,7 @@ import (
 // AppDataDictionary and speak in authenticated_data through a SafeAAD.
 
 // ComponentID names a component of an application. Values from 0x8000 are for
-// private use. draft-ietf-mls-extensions, Section 4.2.
+// private use. draft-ietf-mls-extensions, Section 4.1.
 type ComponentID uint16
 
 // Components that draft-ietf-mls-extensions defines.
@@ -49,7 +49,7 @@ type AppDataDictionary []ComponentData
 
 // Find returns the entry of a component.
 func (d AppDataDictionary) Find(id ComponentID) (data []byte, ok bool) {
-	at, ok := slices.BinarySearchFunc(d, id, func(c ComponentData, id ComponentID) int { return cmp.Compare(c.ID, id) })
+	at, ok := d.search(id)
 	if !ok {
 		return nil, false
 	}

@@ -44,6 +44,10 @@ type Config struct {
 	Proposals []CustomProposalType
 	// Extensions are the types of extensions that the application brings.
 	Extensions []CustomExtensionType
+	// Components are the parts of the application that keep data of their own in
+	// groups. Default: none, and the proposals AppDataUpdate and AppEphemeral are
+	// not supported. draft-ietf-mls-extensions, Section 4.
+	Components []Component
 	// GREASE puts random values of those that are reserved for it into what the
 	// client generates, so that others cannot forget how to ignore what they do
 	// not know. RFC 9420, Section 13.5, recommends it; it costs some 60 octets
@@ -68,6 +72,7 @@ type Config struct {
 
 	proposals  *proposalKinds
 	extensions extensionKinds
+	components componentKinds
 }
 
 // An AuthenticationService decides whether a credential may speak with a
@@ -121,7 +126,15 @@ func (c *Config) withDefaults() (*Config, error) {
 	if d.proposals, err = builtinProposals.with(c.Proposals); err != nil {
 		return nil, err
 	}
-	if d.extensions, err = builtinExtensions.with(c.Extensions); err != nil {
+	if d.components, err = builtinComponents.with(c.Components); err != nil {
+		return nil, err
+	}
+	if len(c.Components) > 0 {
+		if d.proposals, err = d.proposals.followedBy(componentProposals); err != nil {
+			return nil, err
+		}
+	}
+	if d.extensions, err = builtinExtensions.with(c.Extensions, d.components); err != nil {
 		return nil, err
 	}
 	if d.Suites == nil {

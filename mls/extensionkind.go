@@ -16,10 +16,7 @@ var builtinExtensions = extensionKinds{
 	ExtensionExternalPub:          anyData,
 	ExtensionRequiredCapabilities: inContext(func(data []byte) error { _, err := parseRequiredCapabilities(data); return err }),
 	ExtensionExternalSenders:      inContext(func(data []byte) error { _, err := parseExternalSenders(data); return err }),
-	ExtensionAppDataDictionary: func(_ ExtensionPlace, data []byte) error {
-		_, err := ParseAppDataDictionary(data)
-		return err
-	},
+	ExtensionAppDataDictionary:    builtinComponents.verifyDictionary,
 }
 
 func anyData(ExtensionPlace, []byte) error { return nil }
@@ -33,15 +30,16 @@ func inContext(check func([]byte) error) func(ExtensionPlace, []byte) error {
 	}
 }
 
-// with returns the table with the application's types added.
-func (k extensionKinds) with(custom []CustomExtensionType) (extensionKinds, error) {
-	if len(custom) == 0 {
+// with returns the table with the application's types and components added.
+func (k extensionKinds) with(custom []CustomExtensionType, components componentKinds) (extensionKinds, error) {
+	if len(custom) == 0 && len(components) == len(builtinComponents) {
 		return k, nil
 	}
 	all := make(extensionKinds, len(k)+len(custom))
 	for t, validate := range k {
 		all[t] = validate
 	}
+	all[ExtensionAppDataDictionary] = components.verifyDictionary
 	for _, c := range custom {
 		if _, ok := all[c.Type]; ok {
 			return nil, fmt.Errorf("mls: Config.Extensions: type %#04x is defined already", uint16(c.Type))

@@ -3,6 +3,7 @@ package mls
 import (
 	"crypto"
 	"fmt"
+	"slices"
 
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 	"github.com/mendlink/mendlink/mls/internal/keysched"
@@ -25,6 +26,9 @@ type ExternalJoinOptions struct {
 	// PSKs are mixed into the new epoch. [Config.PSK] is asked for them. A
 	// nonce that is nil is drawn at random.
 	PSKs []PreSharedKeyID
+	// Proposals are further ones, of types that an external commit may hold:
+	// [AppDataUpdate], [AppEphemeral] or a custom one.
+	Proposals []Proposal
 	// AuthenticatedData travels with the commit in the clear.
 	AuthenticatedData []byte
 }
@@ -95,14 +99,14 @@ func (s *publicState) externalProposals(o *ExternalJoinOptions, kemOutput []byte
 		proposals = append(proposals, remove)
 	}
 	for _, id := range o.PSKs {
-		psk, err := s.complete(&PreSharedKey{PSK: id})
+		proposals = append(proposals, &PreSharedKey{PSK: id})
+	}
+	var covered []coveredProposal
+	for _, p := range slices.Concat(proposals, o.Proposals) {
+		p, err := s.complete(p)
 		if err != nil {
 			return nil, err
 		}
-		proposals = append(proposals, psk)
-	}
-	var covered []coveredProposal
-	for _, p := range proposals {
 		covered = append(covered, coveredProposal{CommittedProposal{Proposal: p, Sender: Sender{Type: SenderNewMemberCommit}}, nil})
 	}
 	return covered, nil

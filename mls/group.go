@@ -209,7 +209,7 @@ func (g *Group) EraseExporterSecret() {
 // suite's hash, out of the group. All members get the same one. It can be taken
 // once in an epoch: a second call returns an error that matches [ErrErased], and
 // nobody who steals the state afterwards can derive it. EraseExporterSecret does
-// not concern it. draft-ietf-mls-extensions, Section 4.5.
+// not concern it. draft-ietf-mls-extensions, Section 4.4.
 func (g *Group) SafeExportSecret(component ComponentID) ([]byte, error) {
 	if g.erased {
 		return nil, fmt.Errorf("mls: exporting to component %#04x: %w", uint16(component), ErrErased)

@@ -91,10 +91,16 @@ func (c Capabilities) withDefaults(cfg *Config, leaf *LeafNode, around Extension
 				c.Extensions = append(c.Extensions, x.Type)
 			}
 		}
+		if len(cfg.Components) > 0 && !slices.Contains(c.Extensions, ExtensionAppDataDictionary) {
+			c.Extensions = append(c.Extensions, ExtensionAppDataDictionary)
+		}
 	}
 	if c.Proposals == nil {
 		for _, p := range cfg.Proposals {
 			c.Proposals = append(c.Proposals, p.Type)
+		}
+		if len(cfg.Components) > 0 {
+			c.Proposals = append(c.Proposals, ProposalAppDataUpdate, ProposalAppEphemeral)
 		}
 	}
 	return c

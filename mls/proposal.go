@@ -21,8 +21,18 @@ const (
 	ProposalGroupContextExtensions ProposalType = 7
 )
 
+// The proposal types of draft-ietf-mls-extensions for components. Clients with
+// [Config.Components] support them.
+const (
+	ProposalAppDataUpdate ProposalType = 0x0008
+	ProposalAppEphemeral  ProposalType = 0x0009
+)
+
 func (t ProposalType) String() string {
 	if kind, ok := builtinProposals.kinds[t]; ok {
+		return kind.name
+	}
+	if kind, ok := componentProposals.kinds[t]; ok {
 		return kind.name
 	}
 	return fmt.Sprintf("ProposalType(%#04x)", uint16(t))
@@ -34,8 +44,8 @@ func (t ProposalType) isDefault() bool {
 }
 
 // A Proposal is one change to a group: [*Add], [*Update], [*Remove],
-// [*PreSharedKey], [*ReInit], [*ExternalInit], [*GroupContextExtensions] or
-// [*CustomProposal].
+// [*PreSharedKey], [*ReInit], [*ExternalInit], [*GroupContextExtensions],
+// [*AppDataUpdate], [*AppEphemeral] or [*CustomProposal].
 // RFC 9420, Section 12.1.
 type Proposal interface {
 	// ProposalType returns the code point of the proposal's type.

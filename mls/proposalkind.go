@@ -2,6 +2,8 @@ package mls
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/mendlink/mendlink/internal/wire"
 )
@@ -17,7 +19,7 @@ type proposalKind struct {
 	read           func(r *wire.Reader) Proposal
 	verify         func(s *publicState, sender Sender, p Proposal) error         // the rules on a single proposal
 	apply          func(s *publicState, t *transition, p *coveredProposal) error // what it changes
-	applied        func(t *transition)                                           // if set: called after the last of the type
+	applied        func(s *publicState, t *transition) error                     // if set: called after the last of the type
 }
 
 // proposalKinds is the table of proposal types.
@@ -32,6 +34,18 @@ type proposalKinds struct {
 // the columns "Ext" and "Path" of Section 17.4. It is set by init because
 // reading a proposal may end in reading a proposal.
 var builtinProposals *proposalKinds
+
+// componentProposals are those of clients with components, in the order of
+// draft-ietf-mls-extensions, Sections 4.7 and 4.8: after all others.
+var componentProposals = &proposalKinds{
+	kinds: map[ProposalType]*proposalKind{
+		ProposalAppEphemeral: {name: "app_ephemeral", external: true, externalCommit: true,
+			read: readAs[AppEphemeral], verify: verifyAppEphemeral, apply: applyAppEphemeral},
+		ProposalAppDataUpdate: {name: "app_data_update", external: true, externalCommit: true,
+			read: readAs[AppDataUpdate], verify: verifyAppDataUpdate, apply: applyAppDataUpdate, applied: updateDictionary},
+	},
+	order: []ProposalType{ProposalAppEphemeral, ProposalAppDataUpdate},
+}
 
 func init() {
 	builtinProposals = &proposalKinds{
@@ -78,6 +92,19 @@ func (k *proposalKinds) with(custom []CustomProposalType) (*proposalKinds, error
 		all.order = append(all.order, t)
 	}
 	all.order = append(all.order, k.order[1:]...)
+	return all, nil
+}
+
+// followedBy returns the table with the rows of later added, which are applied
+// after all others.
+func (k *proposalKinds) followedBy(later *proposalKinds) (*proposalKinds, error) {
+	all := &proposalKinds{kinds: maps.Clone(k.kinds), order: slices.Concat(k.order, later.order)}
+	for t, kind := range later.kinds {
+		if _, ok := all.kinds[t]; ok {
+			return nil, fmt.Errorf("mls: Config.Proposals: type %#04x is defined already", uint16(t))
+		}
+		all.kinds[t] = kind
+	}
 	return all, nil
 }
 

@@ -59,6 +59,7 @@ type transition struct {
 	ownUpdate    *cachedProposal // an Update of this member's own
 	externalInit *ExternalInit
 	reInit       *ReInit
+	dataUpdates  []*coveredProposal // the AppDataUpdates
 	pathRequired bool
 	pathSteps    []pathStep // the received path
 }
@@ -127,7 +128,7 @@ func (s *publicState) applyKind(t *transition, kind ProposalType, proposals []co
 		}
 	}
 	if found && k.applied != nil {
-		k.applied(t)
+		return k.applied(s, t)
 	}
 	return nil
 }
@@ -363,7 +364,10 @@ func applyRemove(s *publicState, t *transition, p *coveredProposal) error {
 	return nil
 }
 
-func truncateRemoved(t *transition) { t.tree.truncate() }
+func truncateRemoved(_ *publicState, t *transition) error {
+	t.tree.truncate()
+	return nil
+}
 
 func verifyPreSharedKey(s *publicState, _ Sender, p Proposal) error {
 	id := &p.(*PreSharedKey).PSK
@@ -413,7 +417,11 @@ func applyExternalInit(_ *publicState, t *transition, p *coveredProposal) error 
 }
 
 func verifyGroupContextExtensions(s *publicState, _ Sender, p Proposal) error {
-	return s.cfg.extensions.verify(InGroupContext, p.(*GroupContextExtensions).Extensions)
+	extensions := p.(*GroupContextExtensions).Extensions
+	if err := s.cfg.extensions.verify(InGroupContext, extensions); err != nil {
+		return err
+	}
+	return s.verifyDictionaryKept(extensions)
 }
 
 func applyGroupContextExtensions(s *publicState, t *transition, p *coveredProposal) error {

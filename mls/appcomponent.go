@@ -1,0 +1,113 @@
+package mls
+
+import (
+	"errors"
+	"fmt"
+)
+
+// A Component defines a part of the application that keeps data of its own in
+// the groups and leaves of a client. A client that has one in
+// [Config.Components] takes part in the proposals [AppDataUpdate] and
+// [AppEphemeral], and says so in its capabilities.
+// draft-ietf-mls-extensions, Section 4.
+//
+// Its functions may be called several times for one message, also for one that
+// is then refused, and by several groups at once: they judge and must not act.
+// They have to give the same result at all members. What comes from others may
+// be anything.
+type Component struct {
+	// ID is the code point. Those from 0x8000 on are for private use.
+	ID ComponentID
+	// Name is for messages to people.
+	Name string
+	// Validate, if set, may refuse the component's entry in the
+	// [AppDataDictionary] of the object that place names. data must not be changed.
+	Validate func(place ExtensionPlace, data []byte) error
+	// Update returns the component's entry in the GroupContext after a commit's
+	// updates, in their order; there is at least one. old is the entry before,
+	// nil if there is none, and must not be changed. An error refuses the
+	// commit. Default: each update is the whole entry, so that the last one stays.
+	Update func(old []byte, updates []ComponentUpdate) ([]byte, error)
+	// Remove, if set, may refuse that the component's entry in the GroupContext
+	// is removed.
+	Remove func(old []byte, in ProposalContext) error
+	// Ephemeral, if set, may refuse the data of an [AppEphemeral]. It is asked
+	// when the proposal arrives, and again when a commit covers it.
+	Ephemeral func(data []byte, in ProposalContext) error
+}
+
+// ComponentUpdate is one [AppDataUpdate], as [Component.Update] gets it.
+type ComponentUpdate struct {
+	Sender Sender
+	Data   []byte
+}
+
+// componentKinds is the table of the components that a client knows.
+type componentKinds map[ComponentID]*Component
+
+// builtinComponents are known wherever the extension app_data_dictionary is.
+var builtinComponents = componentKinds{
+	ComponentAppComponents: {ID: ComponentAppComponents, Name: "app_components", Validate: validateComponentsList},
+	ComponentSafeAAD:       {ID: ComponentSafeAAD, Name: "safe_aad", Validate: validateComponentsList},
+}
+
+// validateComponentsList checks a list where it means something.
+func validateComponentsList(place ExtensionPlace, data []byte) error {
+	if place != InLeafNode && place != InGroupContext {
+		return nil
+	}
+	_, err := ParseComponentsList(data)
+	return err
+}
+
+// with returns the table with the application's components added.
+func (k componentKinds) with(components []Component) (componentKinds, error) {
+	if len(components) == 0 {
+		return k, nil
+	}
+	all := make(componentKinds, len(k)+len(components))
+	for id, c := range k {
+		all[id] = c
+	}
+	for _, c := range components {
+		if c.ID == 0 {
+			return nil, errors.New("mls: Config.Components: ID 0 is reserved")
+		}
+		if _, ok := all[c.ID]; ok {
+			return nil, fmt.Errorf("mls: Config.Components: component %#04x is defined already", uint16(c.ID))
+		}
+		all[c.ID] = &c
+	}
+	return all, nil
+}
+
+// verifyDictionary checks an app_data_dictionary, and in it the entries of
+// those components that the client knows.
+func (k componentKinds) verifyDictionary(place ExtensionPlace, data []byte) error {
+	d, err := parseDictionaryAliased(data)
+	if err != nil {
+		return err
+	}
+	for i := range d {
+		if c, ok := k[d[i].ID]; ok {
+			if err := c.validate(place, d[i].Data); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Component) validate(place ExtensionPlace, data []byte) error {
+	if c.Validate == nil {
+		return nil
+	}
+	err := c.Validate(place, data)
+	if broken := (*Error)(nil); errors.As(err, &broken) {
+		return err // it names a rule of its own
+	}
+	if err != nil {
+		return invalid(CheckComponentData, "component %s in a %v: %w", c.Name, place, err)
+	}
+	return nil
+}
