@@ -14,6 +14,7 @@ import (
 // as another Observer. It must not be used from several goroutines at once.
 type Observer struct {
 	publicState
+	external Extensions // the external_pub of the epoch, if it is known
 }
 
 // NewObserver returns the view of the epoch that a GroupInfo (an MLSMessage)
@@ -40,7 +41,9 @@ func NewObserver(cfg *Config, groupInfo, ratchetTree []byte) (*Observer, error) 
 	if err := state.validateMembers(nil); err != nil {
 		return nil, err
 	}
-	return &Observer{*state}, nil
+	o := &Observer{publicState: *state}
+	o.keepExternalPub(info.extensions)
+	return o, nil
 }
 
 // ObservedCommit is a commit whose public part is valid.
@@ -101,7 +104,7 @@ func (o *Observer) Process(message []byte) (Received, error) {
 	if err != nil {
 		return nil, err
 	}
-	next := &Observer{o.next(t)}
+	next := &Observer{publicState: o.next(t)}
 	next.context.treeHash = t.tree.rootHash(o.suite)
 	next.finish(&o.publicState, a.authenticatedContent)
 	next.setConfirmationTag(a.auth.confirmationTag)

@@ -42,6 +42,9 @@ func randomEpoch(t *rapid.T, c *crowd) {
 	if chance("messages", 30) {
 		c.checkMessages()
 	}
+	if chance("components", 30) {
+		c.checkComponents(someone("signer"), someone("reader"))
+	}
 	for i, m := range c.members {
 		expected[m.name] = true
 		switch {

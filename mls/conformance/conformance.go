@@ -62,6 +62,7 @@ var kinds = []Kind{
 	{Name: "external-init", newVector: newCase[externalInit]},
 
 	{Name: "application-psks", newVector: newCase[applicationPSKs]},
+	{Name: "safe-operations", newVector: newCase[safeOperations]},
 }
 
 // newCase returns an empty case of a kind.

@@ -149,6 +149,7 @@ var corruptible = []corruptibleCase{
 	{file: "component-data", own: true, index: 5, fields: 28},
 
 	{file: "application-psks", own: true, index: 2, fields: 17, unchecked: map[string]string{"cipher_suite": sameKeys}},
+	{file: "safe-operations", own: true, index: 1, fields: 14},
 }
 
 // optional are fields that a case need not have.

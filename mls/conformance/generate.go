@@ -51,6 +51,7 @@ var generators = map[string]func(*generator) (vector, error){
 	"external-init":  generateExternalInit,
 
 	"application-psks": generateApplicationPSKs,
+	"safe-operations":  generateSafeOperations,
 }
 
 // Generators returns the names that [Generate] takes.

@@ -59,6 +59,7 @@ var ownFiles = []ownFile{
 	{"component-data", []ciphersuite.ID{0}, 6, 126},
 
 	{"application-psks", allSuites, 3, 216},
+	{"safe-operations", allSuites, 1, 270},
 }
 
 func (f *ownFile) path() string { return filepath.Join("testdata", f.name+".json.gz") }
