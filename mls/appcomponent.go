@@ -42,11 +42,8 @@ type ComponentUpdate struct {
 	Data   []byte
 }
 
-// componentKinds is the table of the components that a client knows.
-type componentKinds map[ComponentID]*Component
-
 // builtinComponents are known wherever the extension app_data_dictionary is.
-var builtinComponents = componentKinds{
+var builtinComponents = map[ComponentID]*Component{
 	ComponentAppComponents: {ID: ComponentAppComponents, Name: "app_components", Validate: validateComponentsList},
 	ComponentSafeAAD:       {ID: ComponentSafeAAD, Name: "safe_aad", Validate: validateComponentsList},
 }
@@ -60,37 +57,43 @@ func validateComponentsList(place ExtensionPlace, data []byte) error {
 	return err
 }
 
-// with returns the table with the application's components added.
-func (k componentKinds) with(components []Component) (componentKinds, error) {
-	if len(components) == 0 {
-		return k, nil
-	}
-	all := make(componentKinds, len(k)+len(components))
-	for id, c := range k {
-		all[id] = c
-	}
-	for _, c := range components {
-		if c.ID == 0 {
-			return nil, errors.New("mls: Config.Components: ID 0 is reserved")
+// component returns what the client knows of a component, nil if that is nothing.
+func (c *Config) component(id ComponentID) *Component {
+	for i := range c.Components {
+		if c.Components[i].ID == id {
+			return &c.Components[i]
 		}
-		if _, ok := all[c.ID]; ok {
-			return nil, fmt.Errorf("mls: Config.Components: component %#04x is defined already", uint16(c.ID))
-		}
-		all[c.ID] = &c
 	}
-	return all, nil
+	return builtinComponents[id]
+}
+
+// verifyComponentIDs checks that each component of the application has a number
+// of its own.
+func (c *Config) verifyComponentIDs() error {
+	seen := make(map[ComponentID]bool, len(c.Components))
+	for i := range c.Components {
+		id := c.Components[i].ID
+		if id == 0 {
+			return errors.New("mls: Config.Components: ID 0 is reserved")
+		}
+		if seen[id] || builtinComponents[id] != nil {
+			return fmt.Errorf("mls: Config.Components: component %#04x is defined already", uint16(id))
+		}
+		seen[id] = true
+	}
+	return nil
 }
 
 // verifyDictionary checks an app_data_dictionary, and in it the entries of
 // those components that the client knows.
-func (k componentKinds) verifyDictionary(place ExtensionPlace, data []byte) error {
+func (c *Config) verifyDictionary(place ExtensionPlace, data []byte) error {
 	d, err := parseDictionaryAliased(data)
 	if err != nil {
 		return err
 	}
 	for i := range d {
-		if c, ok := k[d[i].ID]; ok {
-			if err := c.validate(place, d[i].Data); err != nil {
+		if known := c.component(d[i].ID); known != nil {
+			if err := known.validate(place, d[i].Data); err != nil {
 				return err
 			}
 		}

@@ -54,7 +54,7 @@ func (p *AppDataUpdate) decode(r *wire.Reader) {
 
 func verifyAppDataUpdate(s *publicState, _ Sender, p Proposal) error {
 	u := p.(*AppDataUpdate)
-	if _, ok := s.cfg.components[u.Component]; !ok {
+	if s.cfg.component(u.Component) == nil {
 		return invalid(CheckAppDataUpdateComponent, "component %#04x is not known", uint16(u.Component))
 	}
 	return nil
@@ -97,7 +97,7 @@ func updateDictionary(s *publicState, t *transition) error {
 // updateComponent returns the dictionary after the AppDataUpdates of a commit
 // for one component, which is known.
 func (s *publicState) updateComponent(t *transition, d AppDataDictionary, id ComponentID, proposals []*coveredProposal) (AppDataDictionary, error) {
-	c := s.cfg.components[id]
+	c := s.cfg.component(id)
 	old, present := d.Find(id)
 	updates := make([]ComponentUpdate, 0, len(proposals))
 	for _, p := range proposals {

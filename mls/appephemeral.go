@@ -27,7 +27,7 @@ func (p *AppEphemeral) decode(r *wire.Reader) {
 
 func verifyAppEphemeral(s *publicState, sender Sender, p Proposal) error {
 	e := p.(*AppEphemeral)
-	if _, ok := s.cfg.components[e.Component]; !ok {
+	if s.cfg.component(e.Component) == nil {
 		return invalid(CheckAppEphemeralComponent, "component %#04x is not known", uint16(e.Component))
 	}
 	return s.judgeEphemeral(e, ProposalContext{sender, s.context.extensions})
@@ -39,7 +39,7 @@ func applyAppEphemeral(s *publicState, t *transition, p *coveredProposal) error 
 }
 
 func (s *publicState) judgeEphemeral(e *AppEphemeral, in ProposalContext) error {
-	c := s.cfg.components[e.Component]
+	c := s.cfg.component(e.Component)
 	if c.Ephemeral == nil {
 		return nil
 	}

@@ -72,7 +72,6 @@ type Config struct {
 
 	proposals  *proposalKinds
 	extensions extensionKinds
-	components componentKinds
 }
 
 // An AuthenticationService decides whether a credential may speak with a
@@ -123,18 +122,17 @@ func (c *Config) withDefaults() (*Config, error) {
 	}
 	d := *c
 	var err error
-	if d.proposals, err = builtinProposals.with(c.Proposals); err != nil {
-		return nil, err
-	}
-	if d.components, err = builtinComponents.with(c.Components); err != nil {
-		return nil, err
-	}
+	known := builtinProposals
 	if len(c.Components) > 0 {
-		if d.proposals, err = d.proposals.followedBy(componentProposals); err != nil {
-			return nil, err
-		}
+		known = allProposals
 	}
-	if d.extensions, err = builtinExtensions.with(c.Extensions, d.components); err != nil {
+	if d.proposals, err = known.with(c.Proposals); err != nil {
+		return nil, err
+	}
+	if err := d.verifyComponentIDs(); err != nil {
+		return nil, err
+	}
+	if d.extensions, err = builtinExtensions.with(c.Extensions); err != nil {
 		return nil, err
 	}
 	if d.Suites == nil {

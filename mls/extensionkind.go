@@ -16,7 +16,7 @@ var builtinExtensions = extensionKinds{
 	ExtensionExternalPub:          anyData,
 	ExtensionRequiredCapabilities: inContext(func(data []byte) error { _, err := parseRequiredCapabilities(data); return err }),
 	ExtensionExternalSenders:      inContext(func(data []byte) error { _, err := parseExternalSenders(data); return err }),
-	ExtensionAppDataDictionary:    builtinComponents.verifyDictionary,
+	ExtensionAppDataDictionary:    anyData, // see [Config.verifyExtensions]
 }
 
 func anyData(ExtensionPlace, []byte) error { return nil }
@@ -30,16 +30,15 @@ func inContext(check func([]byte) error) func(ExtensionPlace, []byte) error {
 	}
 }
 
-// with returns the table with the application's types and components added.
-func (k extensionKinds) with(custom []CustomExtensionType, components componentKinds) (extensionKinds, error) {
-	if len(custom) == 0 && len(components) == len(builtinComponents) {
+// with returns the table with the application's types added.
+func (k extensionKinds) with(custom []CustomExtensionType) (extensionKinds, error) {
+	if len(custom) == 0 {
 		return k, nil
 	}
 	all := make(extensionKinds, len(k)+len(custom))
 	for t, validate := range k {
 		all[t] = validate
 	}
-	all[ExtensionAppDataDictionary] = components.verifyDictionary
 	for _, c := range custom {
 		if _, ok := all[c.Type]; ok {
 			return nil, fmt.Errorf("mls: Config.Extensions: type %#04x is defined already", uint16(c.Type))
@@ -52,7 +51,18 @@ func (k extensionKinds) with(custom []CustomExtensionType, components componentK
 	return all, nil
 }
 
-// verifyExtensions checks the data of those extensions that the client
+// verifyExtensions checks the extensions of an object, and what components have in it.
+func (c *Config) verifyExtensions(place ExtensionPlace, extensions Extensions) error {
+	if err := c.extensions.verify(place, extensions); err != nil {
+		return err
+	}
+	if data, ok := extensions.Find(ExtensionAppDataDictionary); ok {
+		return c.verifyDictionary(place, data)
+	}
+	return nil
+}
+
+// verify checks the data of those extensions that the client
 // understands, and that each type occurs once. RFC 9420, Section 13.4.
 func (k extensionKinds) verify(place ExtensionPlace, extensions Extensions) error {
 	if err := extensions.verifyTypes(); err != nil {

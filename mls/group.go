@@ -104,7 +104,7 @@ func NewGroup(cfg *Config, o GroupOptions) (*Group, error) {
 	if err := tree.verifyMembers(s, o.Extensions, nil); err != nil {
 		return nil, err
 	}
-	if err := cfg.extensions.verify(InGroupContext, o.Extensions); err != nil {
+	if err := cfg.verifyExtensions(InGroupContext, o.Extensions); err != nil {
 		return nil, err
 	}
 	if err := cfg.validateExternalSenders(s, o.Extensions); err != nil {

@@ -138,10 +138,10 @@ func (g *groupInfo) verify(cfg *Config, s *ciphersuite.Suite, ratchetTree []byte
 	if err != nil {
 		return nil, invalid(CheckGroupInfoSignature, "%w", err)
 	}
-	if err := cfg.extensions.verify(InGroupInfo, g.extensions); err != nil {
+	if err := cfg.verifyExtensions(InGroupInfo, g.extensions); err != nil {
 		return nil, err
 	}
-	if err := cfg.extensions.verify(InGroupContext, g.context.extensions); err != nil {
+	if err := cfg.verifyExtensions(InGroupContext, g.context.extensions); err != nil {
 		return nil, err
 	}
 	if err := g.verifyTree(cfg, s, tree, own); err != nil {

@@ -128,7 +128,7 @@ func (k *KeyPackage) verify(s *ciphersuite.Suite, cfg *Config) error {
 	if err != nil {
 		return invalid(CheckKeyPackageSignature, "%w", err)
 	}
-	if err := cfg.extensions.verify(InKeyPackage, k.Extensions); err != nil {
+	if err := cfg.verifyExtensions(InKeyPackage, k.Extensions); err != nil {
 		return err
 	}
 	k.verified, k.init = marshal(k), init
@@ -151,5 +151,5 @@ func (c *Config) verifyKeyPackageExtensions(k *KeyPackage) error {
 			return invalid(CheckKeyPackageExtensionSupport, "extension %#04x is not among the capabilities", uint16(x.Type))
 		}
 	}
-	return c.extensions.verify(InKeyPackage, k.Extensions)
+	return c.verifyExtensions(InKeyPackage, k.Extensions)
 }

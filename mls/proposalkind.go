@@ -35,8 +35,8 @@ type proposalKinds struct {
 // reading a proposal may end in reading a proposal.
 var builtinProposals *proposalKinds
 
-// componentProposals are those of clients with components, in the order of
-// draft-ietf-mls-extensions, Sections 4.7 and 4.8: after all others.
+// componentProposals are those of clients with components. They are applied after
+// all others, in this order. draft-ietf-mls-extensions, Sections 4.7 and 4.8.
 var componentProposals = &proposalKinds{
 	kinds: map[ProposalType]*proposalKind{
 		ProposalAppEphemeral: {name: "app_ephemeral", external: true, externalCommit: true,
@@ -46,6 +46,9 @@ var componentProposals = &proposalKinds{
 	},
 	order: []ProposalType{ProposalAppEphemeral, ProposalAppDataUpdate},
 }
+
+// allProposals are those of RFC 9420 and those of components.
+var allProposals *proposalKinds
 
 func init() {
 	builtinProposals = &proposalKinds{
@@ -70,6 +73,7 @@ func init() {
 			ProposalPreSharedKey, ProposalExternalInit, ProposalReInit,
 		},
 	}
+	allProposals = builtinProposals.followedBy(componentProposals)
 }
 
 // with returns the table with the application's types added. They are applied
@@ -97,15 +101,10 @@ func (k *proposalKinds) with(custom []CustomProposalType) (*proposalKinds, error
 
 // followedBy returns the table with the rows of later added, which are applied
 // after all others.
-func (k *proposalKinds) followedBy(later *proposalKinds) (*proposalKinds, error) {
+func (k *proposalKinds) followedBy(later *proposalKinds) *proposalKinds {
 	all := &proposalKinds{kinds: maps.Clone(k.kinds), order: slices.Concat(k.order, later.order)}
-	for t, kind := range later.kinds {
-		if _, ok := all.kinds[t]; ok {
-			return nil, fmt.Errorf("mls: Config.Proposals: type %#04x is defined already", uint16(t))
-		}
-		all.kinds[t] = kind
-	}
-	return all, nil
+	maps.Copy(all.kinds, later.kinds)
+	return all
 }
 
 // lookup returns the row of a type. That of a type which is not in the table

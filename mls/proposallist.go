@@ -396,7 +396,7 @@ func verifyReInit(s *publicState, _ Sender, p Proposal) error {
 	if r.Version > MLS10 {
 		return r.Extensions.verifyTypes()
 	}
-	return s.cfg.extensions.verify(InGroupContext, r.Extensions)
+	return s.cfg.verifyExtensions(InGroupContext, r.Extensions)
 }
 
 func applyReInit(_ *publicState, t *transition, p *coveredProposal) error {
@@ -418,7 +418,7 @@ func applyExternalInit(_ *publicState, t *transition, p *coveredProposal) error 
 
 func verifyGroupContextExtensions(s *publicState, _ Sender, p Proposal) error {
 	extensions := p.(*GroupContextExtensions).Extensions
-	if err := s.cfg.extensions.verify(InGroupContext, extensions); err != nil {
+	if err := s.cfg.verifyExtensions(InGroupContext, extensions); err != nil {
 		return err
 	}
 	return s.verifyDictionaryKept(extensions)

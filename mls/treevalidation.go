@@ -203,7 +203,7 @@ func (c *Config) verifyLeafContents(leaf *LeafNode, source LeafNodeSource) error
 			return invalid(CheckLeafExtensionSupport, "its own extension %#04x is not among its capabilities", uint16(x.Type))
 		}
 	}
-	return c.extensions.verify(InLeafNode, leaf.Extensions)
+	return c.verifyExtensions(InLeafNode, leaf.Extensions)
 }
 
 // verifyLifetime checks the lifetime of a leaf that comes from a key package.
