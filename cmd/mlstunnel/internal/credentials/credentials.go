@@ -89,16 +89,16 @@ func (s *Source) follow(k *known) {
 	} else {
 		identities = k.live.Identities()
 	}
-	if slices.EqualFunc(identities, s.Identities(), Same) {
+	if slices.EqualFunc(identities, s.Identities(), same) {
 		s.SetTrust(nil) // what is trusted is in k; this tells the watchers
 		return
 	}
-	s.log.Info("own identity", "fingerprint", fingerprintOf(identities[0].Signer.Public()), "expires", expiryOf(identities[0].Credential))
+	s.log.Info("own identity", "fingerprint", fingerprintOf(identities[0].Signer.Public()), "expires", ExpiryOf(identities[0].Credential))
 	s.SetIdentities(identities...)
 }
 
-// Same reports whether two identities look the same to a peer.
-func Same(a, b mls.Identity) bool {
+// same reports whether two identities look the same to a peer.
+func same(a, b mls.Identity) bool {
 	return a.Credential.Equal(b.Credential) && fingerprintOf(a.Signer.Public()) == fingerprintOf(b.Signer.Public())
 }
 
@@ -125,7 +125,7 @@ func (s *Source) Err() error {
 func (s *Source) Fingerprint() string { return fingerprintOf(s.Identities()[0].Signer.Public()) }
 
 // Expiry returns the end of the own certificate, the zero time if there is none.
-func (s *Source) Expiry() time.Time { return expiryOf(s.Identities()[0].Credential) }
+func (s *Source) Expiry() time.Time { return ExpiryOf(s.Identities()[0].Credential) }
 
 // Close ends the looking at files.
 func (s *Source) Close() {
@@ -283,8 +283,8 @@ func fingerprintOf(key crypto.PublicKey) string {
 	return fingerprint
 }
 
-// expiryOf returns when a credential ends, the zero time for never.
-func expiryOf(c mls.Credential) time.Time {
+// ExpiryOf returns when a credential ends, the zero time for never.
+func ExpiryOf(c mls.Credential) time.Time {
 	expiry, err := channel.CredentialExpiry(c)
 	if err != nil { // it was accepted, so its certificates parse
 		return time.Time{}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/mendlink/mendlink/cmd/mlstunnel/internal/config"
 	"github.com/mendlink/mendlink/cmd/mlstunnel/internal/links"
-	"github.com/mendlink/mendlink/mls"
 	"github.com/mendlink/mendlink/quicmls"
 )
 
@@ -32,7 +31,6 @@ type quicClient struct {
 type quicLink struct {
 	conn    *quicmls.Conn
 	link    *links.Link
-	self    mls.Identity // that it began with
 	streams *tally
 }
 
@@ -100,14 +98,13 @@ func (c *quicClient) dial() (*quicLink, error) {
 	ctx, cancel := context.WithTimeout(f.accepting, cfg.ConnectTimeout)
 	defer cancel()
 	link := f.stats.Begin(cfg.Forward)
-	config, self := f.quicmlsConfig(link)
-	conn, err := quicmls.Dial(ctx, cfg.Forward, config)
+	conn, err := quicmls.Dial(ctx, cfg.Forward, f.quicmlsConfig(link))
 	if err != nil {
 		link.Failed()
 		return nil, err
 	}
 	f.establishedQUIC(link, conn)
-	return &quicLink{conn, link, self, &tally{done: finished(conn)}}, nil
+	return &quicLink{conn, link, &tally{done: finished(conn)}}, nil
 }
 
 // serve does what a connection needs until it ends.
@@ -117,7 +114,6 @@ func (c *quicClient) serve(q *quicLink) {
 	log.Info("link is up", "resumed", q.conn.ConnectionState().Resumed)
 	defer q.link.End()
 	defer context.AfterFunc(f.living, func() { q.conn.CloseWithError(0, "") })()
-	f.follow(q.conn, q.self, log)
 	<-q.conn.Context().Done()
 	log.Info("link is down", "error", context.Cause(q.conn.Context()))
 }

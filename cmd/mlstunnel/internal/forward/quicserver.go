@@ -81,8 +81,7 @@ func (f *Forward) serveQUIC(q *quic.Conn) {
 	remote := q.RemoteAddr().String()
 	link := f.stats.Begin(remote)
 	log := f.log.With("link", link.ID(), "remote", remote)
-	cfg, self := f.quicmlsConfig(link)
-	c := quicmls.Server(q, cfg)
+	c := quicmls.Server(q, f.quicmlsConfig(link))
 	defer c.CloseWithError(0, "")
 	if err := c.HandshakeContext(f.living); err != nil {
 		link.Failed()
@@ -96,7 +95,6 @@ func (f *Forward) serveQUIC(q *quic.Conn) {
 	streams := &tally{done: finished(c)}
 	defer context.AfterFunc(f.accepting, streams.close)()
 	defer context.AfterFunc(f.living, func() { c.CloseWithError(0, "drained") })()
-	f.open.Go(func() { f.follow(c, self, log) })
 	for {
 		stream, err := c.AcceptStream(c.Context())
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 // netconnConfig returns the configuration of one connection, whose session tells link what it does.
 func (f *Forward) netconnConfig(link *links.Link) *netconn.Config {
 	c := f.config.Load()
-	return &netconn.Config{Identities: f.source, Validator: f.source, Store: f.store, Rekey: policy(c.Rekey), Trace: link.Trace(),
+	return &netconn.Config{Identities: f.source, Validator: f.source, Store: f.store, Rekey: policy(c.Rekey), Trace: f.trace(link),
 		PeerName: peerName(c), ServerName: serverName(c), KeyLogWriter: f.options.KeyLog}
 }
 

@@ -1,10 +1,15 @@
 package tunnel
 
 import (
+	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/mendlink/mendlink/cmd/mlstunnel/internal/config"
@@ -90,6 +95,53 @@ func TestAReloadThatFailsChangesNothing(t *testing.T) {
 	if s := server.Status(); !s.Healthy() || s.ReloadsFailed != 3 {
 		t.Errorf("after a good reload: problems %q, %d reloads that failed", s.Problems(), s.ReloadsFailed)
 	}
+}
+
+// What a reload had read when it failed is let go: nobody looks at those files any more, and nothing of them is in force.
+func TestAReloadThatFailsLetsCredentialsGo(t *testing.T) {
+	transports(t, func(t *testing.T, transport string) {
+		e, authority, _, _ := certifiedEnds(t, transport)
+		server, client := e.startBoth(t, nil)
+		c := testbed.Dial(t, "tcp", addressOf(client, "client"))
+		testbed.SayAndHear(t, c, "before")
+		before, watching := statusOf(server).Fingerprint, watchersOfFiles()
+		other := filepath.Join(t.TempDir(), "other.pem")
+		fingerprint := authority.Issue(t, other, "spiffe://example.org/server")
+		changed, bad := e.server.Forwards[0], e.server.Forwards[0]
+		changed.Identity = &config.Identity{Certificate: other, Key: other}
+		bad.Name, bad.Identity = "bad", &config.Identity{Certificate: other, Key: filepath.Join(t.TempDir(), "absent")}
+		broken := with(e.server, changed, bad)
+		if err := broken.Check(); err != nil {
+			t.Fatal(err)
+		}
+		if err := server.Reload(broken); !errors.Is(err, fs.ErrNotExist) {
+			t.Fatalf("got %v, want a key that is not there", err)
+		}
+		if n := watchersOfFiles(); n != watching || n < 2 {
+			t.Errorf("%d are looking at files, want %d as before", n, watching)
+		}
+		if s := statusOf(server); s.Fingerprint != before || s.Links[0].Peer == "" {
+			t.Errorf("the server shows %s, want %s", s.Fingerprint, before)
+		}
+		testbed.SayAndHear(t, c, "after")
+		if s := statusOf(client); s.Links[0].Peer != before || s.PeerRotations != 0 {
+			t.Errorf("the client sees %s after %d rotations, want %s", s.Links[0].Peer, s.PeerRotations, before)
+		}
+		reload(t, server, with(e.server, changed))
+		testbed.Eventually(t, "the client sees what a good reload takes over", func() bool {
+			testbed.SayAndHear(t, c, "meanwhile")
+			return statusOf(client).Links[0].Peer == fingerprint
+		})
+		if n := watchersOfFiles(); n != watching {
+			t.Errorf("%d are looking at files after a good reload, want %d", n, watching)
+		}
+	})
+}
+
+// watchersOfFiles is how many goroutines look at files that may change.
+func watchersOfFiles() int {
+	stacks := make([]byte, 16<<20)
+	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "identity.(*Live).run(")
 }
 
 func TestAPeerThatIsTakenOutIsDropped(t *testing.T) {
