@@ -1,20 +1,143 @@
 package live
 
 import (
+	"errors"
+	"slices"
 	"testing"
 
+	"github.com/mendlink/mendlink/mls"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
 
 // What components of an application do, as draft-ietf-mls-extensions has it, of which OpenMLS has much.
 
+// part is a component of both, whose updates are appended to what it keeps; absent is one that keeps nothing at first.
+const part, absent = 0x8001, 0x8002
+
+// componentContext is that of a group in which part keeps "a", and whose members support AppDataUpdate, so that its
+// dictionary changes by that alone.
+func componentContext(t *testing.T) mls.Extensions {
+	dictionary, err := mls.AppDataDictionary{
+		{ID: mls.ComponentAppComponents, Data: mls.ComponentsList{part, absent}.Marshal()}, {ID: part, Data: []byte("a")},
+	}.Extension()
+	if err != nil {
+		t.Fatal(err)
+	}
+	required := mls.RequiredCapabilities{
+		Extensions: []mls.ExtensionType{mls.ExtensionAppDataDictionary},
+		Proposals:  []mls.ProposalType{mls.ProposalAppDataUpdate, mls.ProposalAppEphemeral},
+	}
+	return mls.Extensions{required.Extension(), dictionary}
+}
+
+// componentPeer is a process whose members have components.
+type componentPeer struct {
+	*process
+	context mls.Extensions
+}
+
+func (p componentPeer) NewMember(suite ciphersuite.ID, identity string) (member, error) {
+	m, err := p.newMember(map[string]any{"suite": suite, "identity": []byte(identity), "components": []uint16{part, absent}})
+	if err == nil {
+		for _, x := range p.context {
+			m.(*peerMember).context = append(m.(*peerMember).context, extension{uint16(x.Type), x.Data})
+		}
+	}
+	return m, err
+}
+
 // withComponents calls play with the stage of each way to give two roles to OpenMLS and Mendlink.
 func withComponents(t *testing.T, play func(s *stage)) {
-	theirs, ours := openMLS.start(t), mendlink{suites: ciphersuite.Default()}
+	appended := func(old []byte, updates []mls.ComponentUpdate) ([]byte, error) {
+		for _, u := range updates {
+			old = append(slices.Clip(old), u.Data...)
+		}
+		return old, nil
+	}
+	context := componentContext(t)
+	theirs := componentPeer{openMLS.start(t), context}
+	ours := mendlink{suites: ciphersuite.Default(), context: context, components: []mls.Component{
+		{ID: part, Name: "part", Update: appended}, {ID: absent, Name: "absent", Update: appended},
+	}}
 	for _, cast := range [][]implementation{{ours, theirs}, {theirs, ours}} {
 		for _, public := range []bool{false, true} {
 			play(&stage{T: t, suite: 1, roles: cast, public: public})
 		}
+	}
+}
+
+// componentData returns what a member's group keeps for a component, nil for nothing.
+func (s *stage) componentData(a *actor, component uint16) []byte {
+	s.Helper()
+	switch m := a.member.(type) {
+	case *ourMember:
+		dictionary, err := m.group.Extensions().AppDataDictionary()
+		s.must(err, "%s reads its dictionary", a.name)
+		data, _ := dictionary.Find(mls.ComponentID(component))
+		return data
+	case *peerMember:
+		var r struct{ Data []byte }
+		s.must(m.call("app_data", map[string]any{"component": component}, &r), "%s reads its dictionary", a.name)
+		return r.Data
+	}
+	s.Fatalf("no dictionary of %T", a.member)
+	return nil
+}
+
+func TestOpenMLSComponentsKeepData(t *testing.T) {
+	withComponents(t, func(s *stage) {
+		alice := s.create()
+		bob := s.add(alice, 1)[0]
+		update := func(component uint16, data string) proposal {
+			return proposal{AppDataUpdate: &item{component, []byte(data)}}
+		}
+		want := func(component uint16, data string) {
+			s.Helper()
+			s.agree()
+			for _, a := range s.group {
+				if got := s.componentData(a, component); string(got) != data {
+					s.Errorf("%s has %q for component %#04x, want %q", a.name, got, component, data)
+				}
+			}
+		}
+		want(part, "a")
+		s.commitWith(alice, commit{Proposals: []proposal{update(part, "b"), update(absent, "first"), update(part, "c")}})
+		want(part, "abc")
+		want(absent, "first")
+		s.propose(bob, update(part, "d"))
+		s.propose(alice, update(part, "e"))
+		s.commit(bob)
+		want(part, "abcde")
+		removed := uint16(absent)
+		s.commitWith(bob, commit{Proposals: []proposal{{AppDataRemove: &removed}}})
+		want(absent, "")
+		s.commitWith(alice, commit{Proposals: []proposal{{AppEphemeral: &item{part, []byte("seen and gone")}}, update(part, "f")}})
+		want(part, "abcdef")
+		carol := s.add(alice, 1)[0]
+		want(part, "abcdef")
+		s.commitWith(carol, commit{Proposals: []proposal{update(part, "g")}})
+		want(part, "abcdefg")
+		s.talk()
+	})
+}
+
+// A commit of OpenMLS whose updates a component of ours refuses, or whose outcome it sees differently, is refused.
+func TestOpenMLSUpdatesThatAComponentRefuses(t *testing.T) {
+	theirs := componentPeer{openMLS.start(t), componentContext(t)}
+	for name, updated := range map[string]func(old []byte, updates []mls.ComponentUpdate) ([]byte, error){
+		"refuses":     func([]byte, []mls.ComponentUpdate) ([]byte, error) { return nil, errors.New("no") },
+		"differently": func(old []byte, updates []mls.ComponentUpdate) ([]byte, error) { return updates[0].Data, nil },
+	} {
+		ours := mendlink{suites: ciphersuite.Default(), components: []mls.Component{{ID: part, Name: "part", Update: updated}, {ID: absent, Name: "absent"}}}
+		s := &stage{T: t, suite: 1, roles: []implementation{theirs, ours}}
+		alice := s.create()
+		bob := s.add(alice, 1)[0]
+		made, err := alice.Commit(commit{Proposals: []proposal{{AppDataUpdate: &item{part, []byte("b")}}}})
+		s.must(err, "alice commits")
+		if _, err := bob.Process(made.Message); err == nil {
+			t.Errorf("%s: the commit is accepted", name)
+		}
+		s.agree() // in the epoch before
 	}
 }
 

@@ -63,6 +63,9 @@ type proposal struct {
 	ContextExtensions []extension `json:"context_extensions,omitzero"`
 	ReInit            *reInit     `json:"reinit,omitempty"`
 	AppPSK            *item       `json:"app_psk,omitempty"` // data is its identifier
+	AppDataUpdate     *item       `json:"app_data_update,omitempty"`
+	AppDataRemove     *uint16     `json:"app_data_remove,omitempty"` // the component
+	AppEphemeral      *item       `json:"app_ephemeral,omitempty"`
 }
 
 // An item is something of a component.

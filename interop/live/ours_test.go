@@ -14,8 +14,10 @@ import (
 
 // mendlink is the implementation under test.
 type mendlink struct {
-	suites *ciphersuite.Registry
-	grease bool
+	suites     *ciphersuite.Registry
+	grease     bool
+	components []mls.Component
+	context    mls.Extensions // of the groups that are created
 }
 
 func (mendlink) Name() string { return "mendlink" }
@@ -38,7 +40,9 @@ func (m mendlink) NewMember(id ciphersuite.ID, identity string) (member, error) 
 		Padding:               func(n int) int { return -n & 31 },
 		ResumptionPSKs:        3,
 		GREASE:                m.grease,
+		Components:            m.components,
 	}
+	o.context = m.context
 	return o, nil
 }
 
@@ -58,6 +62,7 @@ type ourMember struct {
 	keyPackage *mls.KeyPackageBundle
 	group      *mls.Group
 	pending    *mls.PendingCommit
+	context    mls.Extensions
 }
 
 func (o *ourMember) psk(id mls.PreSharedKeyID) ([]byte, error) {
@@ -109,7 +114,7 @@ func (o *ourMember) AddPSK(id, secret []byte) error {
 }
 
 func (o *ourMember) Create(groupID []byte) (err error) {
-	o.group, err = mls.NewGroup(o.cfg, mls.GroupOptions{Suite: o.suite.ID(), Identity: o.id(), GroupID: groupID})
+	o.group, err = mls.NewGroup(o.cfg, mls.GroupOptions{Suite: o.suite.ID(), Identity: o.id(), GroupID: groupID, Extensions: o.context})
 	return err
 }
 
@@ -166,6 +171,12 @@ func (o *ourMember) proposal(p proposal) (mls.Proposal, error) {
 		return &mls.PreSharedKey{PSK: mls.PreSharedKeyID{
 			Type: mls.PSKApplication, Component: mls.ComponentID(p.AppPSK.Component), ID: p.AppPSK.Data,
 		}}, nil
+	case p.AppDataUpdate != nil:
+		return &mls.AppDataUpdate{Component: mls.ComponentID(p.AppDataUpdate.Component), Update: p.AppDataUpdate.Data}, nil
+	case p.AppDataRemove != nil:
+		return &mls.AppDataUpdate{Component: mls.ComponentID(*p.AppDataRemove), Remove: true}, nil
+	case p.AppEphemeral != nil:
+		return &mls.AppEphemeral{Component: mls.ComponentID(p.AppEphemeral.Component), Data: p.AppEphemeral.Data}, nil
 	case p.Resumption != nil:
 		return &mls.PreSharedKey{PSK: mls.PreSharedKeyID{
 			Type: mls.PSKResumption, Usage: mls.ResumptionApplication, Group: o.group.GroupID(), Epoch: *p.Resumption,

@@ -64,7 +64,7 @@ func TestTSMLSRefusesGoodTrees(t *testing.T) {
 		s.roles = []implementation{joins}
 		joiner := s.actor()
 		made := s.commitWith(alice, commit{Proposals: []proposal{{Add: s.keyPackage(joiner)}}})
-		if err := joiner.Join(made.Welcome, nil); (err == nil) != (joins == ours) {
+		if err := joiner.Join(made.Welcome, nil); (err == nil) != (joins.Name() == ours.Name()) {
 			t.Errorf("%s joins: %v", joiner.name, err)
 		} else if err == nil {
 			s.group = append(s.group, joiner)

@@ -122,13 +122,14 @@ func (p *process) newMember(options map[string]any) (member, error) {
 	if err := p.call(request, &r); err != nil {
 		return nil, err
 	}
-	return &peerMember{p, r.Member}, nil
+	return &peerMember{process: p, number: r.Member}, nil
 }
 
 // A peerMember is a member in a process.
 type peerMember struct {
 	process *process
 	number  int
+	context []extension // of the group that it creates
 }
 
 func (m *peerMember) call(op string, arguments map[string]any, result any) error {
@@ -153,7 +154,7 @@ func (m *peerMember) AddPSK(id, secret []byte) error {
 }
 
 func (m *peerMember) Create(groupID []byte) error {
-	return m.call("create", map[string]any{"group_id": groupID}, nil)
+	return m.call("create", map[string]any{"group_id": groupID, "context_extensions": append([]extension{}, m.context...)}, nil)
 }
 
 func (m *peerMember) Join(welcome, tree []byte) error {
