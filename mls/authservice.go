@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"time"
 )
 
 var (
@@ -41,6 +44,18 @@ func (m CredentialMux) ValidateExternalSender(sender *ExternalSender) error {
 		return fmt.Errorf("%w: %#04x from an external sender", ErrCredentialType, uint16(sender.Credential.Type))
 	}
 	return service.ValidateExternalSender(sender)
+}
+
+// CredentialTypes returns the types that there are services for, in order.
+func (m CredentialMux) CredentialTypes() []CredentialType { return slices.Sorted(maps.Keys(m)) }
+
+// CredentialExpiry asks the service for the type of the credential. The zero time, for never, is the
+// answer where that is no [CredentialReader].
+func (m CredentialMux) CredentialExpiry(c *Credential) (time.Time, error) {
+	if reader, ok := m[c.Type].(CredentialReader); ok {
+		return reader.CredentialExpiry(c)
+	}
+	return time.Time{}, nil
 }
 
 // BasicAuthenticationService is an [AuthenticationService] for basic

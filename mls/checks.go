@@ -243,6 +243,12 @@ const (
 	CheckBranchMembers Check = "branch-members"
 )
 
+// The rules of draft-mahy-mls-sd-cwt-credential.
+const (
+	// An sd_jwt credential is an SD-JWT with a key binding JWT.
+	CheckCredentialSDJWT Check = "credential-sd-jwt"
+)
+
 // checkSections says where each rule is stated: a section of RFC 9420, or
 // of draft-ietf-mls-extensions where the rule is the Safe API's.
 var checkSections = map[Check]string{
@@ -367,4 +373,6 @@ var checkSections = map[Check]string{
 	CheckReInitMembers:    "RFC 9420, Section 12.4.3.1",
 	CheckBranchSuite:      "RFC 9420, Section 11.3",
 	CheckBranchMembers:    "RFC 9420, Section 11.3",
+
+	CheckCredentialSDJWT: "draft-mahy-mls-sd-cwt-credential, Section 3.2",
 }

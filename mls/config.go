@@ -99,6 +99,17 @@ type ClientMatcher interface {
 	SameClient(a, b *LeafNode) bool
 }
 
+// A CredentialReader is an [AuthenticationService] that takes credentials of further types than
+// basic and x509, such as that of the module identity/webtoken. It has a channel list these types
+// in its leaf, and know when such a credential, a peer's or its own, has to be replaced.
+type CredentialReader interface {
+	// CredentialTypes returns the types.
+	CredentialTypes() []CredentialType
+	// CredentialExpiry returns when a credential of one of these types stops being valid, the zero time
+	// for never. Nobody need have verified it.
+	CredentialExpiry(c *Credential) (time.Time, error)
+}
+
 // An Identity is what a client shows in its leaf, and the key that proves it.
 type Identity struct {
 	Credential Credential
@@ -169,6 +180,9 @@ func (c *Config) validateExternalSenders(s *ciphersuite.Suite, context Extension
 	for i := range senders {
 		if err := s.ValidateSignaturePublicKey(senders[i].SignatureKey); err != nil {
 			return invalid(CheckExternalSenderKey, "external sender %d: %w", i, err)
+		}
+		if err := senders[i].Credential.verifyWebToken(); err != nil {
+			return err
 		}
 		service, ok := c.AuthenticationService.(ExternalSenderAuthenticationService)
 		if !ok {

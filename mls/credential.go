@@ -2,6 +2,7 @@ package mls
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 
 	"github.com/mendlink/mendlink/internal/wire"
@@ -25,6 +26,8 @@ type Credential struct {
 	// Certificates is the chain of an X.509 credential in DER, the end-entity
 	// certificate first.
 	Certificates [][]byte
+	// SDJWT is the token of an sd_jwt credential.
+	SDJWT *SDJWT
 	// Data is the content of a credential of any other type, which is taken
 	// to be one opaque<V>, as those of all registered types are.
 	Data []byte
@@ -38,7 +41,18 @@ func BasicCredential(identity []byte) Credential {
 // Equal reports whether two credentials are the same to the byte.
 func (c Credential) Equal(o Credential) bool {
 	return c.Type == o.Type && bytes.Equal(c.Identity, o.Identity) && bytes.Equal(c.Data, o.Data) &&
-		slices.EqualFunc(c.Certificates, o.Certificates, bytes.Equal)
+		slices.EqualFunc(c.Certificates, o.Certificates, bytes.Equal) && c.SDJWT.Equal(o.SDJWT)
+}
+
+// Marshal returns the encoding of a credential, as it stands in a leaf. RFC 9420, Section 5.3.
+func (c *Credential) Marshal() []byte { return marshal(c) }
+
+// ParseCredential reads what [Credential.Marshal] wrote.
+func ParseCredential(encoded []byte) (c Credential, err error) {
+	if err := unmarshal(encoded, &c); err != nil {
+		return Credential{}, fmt.Errorf("mls: parsing a credential: %w", err)
+	}
+	return c, nil
 }
 
 func (c *Credential) encode(w *wire.Writer) {
@@ -52,6 +66,8 @@ func (c *Credential) encode(w *wire.Writer) {
 				w.Opaque(der)
 			}
 		})
+	case CredentialSDJWT:
+		c.SDJWT.encode(w)
 	default:
 		w.Opaque(c.Data)
 	}
@@ -64,6 +80,9 @@ func (c *Credential) decode(r *wire.Reader) {
 		c.Identity = r.Opaque()
 	case CredentialX509:
 		r.Vector(func(r *wire.Reader) { c.Certificates = append(c.Certificates, r.Opaque()) })
+	case CredentialSDJWT:
+		c.SDJWT = new(SDJWT)
+		c.SDJWT.decode(r)
 	default:
 		c.Data = r.Opaque()
 	}

@@ -54,8 +54,10 @@ type crowd struct {
 	made   int        // clients made so far
 	// configure, if set, changes the Config of new clients.
 	configure func(*Config)
-	members   []*client
-	invited   []*client
+	// credential, if set, gives new clients another than a basic one.
+	credential func(name string) Credential
+	members    []*client
+	invited    []*client
 }
 
 // A componentPSK names an application PSK.
@@ -133,6 +135,9 @@ func (c *crowd) newClient() *client {
 	}
 	if c.configure != nil {
 		c.configure(m.cfg)
+	}
+	if c.credential != nil {
+		m.id.Credential = c.credential(name)
 	}
 	return m
 }

@@ -129,6 +129,7 @@ func (l *LeafNode) detach() {
 	for i := range l.Credential.Certificates {
 		fields = append(fields, &l.Credential.Certificates[i])
 	}
+	fields = append(fields, l.Credential.SDJWT.fields()...)
 	for i := range l.Extensions {
 		fields = append(fields, &l.Extensions[i].Data)
 	}

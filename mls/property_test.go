@@ -89,7 +89,7 @@ func randomEpoch(t *rapid.T, c *crowd) {
 		t.Fatalf("members are %v, want %v", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(expected)))
 	}
 	for _, m := range c.members[0].g.Members() {
-		if name := string(m.Leaf.Credential.Identity); !expected[name] {
+		if name := nameIn(t, &m.Leaf.Credential); !expected[name] {
 			t.Fatalf("leaf %d belongs to %s", m.Index, name)
 		}
 	}

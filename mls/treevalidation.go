@@ -198,6 +198,9 @@ func (c *Config) verifyLeafContents(leaf *LeafNode, source LeafNodeSource) error
 	if !slices.Contains(leaf.Capabilities.Credentials, leaf.Credential.Type) {
 		return invalid(CheckLeafCredentialOwn, "its own credential type %d is not among its capabilities", leaf.Credential.Type)
 	}
+	if err := leaf.Credential.verifyWebToken(); err != nil {
+		return err
+	}
 	for _, x := range leaf.Extensions {
 		if !leaf.Capabilities.supportsExtension(x.Type) {
 			return invalid(CheckLeafExtensionSupport, "its own extension %#04x is not among its capabilities", uint16(x.Type))

@@ -50,8 +50,9 @@ var generators = map[string]func(*generator) (vector, error){
 	"component-data": generateComponentData,
 	"external-init":  generateExternalInit,
 
-	"application-psks": generateApplicationPSKs,
-	"safe-operations":  generateSafeOperations,
+	"application-psks":      generateApplicationPSKs,
+	"safe-operations":       generateSafeOperations,
+	"web-token-credentials": generateWebTokenCredentials,
 }
 
 // Generators returns the names that [Generate] takes.
