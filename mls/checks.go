@@ -100,6 +100,11 @@ const (
 	CheckAppEphemeralComponent Check = "app-ephemeral-component"
 	// The data of an AppEphemeral is what its component accepts.
 	CheckAppEphemeralData Check = "app-ephemeral-data"
+	// The extensions supported_wire_formats and required_wire_formats are
+	// well-formed.
+	CheckWireFormats Check = "wire-formats"
+	// A leaf supports the wire formats that required_wire_formats lists.
+	CheckLeafWireFormats Check = "leaf-wire-formats"
 
 	// A key package is for the group's protocol version.
 	CheckKeyPackageVersion Check = "key-package-version"
@@ -300,6 +305,9 @@ var checkSections = map[Check]string{
 	CheckContextDictionary:      "draft-ietf-mls-extensions, Section 4.7",
 	CheckAppEphemeralComponent:  "draft-ietf-mls-extensions, Section 4.8",
 	CheckAppEphemeralData:       "draft-ietf-mls-extensions, Section 4.8",
+
+	CheckWireFormats:     "draft-ietf-mls-extensions, Section 5",
+	CheckLeafWireFormats: "draft-ietf-mls-extensions, Section 5",
 
 	CheckKeyPackageVersion:          "RFC 9420, Section 10.1",
 	CheckKeyPackageSuite:            "RFC 9420, Section 10.1",

@@ -105,6 +105,7 @@ func TestEveryRuleIsEnforced(t *testing.T) {
 		applicationPSKRefusals(),
 		componentRefusals(),
 		webTokenRefusals(),
+		applicationPSKRefusals(), wireFormatRefusals(),
 	) {
 		seen := false
 		passed := t.Run(string(r.check)+"/"+r.name, func(t *testing.T) {

@@ -48,6 +48,13 @@ type Config struct {
 	// groups. Default: none, and the proposals AppDataUpdate and AppEphemeral are
 	// not supported. draft-ietf-mls-extensions, Section 4.
 	Components []Component
+	// WireFormats are the wire formats that the application understands besides
+	// those of RFC 9420. If it is not nil, leaves list them (in the extension
+	// supported_wire_formats), and groups may require them of their members
+	// ([WireFormats.Required]). Messages of these formats are the application's
+	// own business: a Group refuses them. Default: the two extensions are not
+	// understood. draft-ietf-mls-extensions, Section 5.
+	WireFormats WireFormats
 	// GREASE puts random values of those that are reserved for it into what the
 	// client generates, so that others cannot forget how to ignore what they do
 	// not know. RFC 9420, Section 13.5, recommends it; it costs some 60 octets
@@ -143,7 +150,11 @@ func (c *Config) withDefaults() (*Config, error) {
 	if err := d.verifyComponentIDs(); err != nil {
 		return nil, err
 	}
-	if d.extensions, err = builtinExtensions.with(c.Extensions); err != nil {
+	extensions := builtinExtensions
+	if c.WireFormats != nil {
+		extensions = extensions.withWireFormats()
+	}
+	if d.extensions, err = extensions.with(c.Extensions); err != nil {
 		return nil, err
 	}
 	if d.Suites == nil {

@@ -101,7 +101,7 @@ func NewGroup(cfg *Config, o GroupOptions) (*Group, error) {
 		}
 	}
 	tree := newTree(leaf)
-	if err := tree.verifyMembers(s, o.Extensions, nil); err != nil {
+	if err := cfg.verifyMembers(s, tree, o.Extensions, nil); err != nil {
 		return nil, err
 	}
 	if err := cfg.verifyExtensions(InGroupContext, o.Extensions); err != nil {

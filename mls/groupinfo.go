@@ -174,7 +174,7 @@ func (g *groupInfo) verifyTree(cfg *Config, s *ciphersuite.Suite, tree *ratchetT
 			return fmt.Errorf("mls: leaf %d: %w", i, err)
 		}
 	}
-	return tree.verifyMembers(s, g.context.extensions, nil)
+	return cfg.verifyMembers(s, tree, g.context.extensions, nil)
 }
 
 // validateMembers asks the Authentication Service about all that a newcomer

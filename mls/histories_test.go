@@ -128,7 +128,8 @@ func (h *history) proposal(m *endpoint) Proposal {
 	case 4:
 		senders, _ := m.g.Extensions().Find(ExtensionExternalSenders)
 		required := &RequiredCapabilities{Extensions: []ExtensionType{colour}[:h.below("required extensions", 2)]}
-		return &GroupContextExtensions{Extensions{{Type: ExtensionExternalSenders, Data: senders}, required.Extension()}}
+		formats := WireFormats{furtherFormat}[:h.below("required wire formats", 2)]
+		return &GroupContextExtensions{Extensions{{Type: ExtensionExternalSenders, Data: senders}, required.Extension(), formats.Required()}}
 	case 5:
 		if !h.allowsJoiners() {
 			return &PreSharedKey{PSK: PreSharedKeyID{Type: PSKResumption, Usage: ResumptionApplication, Group: m.g.GroupID(), Epoch: m.g.Epoch()}}

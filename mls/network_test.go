@@ -142,6 +142,7 @@ func newNetwork(t failer) *network {
 		cfg.Rand = faultyReader{cfg.Rand, n.faults}
 		cfg.Proposals = []CustomProposalType{paint}
 		cfg.Extensions = []CustomExtensionType{{Type: colour, Name: "colour"}}
+		cfg.WireFormats = WireFormats{furtherFormat}
 		cfg.GREASE = n.made%2 == 0
 		cfg.Padding = func(length int) int { return length % 5 }
 		psk := cfg.PSK

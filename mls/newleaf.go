@@ -52,6 +52,7 @@ func describeLeaf(cfg *Config, s *ciphersuite.Suite, id *Identity, o *LeafOption
 		Extensions:   slices.Clone(o.Extensions),
 	}
 	leaf.Capabilities = o.Capabilities.withDefaults(cfg, leaf, o.around)
+	cfg.listWireFormats(leaf)
 	if err := leaf.Capabilities.verifyTypes(); err != nil {
 		return nil, err
 	}

@@ -186,7 +186,7 @@ func (s *publicState) verifyMembersOf(t *ratchetTree, context Extensions) error 
 	if !context.isSame(s.context.extensions) {
 		before = nil
 	}
-	return t.verifyMembers(s.suite, context, before)
+	return s.cfg.verifyMembers(s.suite, t, context, before)
 }
 
 // verifyLeafContents checks the rules on a leaf that need nothing else: where it

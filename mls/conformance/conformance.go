@@ -64,6 +64,7 @@ var kinds = []Kind{
 	{Name: "application-psks", newVector: newCase[applicationPSKs]},
 	{Name: "safe-operations", newVector: newCase[safeOperations]},
 	{Name: "web-token-credentials", newVector: newCase[webTokenCredentials]},
+	{Name: "wire-formats", newVector: newCase[wireFormats]},
 }
 
 // newCase returns an empty case of a kind.

@@ -151,6 +151,7 @@ var corruptible = []corruptibleCase{
 	{file: "application-psks", own: true, index: 2, fields: 17, unchecked: map[string]string{"cipher_suite": sameKeys}},
 	{file: "safe-operations", own: true, index: 1, fields: 14},
 	{file: "web-token-credentials", own: true, index: 3, fields: 12},
+	{file: "wire-formats", own: true, index: 4, fields: 41},
 }
 
 // optional are fields that a case need not have.

@@ -53,6 +53,7 @@ var generators = map[string]func(*generator) (vector, error){
 	"application-psks":      generateApplicationPSKs,
 	"safe-operations":       generateSafeOperations,
 	"web-token-credentials": generateWebTokenCredentials,
+	"wire-formats":          generateWireFormats,
 }
 
 // Generators returns the names that [Generate] takes.

@@ -61,6 +61,7 @@ var ownFiles = []ownFile{
 	{"application-psks", allSuites, 3, 216},
 	{"safe-operations", allSuites, 1, 270},
 	{"web-token-credentials", []ciphersuite.ID{0}, 4, 60},
+	{"wire-formats", []ciphersuite.ID{0}, 5, 15},
 }
 
 func (f *ownFile) path() string { return filepath.Join("testdata", f.name+".json.gz") }
