@@ -3,6 +3,7 @@ package mls
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -133,6 +134,9 @@ func (s *publicState) updateComponent(t *transition, d AppDataDictionary, id Com
 
 // refuse says that a component does not accept what a commit does to its entry.
 func (c *Component) refuse(err error) error {
+	if broken := (*Error)(nil); errors.As(err, &broken) {
+		return err // it names a rule of its own
+	}
 	return invalid(CheckAppDataUpdateData, "component %s: %w", c.Name, err)
 }
 

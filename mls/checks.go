@@ -254,6 +254,63 @@ const (
 	CheckCredentialSDJWT Check = "credential-sd-jwt"
 )
 
+// Of draft-ietf-mls-combiner: pairs of groups.
+const (
+	// The APQInfo of a group is there and well-formed.
+	CheckAPQInfo Check = "apq-info"
+	// Both groups of a pair have the same APQInfo.
+	CheckAPQInfoEqual Check = "apq-info-equal"
+	// The APQInfo names the two groups.
+	CheckAPQGroups Check = "apq-groups"
+	// The APQInfo names the two groups' cipher suites.
+	CheckAPQInfoSuites Check = "apq-info-suites"
+	// After a full commit, the APQInfo names the epochs that it has led to.
+	CheckAPQEpochs Check = "apq-epochs"
+	// The KEM of the traditional group is a traditional one.
+	CheckAPQTraditional Check = "apq-traditional"
+	// The KEM of the post-quantum group has no traditional part.
+	CheckAPQPure Check = "apq-pure"
+	// The signatures of the post-quantum group are post-quantum ones where the
+	// mode asks for that.
+	CheckAPQSignatures Check = "apq-signatures"
+	// The APQInfo is not removed.
+	CheckAPQRemove Check = "apq-remove"
+	// An APQInfoUpdate is well-formed.
+	CheckAPQUpdateFormat Check = "apq-update-format"
+	// A commit has one full update of the APQInfo, or one update of each epoch.
+	CheckAPQUpdateList Check = "apq-update-list"
+	// The first full commit has a full update of the APQInfo.
+	CheckAPQFirstUpdate Check = "apq-first-update"
+	// All of the APQInfo but the epochs stays the same.
+	CheckAPQImmutable Check = "apq-immutable"
+	// Both groups of a pair require support of pairs of messages.
+	CheckAPQWireFormats Check = "apq-wire-formats"
+	// Both groups of a pair have as many members.
+	CheckAPQMembers Check = "apq-members"
+	// A leaf is of the same client in both groups of a pair.
+	CheckAPQClient Check = "apq-client"
+	// A commit in the traditional group alone changes neither who is a member
+	// nor the APQInfo.
+	CheckAPQPartial Check = "apq-partial"
+	// What waits for a commit changes neither who is a member nor the APQInfo.
+	CheckAPQProposal Check = "apq-proposal"
+	// The traditional half of a full commit, and a Welcome to the traditional
+	// group, has the key of the post-quantum group's new epoch, and no other.
+	CheckAPQPSK Check = "apq-psk"
+	// The post-quantum half of a full commit has no key of a pair.
+	CheckAPQPSKPlace Check = "apq-psk-place"
+	// The halves of a pair are of one kind and from one sender.
+	CheckAPQHalves Check = "apq-halves"
+	// Nothing but a full commit changes the post-quantum group.
+	CheckAPQAlone Check = "apq-alone"
+	// A pair of messages holds no pairs.
+	CheckAPQPairNested Check = "apq-pair-nested"
+	// The messages of a pair are of the format that the pair names.
+	CheckAPQPairFormat Check = "apq-pair-format"
+	// A pair of messages holds no application data.
+	CheckAPQPairApplication Check = "apq-pair-application"
+)
+
 // checkSections says where each rule is stated: a section of RFC 9420, or
 // of draft-ietf-mls-extensions where the rule is the Safe API's.
 var checkSections = map[Check]string{
@@ -383,4 +440,30 @@ var checkSections = map[Check]string{
 	CheckBranchMembers:    "RFC 9420, Section 11.3",
 
 	CheckCredentialSDJWT: "draft-mahy-mls-sd-cwt-credential, Section 3.2",
+
+	CheckAPQInfo:            "draft-ietf-mls-combiner, Section 5.1",
+	CheckAPQInfoEqual:       "draft-ietf-mls-combiner, Section 5.1.2",
+	CheckAPQGroups:          "draft-ietf-mls-combiner, Section 3.2.1",
+	CheckAPQInfoSuites:      "draft-ietf-mls-combiner, Section 5.1.1",
+	CheckAPQEpochs:          "draft-ietf-mls-combiner, Section 5.1.1",
+	CheckAPQTraditional:     "draft-ietf-mls-combiner, Section 7.1",
+	CheckAPQPure:            "draft-ietf-mls-combiner, Section 7.1.1",
+	CheckAPQSignatures:      "draft-ietf-mls-combiner, Section 7.1.2",
+	CheckAPQRemove:          "draft-ietf-mls-combiner, Section 5.1.1",
+	CheckAPQUpdateFormat:    "draft-ietf-mls-combiner, Section 5.1.1",
+	CheckAPQUpdateList:      "draft-ietf-mls-combiner, Section 5.1.1",
+	CheckAPQFirstUpdate:     "draft-ietf-mls-combiner, Section 5.1.1",
+	CheckAPQImmutable:       "draft-ietf-mls-combiner, Section 5.1.1",
+	CheckAPQWireFormats:     "draft-ietf-mls-combiner, Section 6",
+	CheckAPQMembers:         "draft-ietf-mls-combiner, Section 3.2.1",
+	CheckAPQClient:          "draft-ietf-mls-combiner, Section 3.2.1",
+	CheckAPQPartial:         "draft-ietf-mls-combiner, Section 3",
+	CheckAPQProposal:        "draft-ietf-mls-combiner, Section 3",
+	CheckAPQPSK:             "draft-ietf-mls-combiner, Section 5.2",
+	CheckAPQPSKPlace:        "draft-ietf-mls-combiner, Section 5.2",
+	CheckAPQHalves:          "draft-ietf-mls-combiner, Section 3.1",
+	CheckAPQAlone:           "draft-ietf-mls-combiner, Section 3.1",
+	CheckAPQPairNested:      "draft-ietf-mls-combiner, Section 6",
+	CheckAPQPairFormat:      "draft-ietf-mls-combiner, Section 6",
+	CheckAPQPairApplication: "draft-ietf-mls-combiner, Section 6",
 }

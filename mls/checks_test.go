@@ -104,8 +104,8 @@ func TestEveryRuleIsEnforced(t *testing.T) {
 		welcomeRefusals(), safeRefusals(), successionRefusals(), customRefusals(),
 		applicationPSKRefusals(),
 		componentRefusals(),
-		webTokenRefusals(),
-		applicationPSKRefusals(), wireFormatRefusals(),
+		webTokenRefusals(), wireFormatRefusals(),
+		apqRefusals(),
 	) {
 		seen := false
 		passed := t.Run(string(r.check)+"/"+r.name, func(t *testing.T) {

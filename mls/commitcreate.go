@@ -256,6 +256,9 @@ func (g *Group) keepResumptionPSK(before *Group) {
 // pskSecret looks the PSKs of a commit up and combines them. RFC 9420, Section 8.4.
 func (g *Group) pskSecret(ids []PreSharedKeyID) ([]byte, error) {
 	return combinePSKs(g.cfg, g.suite, ids, func(id *PreSharedKeyID) []byte {
+		if secret := g.pairKey.lookUp(id); secret != nil {
+			return secret
+		}
 		if secret := g.resumptionPSK(id); secret != nil || g.predecessor == nil {
 			return secret
 		}

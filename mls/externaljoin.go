@@ -31,6 +31,8 @@ type ExternalJoinOptions struct {
 	Proposals []Proposal
 	// AuthenticatedData travels with the commit in the clear.
 	AuthenticatedData []byte
+
+	pairKey *apqPSK // of a pair of groups
 }
 
 // JoinExternal enters a group by a commit from outside, given its GroupInfo (an
@@ -80,7 +82,7 @@ func JoinExternal(cfg *Config, groupInfo []byte, o ExternalJoinOptions) (_ *Pend
 	if err != nil {
 		return nil, err
 	}
-	pskSecret, err := combinePSKs(cfg, s, t.psks, func(*PreSharedKeyID) []byte { return nil })
+	pskSecret, err := combinePSKs(cfg, s, t.psks, o.pairKey.lookUp)
 	if err != nil {
 		return nil, err
 	}

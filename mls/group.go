@@ -39,6 +39,7 @@ type Group struct {
 	pastResumptionPSKs []pastPSK                // oldest first
 
 	predecessor *Group  // whose resumption PSK the first commit may use
+	pairKey     *apqPSK // that a commit may name while it is made or processed
 	reInit      *ReInit // set once a commit has closed the group
 	erased      bool
 	spoken      bool // there was an encrypted message

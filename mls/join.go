@@ -23,6 +23,8 @@ type JoinOptions struct {
 	// may have branched off. Default: none; it was made in Previous's own epoch, or
 	// in one of which Config.ResumptionPSKs keeps the PSK.
 	BranchPoints []*BranchPoint
+
+	pairKey *apqPSK // of a pair of groups
 }
 
 // Join enters the group that a Welcome (an MLSMessage) invites the holder of b
@@ -30,6 +32,16 @@ type JoinOptions struct {
 // to check. Success uses b up: its init key is erased and the group takes the
 // key of the leaf over. RFC 9420, Section 12.4.3.1.
 func Join(cfg *Config, message []byte, b *KeyPackageBundle, o JoinOptions) (*Group, error) {
+	g, err := join(cfg, message, b, o)
+	if err != nil {
+		return nil, err
+	}
+	b.moveTo(g)
+	return g, nil
+}
+
+// join is Join but for the keys of b, which [KeyPackageBundle.moveTo] moves.
+func join(cfg *Config, message []byte, b *KeyPackageBundle, o JoinOptions) (*Group, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
@@ -65,7 +77,12 @@ func Join(cfg *Config, message []byte, b *KeyPackageBundle, o JoinOptions) (*Gro
 	if err != nil {
 		return nil, err
 	}
-	pskSecret, err := combinePSKs(cfg, s, secrets.psks, succession.resumptionPSK)
+	pskSecret, err := combinePSKs(cfg, s, secrets.psks, func(id *PreSharedKeyID) []byte {
+		if secret := o.pairKey.lookUp(id); secret != nil {
+			return secret
+		}
+		return succession.resumptionPSK(id)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -100,11 +117,15 @@ func Join(cfg *Config, message []byte, b *KeyPackageBundle, o JoinOptions) (*Gro
 		g.Erase()
 		return nil, invalid(CheckGroupInfoConfirmationTag, "the members and the GroupInfo do not agree on the epoch")
 	}
-	g.keys.put(leafPosition(own), newSharedKey(b.encryptionKey))
-	g.tree.leafNode(own).EncryptionKey = b.encryptionKey.PublicKey() // the same, once
+	return g, nil
+}
+
+// moveTo gives the group that was joined the key of its leaf, and erases the init key.
+func (b *KeyPackageBundle) moveTo(g *Group) {
+	g.keys.put(leafPosition(g.own), newSharedKey(b.encryptionKey))
+	g.tree.leafNode(g.own).EncryptionKey = b.encryptionKey.PublicKey() // the same, once
 	b.encryptionKey = nil
 	b.Erase()
-	return g, nil
 }
 
 // verifyNonces checks that each PSK's nonce is as long as a proposal has to make it.

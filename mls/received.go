@@ -82,22 +82,31 @@ func (g *Group) Process(message []byte) (Received, error) {
 	if err := g.cfg.unmarshal(message, &m); err != nil {
 		return nil, fmt.Errorf("mls: parsing a message: %w", err)
 	}
-	a, key, err := g.unprotect(&m)
+	received, key, err := g.stage(&m)
 	if err != nil {
 		return nil, err
 	}
-	received, err := g.processContent(a)
 	if key != nil {
-		if err != nil {
-			key.Discard()
-		} else {
-			key.Consume()
-		}
-	}
-	if err != nil {
-		return nil, err
+		key.Consume()
 	}
 	return received, nil
+}
+
+// stage processes a message but for using up its key, which is nil for a
+// PublicMessage: the caller consumes or discards it.
+func (g *Group) stage(m *mlsMessage) (Received, *secrettree.Key, error) {
+	a, key, err := g.unprotect(m)
+	if err != nil {
+		return nil, nil, err
+	}
+	received, err := g.processContent(a)
+	if err != nil {
+		if key != nil {
+			key.Discard()
+		}
+		return nil, nil, err
+	}
+	return received, key, nil
 }
 
 // unprotect takes off the protection of a message and verifies its signature.
