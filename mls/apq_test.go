@@ -16,14 +16,14 @@ func TestAPairOfGroupsLives(t *testing.T) {
 	c.checkMessages()
 	// A partial commit leaves the post-quantum group and the APQInfo alone.
 	before := c.members[1].g.PQ()
-	if p := c.commit(0, APQCommitOptions{}); p.Full() || isPair(p.Message()) {
+	if p := c.commit(0, APQCommitOptions{}); p.Full() || IsAPQMessagePair(p.Message()) {
 		t.Error("the commit is full")
 	}
 	if g := c.members[1].g; g.T().Epoch() != 2 || g.PQ() != before || g.Info().TEpoch != 1 || g.Info().PQEpoch != 1 {
 		t.Errorf("epoch %d, APQInfo %+v", g.T().Epoch(), g.Info())
 	}
 	c.checkMessages()
-	if p := c.commit(0, APQCommitOptions{Full: true}); !p.Full() || !isPair(p.Message()) {
+	if p := c.commit(0, APQCommitOptions{Full: true}); !p.Full() || !IsAPQMessagePair(p.Message()) {
 		t.Error("the commit is not full")
 	}
 	if g := c.members[2].g; g.T().Epoch() != 3 || g.PQ().Epoch() != 2 || g.Info().TEpoch != 3 || g.Info().PQEpoch != 2 {
@@ -337,6 +337,25 @@ func TestPendingCommitsOutliveARestart(t *testing.T) {
 		}
 		if again, err := restored.Marshal(); err != nil || !bytes.Equal(again, state) || restored.Full() != full || !restored.Is(made.Message()) {
 			t.Errorf("another commit, full: %t, %v", restored.Full(), err)
+		}
+		// The same, kept beside the epoch before.
+		if state, err = restored.Group().MarshalAfter(m.g); err != nil {
+			t.Fatal(err)
+		}
+		next, err := m.g.RestoreAfter(m.id.Signer, m.id.Signer, state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (next.PQ() == m.g.PQ()) == full || next.PQ().Epoch() != restored.Group().PQ().Epoch() || !bytes.Equal(next.T().EpochAuthenticator(), made.Group().T().EpochAuthenticator()) {
+			t.Errorf("another epoch, full: %t", full)
+		}
+		next.Erase()
+		state, err = made.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h, err := ParseAPQHeader(made.Message()); err != nil || h.Epoch != 1 || h.ContentType != ContentCommit || !bytes.Equal(h.GroupID, m.g.T().GroupID()) {
+			t.Errorf("header %+v, %v", h, err)
 		}
 		c.deliver(0, restored)
 		c.checkMessages()

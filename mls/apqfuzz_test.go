@@ -23,7 +23,7 @@ func FuzzAPQProcess(f *testing.F) {
 		if p, err := m.g.t.cfg.parsePair(message, 0); err == nil {
 			wantEqual(t, "pair", joinPair(p.tData, p.pData), message)
 		}
-		if _, err := ParseAPQKeyPackage(message); err == nil && !isPair(message) {
+		if _, err := ParseAPQKeyPackage(message); err == nil && !IsAPQMessagePair(message) {
 			t.Error("a pair of key packages that is no pair")
 		}
 		g, err := RestoreAPQGroup(m.cfg, m.id.Signer, m.id.Signer, before)

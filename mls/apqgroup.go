@@ -29,7 +29,8 @@ type APQGroup struct {
 	t  *Group
 	pq *sharedGroup
 	// owes says that this member has joined and made no full commit since.
-	owes bool
+	owes   bool
+	erased bool
 }
 
 // sharedGroup is a post-quantum group that the epochs of several partial commits
@@ -161,9 +162,10 @@ func (g *APQGroup) Protect(data, authenticatedData []byte) ([]byte, error) {
 // Erase erases the traditional group, and the post-quantum one unless an epoch
 // before or after shares it.
 func (g *APQGroup) Erase() {
-	if g.t.erased {
+	if g.erased {
 		return
 	}
+	g.erased = true
 	g.t.Erase()
 	g.pq.drop()
 }

@@ -36,8 +36,18 @@ func joinPair(t, pq []byte) []byte {
 	})
 }
 
-// isPair reports whether an MLSMessage holds a pair.
-func isPair(message []byte) bool {
+// ParseAPQHeader is [ParseHeader] for messages to a pair of groups. Of a pair of
+// messages, it reads the header of the one for the traditional group.
+func ParseAPQHeader(message []byte) (Header, error) {
+	if IsAPQMessagePair(message) && len(message) >= 6 {
+		message = message[6:] // version and two wire formats
+	}
+	return ParseHeader(message)
+}
+
+// IsAPQMessagePair reports whether an MLSMessage holds a pair, without a look at
+// what that is.
+func IsAPQMessagePair(message []byte) bool {
 	r := wire.NewReader(message)
 	readVersion(r)
 	return WireFormat(r.Uint16()) == WireFormatAPQMessagePair && r.Err() == nil

@@ -23,6 +23,9 @@ type APQReceived struct {
 // removed this member.
 func (r *APQReceived) Group() *APQGroup { return r.next }
 
+// Full reports whether the message is for both groups.
+func (r *APQReceived) Full() bool { return r.PQ != nil }
+
 // Erase drops a commit: it erases the epochs that it would have led to.
 func (r *APQReceived) Erase() {
 	if r.next != nil {
@@ -40,7 +43,7 @@ func (g *APQGroup) Process(message []byte) (*APQReceived, error) {
 	if err := g.t.usable(); err != nil {
 		return nil, err
 	}
-	if !isPair(message) {
+	if !IsAPQMessagePair(message) {
 		return g.processAlone(message)
 	}
 	p, err := g.t.cfg.parsePair(message, 0)

@@ -18,19 +18,28 @@ const apqStateVersion uint16 = 1
 //	    uint16 version = 1;
 //	    uint8 owes;          /* a full commit */
 //	    opaque t<V>;         /* Group.Marshal */
-//	    opaque pq<V>;        /* Group.Marshal */
+//	    opaque pq<V>;        /* Group.Marshal; empty: that of the epoch before */
 //	} APQGroup;
-func (g *APQGroup) Marshal() ([]byte, error) {
+func (g *APQGroup) Marshal() ([]byte, error) { return g.marshalBut(nil) }
+
+// MarshalAfter is Marshal for what is kept beside the epoch before: a
+// post-quantum group that both share is left out. [APQGroup.RestoreAfter]
+// restores it.
+func (g *APQGroup) MarshalAfter(before *APQGroup) ([]byte, error) { return g.marshalBut(before.pq) }
+
+func (g *APQGroup) marshalBut(shared *sharedGroup) ([]byte, error) {
 	t, err := g.t.Marshal()
 	if err != nil {
 		return nil, err
 	}
 	defer clear(t)
-	pq, err := g.pq.Marshal()
-	if err != nil {
-		return nil, err
+	var pq []byte
+	if g.pq != shared {
+		if pq, err = g.pq.Marshal(); err != nil {
+			return nil, err
+		}
+		defer clear(pq)
 	}
-	defer clear(pq)
 	return wire.Encode(func(w *wire.Writer) {
 		w.Uint16(apqStateVersion)
 		w.Optional(g.owes)
@@ -47,6 +56,17 @@ func RestoreAPQGroup(cfg *Config, t, pq crypto.Signer, state []byte) (*APQGroup,
 	if err != nil {
 		return nil, err
 	}
+	return restoreAPQGroup(cfg, t, pq, state, nil)
+}
+
+// RestoreAfter returns the pair of groups that [APQGroup.MarshalAfter] wrote with g
+// as the epoch before.
+func (g *APQGroup) RestoreAfter(t, pq crypto.Signer, state []byte) (*APQGroup, error) {
+	return restoreAPQGroup(g.t.cfg, t, pq, state, g.pq)
+}
+
+// restoreAPQGroup takes shared for the post-quantum group if the state has none.
+func restoreAPQGroup(cfg *Config, t, pq crypto.Signer, state []byte, shared *sharedGroup) (*APQGroup, error) {
 	r := wire.NewReader(bytes.Clone(state))
 	if v := r.Uint16(); r.Err() == nil && v != apqStateVersion {
 		return nil, fmt.Errorf("mls: restoring a pair of groups: version %d, want %d: %w", v, apqStateVersion, ErrUnsupported)
@@ -56,16 +76,21 @@ func RestoreAPQGroup(cfg *Config, t, pq crypto.Signer, state []byte) (*APQGroup,
 	if err := r.Finish(); err != nil {
 		return nil, fmt.Errorf("mls: restoring a pair of groups: %w", err)
 	}
+	var err error
 	if g.t, err = restoreGroup(cfg, OnlySigner(t), wire.NewReaderWithContext(tState, cfg.proposals)); err != nil {
 		return nil, fmt.Errorf("mls: restoring the traditional group: %w", err)
 	}
-	restored, err := restoreGroup(cfg, OnlySigner(pq), wire.NewReaderWithContext(pqState, cfg.proposals))
-	if err != nil {
-		g.t.Erase()
-		return nil, fmt.Errorf("mls: restoring the post-quantum group: %w", err)
+	if len(pqState) == 0 && shared != nil {
+		g.pq = shared.share()
+	} else {
+		restored, err := restoreGroup(cfg, OnlySigner(pq), wire.NewReaderWithContext(pqState, cfg.proposals))
+		if err != nil {
+			g.t.Erase()
+			return nil, fmt.Errorf("mls: restoring the post-quantum group: %w", err)
+		}
+		g.pq = newSharedGroup(restored)
 	}
-	g.pq = newSharedGroup(restored)
-	if _, err := verifyAPQ(&g.t.publicState, &restored.publicState); err != nil {
+	if _, err := verifyAPQ(&g.t.publicState, &g.pq.publicState); err != nil {
 		g.Erase()
 		return nil, fmt.Errorf("mls: restoring a pair of groups: %w", err)
 	}
