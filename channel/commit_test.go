@@ -22,7 +22,8 @@ func (p *peer) commitOf(t tb, o mls.CommitOptions) Message {
 
 func TestCommitWithOtherProposalsIsRefused(t *testing.T) {
 	a, _ := established(t)
-	keyPackage := must(must(mls.ParseKeyPackage(hello(t, dictionary(nil)).Body)).Verify(a.mls))
+	x := lists(t, mls.ComponentsList{componentTwoParty, componentParameters}, mls.ComponentsList{componentTwoParty}, nil)
+	keyPackage := must(must(mls.ParseKeyPackage(hello(t, x).Body)).Verify(a.mls))
 	for name, o := range map[string]mls.CommitOptions{
 		"an Add":              {Proposals: []mls.Proposal{&mls.Add{KeyPackage: keyPackage}}},
 		"other extensions":    {Proposals: []mls.Proposal{&mls.GroupContextExtensions{Extensions: a.group.Extensions()}}},
@@ -38,6 +39,22 @@ func TestCommitWithOtherProposalsIsRefused(t *testing.T) {
 	}
 }
 
+// The members themselves do not support the proposals by which a dictionary
+// changes, so neither end gets as far as to send one.
+func TestTheDictionaryStaysAsNegotiated(t *testing.T) {
+	a, b := established(t)
+	for _, g := range []*mls.Group{a.group, b.group} {
+		for _, p := range []mls.Proposal{
+			&mls.AppDataUpdate{Component: componentParameters, Update: []byte{0, 1, 0}}, &mls.AppEphemeral{Component: componentTwoParty},
+		} {
+			_, err := g.Commit(mls.CommitOptions{Proposals: []mls.Proposal{p}, AuthenticatedData: noPurpose})
+			if broken := (*mls.Error)(nil); !errors.As(err, &broken) || broken.Check != mls.CheckProposalSupport {
+				t.Errorf("%v: %v", p.ProposalType(), err)
+			}
+		}
+	}
+}
+
 func TestParametersStayAsNegotiated(t *testing.T) {
 	for i := range 2 {
 		a, b := established(t)
@@ -45,7 +62,7 @@ func TestParametersStayAsNegotiated(t *testing.T) {
 		if i == 1 {
 			p, q = b, a
 		}
-		x := dictionary(q.Session.cfg.ownOffer(make([]byte, hashSize)).marshal())
+		x := leafExtensions(q.Session.cfg.ownOffer(make([]byte, hashSize)).marshal())
 		if _, err := q.Receive(ctx, p.commitOf(t, mls.CommitOptions{Leaf: mls.LeafChanges{Extensions: &x}})); !errors.Is(err, ErrProfile) || AlertOf(err) != AlertIllegalParameter {
 			t.Errorf("%s changes its parameters: %v", p.name, err)
 		}
@@ -64,7 +81,7 @@ func TestWelcomeHasToHoldTheChosenKeys(t *testing.T) {
 		keyPackage := must(must(mls.ParseKeyPackage(events[0].(Send).Message.Body)).Verify(b.mls))
 		chosen := must(b.Session.cfg.choose(must(offerOf(&keyPackage.LeafNode))))
 		group := must(mls.NewGroup(b.mls, mls.GroupOptions{
-			Suite: suite, Identity: hb.cfg.Identity, Extensions: dictionary(chosen.marshal()), Leaf: b.leafOptions(nil),
+			Suite: suite, Identity: hb.cfg.Identity, Extensions: contextExtensions(chosen.marshal()), Leaf: b.leafOptions(nil),
 		}))
 		var proposals []mls.Proposal
 		if included {

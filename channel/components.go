@@ -18,6 +18,29 @@ const (
 	componentParameters mls.ComponentID = 0xF021
 )
 
+// components are what the groups of sessions know of the components. The
+// parameters are settled by the full handshake: leaves do not support the
+// proposals that could change them.
+var components = []mls.Component{
+	{ID: componentTwoParty, Name: "two_party_profile", SafeAAD: true},
+	{ID: componentParameters, Name: "Mendlink parameters", Validate: validateParameters},
+}
+
+// validateParameters checks the entry of componentParameters: a leaf's is an
+// offer, a GroupContext's a choice.
+func validateParameters(place mls.ExtensionPlace, data []byte) (err error) {
+	switch place {
+	case mls.InLeafNode:
+		_, err = parseOffer(data)
+	case mls.InGroupContext:
+		_, err = parseChoice(data)
+	}
+	if err != nil {
+		return peerFault(AlertDecodeError, err)
+	}
+	return nil
+}
+
 // purpose says what an MLS message was made for. It never changes, whereas the
 // type of the two-party message around it says how it is used: a commit that
 // was made for an update is repeated as it is to resume.
@@ -63,21 +86,31 @@ func verifyPurpose(data []byte, allowed ...purpose) error {
 	return fmt.Errorf("%w: message was made for purpose %d, want one of %d", ErrProfile, value[0], allowed)
 }
 
-// dictionary returns the app_data_dictionary of a leaf or a GroupContext that
-// advertises the components. parameters is the entry of componentParameters, nil for none.
-func dictionary(parameters []byte) mls.Extensions {
-	d := mls.AppDataDictionary{
+// leafExtensions returns those of a leaf with an entry of componentParameters, nil
+// for none. The rest of its dictionary comes from what the Config says of the components.
+func leafExtensions(parameters []byte) mls.Extensions {
+	if parameters == nil {
+		return nil
+	}
+	return mls.Extensions{extension(mls.AppDataDictionary{{ID: componentParameters, Data: parameters}})}
+}
+
+// contextExtensions returns those of a GroupContext: it requires the components
+// of both ends, and has the responder's choice.
+func contextExtensions(parameters []byte) mls.Extensions {
+	return mls.Extensions{extension(mls.AppDataDictionary{
 		{ID: mls.ComponentAppComponents, Data: mls.ComponentsList{componentTwoParty, componentParameters}.Marshal()},
 		{ID: mls.ComponentSafeAAD, Data: mls.ComponentsList{componentTwoParty}.Marshal()},
-	}
-	if parameters != nil {
-		d = append(d, mls.ComponentData{ID: componentParameters, Data: parameters})
-	}
+		{ID: componentParameters, Data: parameters},
+	})}
+}
+
+func extension(d mls.AppDataDictionary) mls.Extension {
 	x, err := d.Extension()
 	if err != nil {
 		panic(err) // the entries above are in order
 	}
-	return mls.Extensions{x}
+	return x
 }
 
 // verifyComponents checks that the extensions of a leaf or a GroupContext

@@ -251,6 +251,7 @@ func (c *Config) mls() *mls.Config {
 		Now:                   c.Now,
 		Suites:                c.Registry,
 		Rand:                  c.Rand,
+		Components:            components,
 	}
 }
 

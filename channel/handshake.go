@@ -23,8 +23,9 @@ func (s *Session) leafOptions(parameters []byte) mls.LeafOptions {
 		Capabilities: mls.Capabilities{
 			CipherSuites: s.cfg.Suites,
 			Credentials:  []mls.CredentialType{mls.CredentialBasic, mls.CredentialX509},
+			Proposals:    []mls.ProposalType{}, // of components: see there
 		},
-		Extensions: dictionary(parameters),
+		Extensions: leafExtensions(parameters),
 		Lifetime: mls.Lifetime{
 			NotBefore: uint64(max(0, now.Add(-helloLifetime).Unix())),
 			NotAfter:  uint64(max(0, now.Add(helloLifetime).Unix())),
@@ -97,7 +98,7 @@ func (s *Session) receiveClientHello(_ context.Context, body []byte) ([]Event, e
 		Suite:      keyPackage.CipherSuite,
 		Identity:   *s.identity,
 		GroupID:    groupID,
-		Extensions: dictionary(chosen.marshal()),
+		Extensions: contextExtensions(chosen.marshal()),
 		Leaf:       s.leafOptions(nil),
 	})
 	if err != nil {

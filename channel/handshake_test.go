@@ -145,11 +145,18 @@ func hello(t *testing.T, x mls.Extensions) Message {
 	if x == nil {
 		o.Capabilities.Extensions = nil
 	}
-	bundle, err := mls.NewKeyPackage(h.cfg.mls(), mls.KeyPackageOptions{Suite: suite, Identity: h.cfg.Identity, Leaf: o})
+	bundle, err := mls.NewKeyPackage(h.groups(), mls.KeyPackageOptions{Suite: suite, Identity: h.cfg.Identity, Leaf: o})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return Message{Type: MessageClientHello, Body: bundle.Message()}
+}
+
+// groups returns a configuration that leaves a dictionary as it is.
+func (h *host) groups() *mls.Config {
+	cfg := h.cfg.mls()
+	cfg.Components = nil
+	return cfg
 }
 
 // lists returns a dictionary with the two component lists and an entry of ours.
@@ -256,7 +263,7 @@ func TestGroupOfResponder(t *testing.T) {
 	both := mls.ComponentsList{componentTwoParty, componentParameters}
 	one := mls.ComponentsList{componentTwoParty}
 	version := choice{version: ProfileVersion}.marshal()
-	good := lists(t, both, one, version)
+	good, leaf := lists(t, both, one, version), lists(t, both, one, nil)
 	id := make([]byte, 32)
 	for _, test := range []struct {
 		name          string
@@ -265,34 +272,31 @@ func TestGroupOfResponder(t *testing.T) {
 		members       int
 		want          error
 	}{
-		{"as it should be", id, good, good, 2, nil},
-		{"short ID", id[:31], good, good, 2, ErrProfile},
-		{"three members", id, good, good, 3, ErrProfile},
-		{"leaf without components", id, good, lists(t, one, one, nil), 2, ErrProfile},
-		{"context without SafeAAD", id, lists(t, both, nil, version), good, 2, ErrProfile},
-		{"context without a choice", id, lists(t, both, one, nil), good, 2, ErrProfile},
-		{"context with an unknown component", id, lists(t, append(both, 0xF123), one, version), good, 2, ErrProfile},
-		{"context with an unknown component in SafeAAD", id, lists(t, both, append(one, 0xF123), version), good, 2, ErrProfile},
-		{"context with another extension", id, append(slices.Clone(good), mls.ExternalSenders()), good, 2, ErrProfile},
-		{"version that was not offered", id, lists(t, both, one, choice{version: 2}.marshal()), good, 2, ErrNoCommonVersion},
-		{"parameter that was not offered", id, lists(t, both, one, rawChoice(1, parameterPSKs, []byte("\x01x"))), good, 2, ErrProfile},
-		{"parameter that is not known", id, lists(t, both, one, rawChoice(1, 0x100, nil)), good, 2, ErrProfile},
-		{"features that were not offered", id, lists(t, both, one, rawChoice(1, parameterFeatures, []byte{1, 0, 0, 0})), good, 2, ErrProfile},
-		{"record size limit too small", id, lists(t, both, one, rawChoice(1, parameterRecordSizeLimit, []byte{0, 10})), good, 2, ErrProfile},
+		{"as it should be", id, good, leaf, 2, nil},
+		{"short ID", id[:31], good, leaf, 2, ErrProfile},
+		{"three members", id, good, leaf, 3, ErrProfile},
+		{"context without SafeAAD", id, lists(t, both, nil, version), leaf, 2, ErrProfile},
+		{"context without a choice", id, lists(t, both, one, nil), leaf, 2, ErrProfile},
+		{"context with another extension", id, append(slices.Clone(good), mls.ExternalSenders()), leaf, 2, ErrProfile},
+		{"version that was not offered", id, lists(t, both, one, choice{version: 2}.marshal()), leaf, 2, ErrNoCommonVersion},
+		{"parameter that was not offered", id, lists(t, both, one, rawChoice(1, parameterPSKs, []byte("\x01x"))), leaf, 2, ErrProfile},
+		{"parameter that is not known", id, lists(t, both, one, rawChoice(1, 0x100, nil)), leaf, 2, ErrProfile},
+		{"features that were not offered", id, lists(t, both, one, rawChoice(1, parameterFeatures, []byte{1, 0, 0, 0})), leaf, 2, ErrProfile},
+		{"record size limit too small", id, lists(t, both, one, rawChoice(1, parameterRecordSizeLimit, []byte{0, 10})), leaf, 2, ErrProfile},
 	} {
 		ha, hb := newHost(t, "alice"), newHost(t, "bob")
 		a, _ := initiate(t, ha, hb)
 		events := must(a.Session.Start(ctx))
-		group, err := mls.NewGroup(hb.cfg.mls(), mls.GroupOptions{
+		group, err := mls.NewGroup(hb.groups(), mls.GroupOptions{
 			Suite: suite, Identity: hb.cfg.Identity, GroupID: test.groupID, Extensions: test.context,
 			Leaf: mls.LeafOptions{Extensions: test.leaf, Capabilities: mls.Capabilities{Credentials: []mls.CredentialType{1, 2}}},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		adds := []mls.Proposal{&mls.Add{KeyPackage: must(must(mls.ParseKeyPackage(events[0].(Send).Message.Body)).Verify(hb.cfg.mls()))}}
+		adds := []mls.Proposal{&mls.Add{KeyPackage: must(must(mls.ParseKeyPackage(events[0].(Send).Message.Body)).Verify(hb.groups()))}}
 		if test.members == 3 {
-			adds = append(adds, &mls.Add{KeyPackage: must(must(mls.ParseKeyPackage(hello(t, good).Body)).Verify(hb.cfg.mls()))})
+			adds = append(adds, &mls.Add{KeyPackage: must(must(mls.ParseKeyPackage(hello(t, leaf).Body)).Verify(hb.groups()))})
 		}
 		aad := noPurpose
 		c, err := group.Commit(mls.CommitOptions{Proposals: adds, AuthenticatedData: aad})
@@ -306,6 +310,25 @@ func TestGroupOfResponder(t *testing.T) {
 		if err != nil && (a.store.Len() != 0 || AlertOf(err) == AlertInternalError) {
 			t.Errorf("%s: %d sessions are stored, alert %v", test.name, a.store.Len(), AlertOf(err))
 		}
+	}
+}
+
+// What mls makes no group of: the peer's leaf, or ours, falls short of it.
+func TestGroupsRequireBothComponentsAndNoOthers(t *testing.T) {
+	both := mls.ComponentsList{componentTwoParty, componentParameters}
+	one := mls.ComponentsList{componentTwoParty}
+	version := choice{version: ProfileVersion}.marshal()
+	for name, x := range map[string]mls.Extensions{
+		"another component":            lists(t, append(both, 0xF123), one, version),
+		"another component in SafeAAD": lists(t, both, append(one, 0xF123), version),
+		"one component":                lists(t, one, one, version),
+	} {
+		if _, err := verifyContext(x); !errors.Is(err, ErrProfile) {
+			t.Errorf("%s: error is %v, want ErrProfile", name, err)
+		}
+	}
+	if _, err := verifyContext(lists(t, both, one, version)); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -325,9 +348,13 @@ func TestWireOfComponents(t *testing.T) {
 		0, 8, 4, 0, 0, 0, 0,
 	}
 	want[0] = byte(len(want) - 1)
-	cfg := must((&newHost(t, "alice").cfg).withDefaults())
-	if got := dictionary(cfg.ownOffer(nil).marshal())[0].Data; !bytes.Equal(got, want) {
-		t.Errorf("dictionary is %x, want %x", got, want)
+	events := must(must(NewInitiator(&newHost(t, "alice").cfg)).Start(ctx))
+	leaf := must(must(mls.ParseKeyPackage(events[0].(Send).Message.Body)).Verify(newHost(t, "bob").groups())).LeafNode
+	if len(leaf.Extensions) != 1 || !bytes.Equal(leaf.Extensions[0].Data, want) {
+		t.Errorf("extensions are %x, want the dictionary %x", leaf.Extensions, want)
+	}
+	if c := leaf.Capabilities; len(c.Proposals) != 0 || !slices.Equal(c.Extensions, []mls.ExtensionType{mls.ExtensionAppDataDictionary}) {
+		t.Errorf("capabilities are %+v", c)
 	}
 	if got, want := (choice{version: 1}).marshal(), []byte{0, 1, 0}; !bytes.Equal(got, want) {
 		t.Errorf("choice is %x, want %x", got, want)

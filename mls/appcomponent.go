@@ -20,6 +20,11 @@ type Component struct {
 	ID ComponentID
 	// Name is for messages to people.
 	Name string
+	// SafeAAD says that the component speaks in [SafeAAD]s. The client's leaves say
+	// so too.
+	SafeAAD bool
+	// Leaf is the component's entry in the leaves that the client makes. Default: none.
+	Leaf []byte
 	// Validate, if set, may refuse the component's entry in the
 	// [AppDataDictionary] of the object that place names. data must not be changed.
 	Validate func(place ExtensionPlace, data []byte) error
@@ -73,8 +78,8 @@ func (c *Config) verifyComponentIDs() error {
 	seen := make(map[ComponentID]bool, len(c.Components))
 	for i := range c.Components {
 		id := c.Components[i].ID
-		if id == 0 {
-			return errors.New("mls: Config.Components: ID 0 is reserved")
+		if id == 0 || isGrease(uint16(id)) && id < 0x8000 {
+			return fmt.Errorf("mls: Config.Components: ID %#04x is reserved", uint16(id))
 		}
 		if seen[id] || builtinComponents[id] != nil {
 			return fmt.Errorf("mls: Config.Components: component %#04x is defined already", uint16(id))

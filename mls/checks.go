@@ -105,6 +105,10 @@ const (
 	CheckWireFormats Check = "wire-formats"
 	// A leaf supports the wire formats that required_wire_formats lists.
 	CheckLeafWireFormats Check = "leaf-wire-formats"
+	// A leaf supports the components that the GroupContext's app_components lists.
+	CheckComponentsSupport Check = "components-support"
+	// A leaf supports the components that the GroupContext's safe_aad lists.
+	CheckSafeAADSupport Check = "safe-aad-support"
 
 	// A key package is for the group's protocol version.
 	CheckKeyPackageVersion Check = "key-package-version"
@@ -362,6 +366,8 @@ var checkSections = map[Check]string{
 	CheckContextDictionary:      "draft-ietf-mls-extensions, Section 4.7",
 	CheckAppEphemeralComponent:  "draft-ietf-mls-extensions, Section 4.8",
 	CheckAppEphemeralData:       "draft-ietf-mls-extensions, Section 4.8",
+	CheckComponentsSupport:      "draft-ietf-mls-extensions, Section 5",
+	CheckSafeAADSupport:         "draft-ietf-mls-extensions, Section 5",
 
 	CheckWireFormats:     "draft-ietf-mls-extensions, Section 5",
 	CheckLeafWireFormats: "draft-ietf-mls-extensions, Section 5",

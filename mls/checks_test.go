@@ -106,6 +106,7 @@ func TestEveryRuleIsEnforced(t *testing.T) {
 		componentRefusals(),
 		webTokenRefusals(), wireFormatRefusals(),
 		apqRefusals(),
+		componentRefusals(), componentSupportRefusals(),
 	) {
 		seen := false
 		passed := t.Run(string(r.check)+"/"+r.name, func(t *testing.T) {

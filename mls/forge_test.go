@@ -16,7 +16,7 @@ import (
 func (c *crowd) forge(by int, t ContentType, f WireFormat, fill func(*authenticatedContent)) []byte {
 	c.t.Helper()
 	g := c.members[by].g
-	a := g.newContent(t, f, nil)
+	a := g.newContent(t, f, c.aad)
 	if t == ContentCommit {
 		a.auth.confirmationTag = make([]byte, c.suite.HashSize())
 	}
@@ -143,7 +143,7 @@ func (c *crowd) refused(message []byte) error {
 // same reason.
 func (c *crowd) refusedProposals(proposals ...Proposal) error {
 	c.t.Helper()
-	_, own := c.members[0].g.Commit(CommitOptions{Proposals: proposals})
+	_, own := c.members[0].g.Commit(CommitOptions{Proposals: proposals, AuthenticatedData: c.aad})
 	err := c.refused(c.forgeCommit(byValue(proposals...)...))
 	c.sameRule(own, err)
 	return err
@@ -224,7 +224,9 @@ func (f *forgedPath) encrypt() (err error) {
 func (f *forgedPath) commit(proposals []proposalOrRef, authenticatedData []byte) []byte {
 	f.c.t.Helper()
 	return f.c.forge(0, ContentCommit, WireFormatPublicMessage, func(a *authenticatedContent) {
-		a.content.authenticatedData = authenticatedData
+		if authenticatedData != nil {
+			a.content.authenticatedData = authenticatedData
+		}
 		a.content.commit = &commit{proposals: proposals, path: f.sent}
 		f.c.confirm(a, f.t, f.next, f.made.commitSecret)
 	})

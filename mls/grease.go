@@ -15,7 +15,7 @@ func greaseValue(b byte) uint16 {
 	return digit<<12 | 0x0A0A | digit<<4
 }
 
-func isGrease(t ExtensionType) bool { return t>>8 == t&0xFF && t&0x0F == 0x0A && t != 0xFAFA }
+func isGrease[T ~uint16](t T) bool { return t>>8 == t&0xFF && t&0x0F == 0x0A && t != 0xFAFA }
 
 // maxGreaseData bounds the data of a GREASE extension.
 const maxGreaseData = 16
@@ -38,13 +38,16 @@ func (c *Config) greaseExtensions(extensions *Extensions) error {
 // greaseKeyPackage does so for a key package, whose extensions its leaf's
 // capabilities have to list: it takes a type that they do. RFC 9420, Section 10.
 func (c *Config) greaseKeyPackage(k *KeyPackage) error {
+	if err := c.greaseDictionary(k.Extensions, false); err != nil {
+		return err
+	}
 	var extensions Extensions
 	if err := c.greaseExtensions(&extensions); err != nil {
 		return err
 	}
 	for _, x := range extensions {
 		listed := k.LeafNode.Capabilities.Extensions
-		x.Type = listed[slices.IndexFunc(listed, isGrease)]
+		x.Type = listed[slices.IndexFunc(listed, isGrease[ExtensionType])]
 		k.Extensions = k.Extensions.with(x)
 	}
 	return nil
@@ -63,6 +66,9 @@ func (c *Config) greaseLeaf(leaf *LeafNode) error {
 	if err := c.greaseExtensions(&leaf.Extensions); err != nil {
 		return err
 	}
+	if err := c.greaseDictionary(leaf.Extensions, true); err != nil {
+		return err
+	}
 	capabilities := &leaf.Capabilities
 	capabilities.CipherSuites = insertGrease(capabilities.CipherSuites, ciphersuite.ID(greaseValue(random[0])))
 	capabilities.Extensions = insertGrease(capabilities.Extensions, ExtensionType(greaseValue(random[1])))
@@ -78,4 +84,37 @@ func (c *Config) greaseLeaf(leaf *LeafNode) error {
 
 func insertGrease[T ~uint16](values []T, grease T) []T {
 	return append(slices.Clone(values), grease)
+}
+
+// greaseComponent is greaseValue for components, whose values from 0x8000 on are
+// for private use. draft-ietf-mls-extensions, Section 5.1.
+func greaseComponent(b byte) ComponentID { return ComponentID(greaseValue(b % 8)) }
+
+// greaseDictionary adds components that mean nothing to the app_data_dictionary
+// among extensions, if the client is to do so and there is one. inLeaf says
+// that the dictionary's lists are of what is supported.
+func (c *Config) greaseDictionary(extensions Extensions, inLeaf bool) error {
+	at := slices.IndexFunc(extensions, func(x Extension) bool { return x.Type == ExtensionAppDataDictionary })
+	if !c.GREASE || at < 0 {
+		return nil
+	}
+	d, err := extensions.AppDataDictionary()
+	if err != nil {
+		return err
+	}
+	var random [4 + maxGreaseData]byte
+	if _, err := io.ReadFull(c.Rand, random[:]); err != nil {
+		return fmt.Errorf("mls: drawing GREASE: %w", err)
+	}
+	d = d.with(ComponentData{ID: greaseComponent(random[0]), Data: random[4 : 4+int(random[1])%(maxGreaseData+1)]})
+	for i, list := range []ComponentID{ComponentAppComponents, ComponentSafeAAD} {
+		if _, present := d.Find(list); !inLeaf || !present {
+			continue
+		}
+		if d, err = d.listing(list, ComponentsList{greaseComponent(random[2+i])}); err != nil {
+			return err
+		}
+	}
+	extensions[at], err = d.Extension()
+	return err
 }

@@ -72,7 +72,8 @@ type LeafOptions struct {
 	// leaf uses, the extension types that it uses and those of the Config, the
 	// proposal types of the Config.
 	Capabilities Capabilities
-	// Extensions are those of the leaf.
+	// Extensions are those of the leaf. If it supports the extension
+	// app_data_dictionary, the components of the Config are added to that.
 	Extensions Extensions
 	// Lifetime applies to leaves of key packages. Default: one week from now.
 	Lifetime Lifetime

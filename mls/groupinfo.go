@@ -52,6 +52,9 @@ func (g *Group) signGroupInfo(o GroupInfoOptions) (*groupInfo, error) {
 	for _, x := range o.Extensions {
 		info.extensions = info.extensions.with(x)
 	}
+	if err := g.cfg.greaseDictionary(info.extensions, false); err != nil {
+		return nil, err
+	}
 	if err := g.cfg.greaseExtensions(&info.extensions); err != nil {
 		return nil, err
 	}

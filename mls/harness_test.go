@@ -51,6 +51,7 @@ type crowd struct {
 	now    time.Time
 	format WireFormat // of handshake messages
 	apart  bool       // the tree is not in the Welcome
+	aad    []byte     // authenticated data of what is forged
 	made   int        // clients made so far
 	// configure, if set, changes the Config of new clients.
 	configure func(*Config)

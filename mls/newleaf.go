@@ -59,6 +59,9 @@ func describeLeaf(cfg *Config, s *ciphersuite.Suite, id *Identity, o *LeafOption
 	if leaf.Lifetime == (Lifetime{}) {
 		leaf.Lifetime = LifetimeFrom(cfg.Now(), defaultLifetime)
 	}
+	if err := cfg.describeComponents(leaf); err != nil {
+		return nil, err
+	}
 	return leaf, cfg.greaseLeaf(leaf)
 }
 

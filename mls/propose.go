@@ -13,7 +13,8 @@ type LeafChanges struct {
 	Identity *Identity
 	// Capabilities take the place of the leaf's, if not nil.
 	Capabilities *Capabilities
-	// Extensions take the place of the leaf's, if not nil.
+	// Extensions take the place of the leaf's, if not nil. The client's components
+	// are added to them, as in a new leaf.
 	Extensions *Extensions
 }
 
@@ -37,6 +38,11 @@ func (c *LeafChanges) apply(g *Group, old *LeafNode) (*LeafNode, *Identity, erro
 	}
 	if c.Extensions != nil {
 		leaf.Extensions = *c.Extensions
+	}
+	if c.Capabilities != nil || c.Extensions != nil {
+		if err := g.cfg.describeComponents(&leaf); err != nil {
+			return nil, nil, err
+		}
 	}
 	return &leaf, id, nil
 }

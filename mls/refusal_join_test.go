@@ -283,12 +283,9 @@ func welcomeRefusals() []refusal {
 func safeCrowd(t failer) *crowd {
 	t.Helper()
 	c := emptyCrowd(t, suite1)
-	leaf := LeafOptions{Capabilities: Capabilities{Extensions: []ExtensionType{ExtensionAppDataDictionary}}}
-	x, err := AppDataDictionary{{ComponentSafeAAD, ComponentsList{0x8001}.Marshal()}}.Extension()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.found(GroupOptions{Extensions: Extensions{x}, Leaf: leaf})
+	speaking := Extensions{mustExtension(AppDataDictionary{{ComponentSafeAAD, ComponentsList{0x8001}.Marshal()}})}
+	leaf := LeafOptions{Extensions: speaking}
+	c.found(GroupOptions{Extensions: speaking, Leaf: leaf})
 	empty, err := SafeAAD{}.Marshal()
 	if err != nil {
 		t.Fatal(err)

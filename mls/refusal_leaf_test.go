@@ -73,7 +73,7 @@ var leafVenues = map[string]func(c *crowd, spoil func(*LeafNode, *Identity), aft
 			return c.refused(message)
 		}
 		c.process(1, message)
-		if left, err := c.members[0].g.Commit(CommitOptions{}); err != nil {
+		if left, err := c.members[0].g.Commit(CommitOptions{AuthenticatedData: c.aad}); err != nil {
 			c.t.Errorf("a bad Update keeps others from committing: %v", err)
 		} else {
 			left.Erase()

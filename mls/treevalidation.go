@@ -130,8 +130,9 @@ func (t *ratchetTree) verifyMembers(s *ciphersuite.Suite, context Extensions, be
 	if err != nil {
 		return err
 	}
-	// If it were malformed, every message of the epoch would be refused.
-	if _, err := context.AppDataDictionary(); err != nil {
+	// If the dictionary were malformed, every message of the epoch would be refused.
+	components, err := componentsRequired(context)
+	if err != nil {
 		return err
 	}
 	if err := t.verifyKeysDiffer(before); err != nil {
@@ -144,6 +145,9 @@ func (t *ratchetTree) verifyMembers(s *ciphersuite.Suite, context Extensions, be
 		if t.isNew(leafPosition(i), before) {
 			types = inUse
 			if err := c.verifySupport(s, context, required); err != nil {
+				return fmt.Errorf("mls: leaf %d: %w", i, err)
+			}
+			if err := components.verifySupport(leaf); err != nil {
 				return fmt.Errorf("mls: leaf %d: %w", i, err)
 			}
 		}

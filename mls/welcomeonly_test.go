@@ -79,13 +79,10 @@ func TestWelcomeOnlyIsRefusedWhereTheCommitIsNeeded(t *testing.T) {
 
 func TestWelcomeOnlyChecksTheAuthenticatedData(t *testing.T) {
 	c := emptyCrowd(t, ciphersuite.MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519)
-	x, err := AppDataDictionary{{ComponentSafeAAD, ComponentsList{0x8001}.Marshal()}}.Extension()
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf := LeafOptions{Capabilities: Capabilities{Extensions: []ExtensionType{x.Type}}}
-	c.found(GroupOptions{Extensions: Extensions{x}, Leaf: leaf})
+	speaking := Extensions{mustExtension(AppDataDictionary{{ComponentSafeAAD, ComponentsList{0x8001}.Marshal()}})}
+	leaf := LeafOptions{Extensions: speaking}
+	c.found(GroupOptions{Extensions: speaking, Leaf: leaf})
 	o := CommitOptions{WelcomeOnly: true, Proposals: []Proposal{c.invite(leaf)}, AuthenticatedData: []byte("no SafeAAD")}
-	_, err = c.members[0].g.Commit(o)
+	_, err := c.members[0].g.Commit(o)
 	wantCheck(t, err, CheckSafeAAD)
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // OpenMLS and Mendlink give a component the same secret of an epoch, once
-// (draft-ietf-mls-extensions, Section 4.5).
+// (draft-ietf-mls-extensions, Section 4.4).
 func TestOpenMLSComponentsGetTheSameSecret(t *testing.T) {
 	theirs, ours := openMLS.start(t), mendlink{suites: ciphersuite.Default()}
 	for _, cast := range [][]implementation{{ours, theirs}, {theirs, ours}} {
