@@ -109,6 +109,14 @@ const (
 	CheckComponentsSupport Check = "components-support"
 	// A leaf supports the components that the GroupContext's safe_aad lists.
 	CheckSafeAADSupport Check = "safe-aad-support"
+	// A leaf can receive the media types that the GroupContext lists.
+	CheckMediaTypesSupport Check = "media-types-support"
+	// A media type is a type and a subtype, and its parameters have names.
+	CheckMediaType Check = "media-type"
+	// A MediaTypeList is not empty.
+	CheckMediaTypeList Check = "media-type-list"
+	// Application data is an ApplicationFraming where the GroupContext asks for that.
+	CheckApplicationFraming Check = "application-framing"
 
 	// A key package is for the group's protocol version.
 	CheckKeyPackageVersion Check = "key-package-version"
@@ -368,6 +376,10 @@ var checkSections = map[Check]string{
 	CheckAppEphemeralData:       "draft-ietf-mls-extensions, Section 4.8",
 	CheckComponentsSupport:      "draft-ietf-mls-extensions, Section 5",
 	CheckSafeAADSupport:         "draft-ietf-mls-extensions, Section 5",
+	CheckMediaTypesSupport:      "draft-ietf-mls-extensions, Section 6.2.3",
+	CheckMediaType:              "draft-ietf-mls-extensions, Section 6.2.2",
+	CheckMediaTypeList:          "draft-ietf-mls-extensions, Section 6.2.2",
+	CheckApplicationFraming:     "draft-ietf-mls-extensions, Section 6.2.4",
 
 	CheckWireFormats:     "draft-ietf-mls-extensions, Section 5",
 	CheckLeafWireFormats: "draft-ietf-mls-extensions, Section 5",

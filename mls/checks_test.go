@@ -107,6 +107,7 @@ func TestEveryRuleIsEnforced(t *testing.T) {
 		webTokenRefusals(), wireFormatRefusals(),
 		apqRefusals(),
 		componentRefusals(), componentSupportRefusals(),
+		componentRefusals(), componentSupportRefusals(), mediaRefusals(),
 	) {
 		seen := false
 		passed := t.Run(string(r.check)+"/"+r.name, func(t *testing.T) {

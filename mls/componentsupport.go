@@ -4,14 +4,16 @@ import "fmt"
 
 // What the draft leaves open: that a GroupContext names components which its
 // members have to support, and nothing says who checks that. Here it is checked
-// wherever the extension required_capabilities is. draft-ietf-mls-extensions,
-// Section 5, and its issue 102.
+// wherever the extension required_capabilities is; and so are the media types
+// that a GroupContext requires. draft-ietf-mls-extensions, Sections 5 and 6.2.3,
+// and its issue 102.
 
 // requiredComponents is what a GroupContext asks of all leaves beyond their
 // capabilities.
 type requiredComponents struct {
 	components ComponentsList
 	safeAAD    ComponentsList
+	mediaTypes MediaTypeList
 }
 
 // componentsRequired returns what a GroupContext's extensions ask for.
@@ -23,7 +25,10 @@ func componentsRequired(context Extensions) (required requiredComponents, err er
 	if required.components, err = d.list(ComponentAppComponents); err != nil {
 		return required, err
 	}
-	required.safeAAD, err = d.list(ComponentSafeAAD)
+	if required.safeAAD, err = d.list(ComponentSafeAAD); err != nil {
+		return required, err
+	}
+	required.mediaTypes, err = d.mediaTypes()
 	return required, err
 }
 
@@ -46,7 +51,9 @@ func (d AppDataDictionary) list(id ComponentID) (ComponentsList, error) {
 	return ParseComponentsList(data)
 }
 
-func (r *requiredComponents) none() bool { return len(r.components) == 0 && len(r.safeAAD) == 0 }
+func (r *requiredComponents) none() bool {
+	return len(r.components) == 0 && len(r.safeAAD) == 0 && len(r.mediaTypes) == 0
+}
 
 // verifySupport checks that a leaf has what its group asks for.
 func (r *requiredComponents) verifySupport(leaf *LeafNode) error {
@@ -69,6 +76,27 @@ func (r *requiredComponents) verifySupport(leaf *LeafNode) error {
 	}
 	if err != nil {
 		return invalid(CheckSafeAADSupport, "%w", err)
+	}
+	if len(r.mediaTypes) == 0 {
+		return nil
+	}
+	receivable, err := d.mediaTypes()
+	if err == nil {
+		err = r.mediaTypes.coveredBy(receivable)
+	}
+	if err != nil {
+		return invalid(CheckMediaTypesSupport, "%w", err)
+	}
+	return nil
+}
+
+// coveredBy returns an error that names the first type of l which is not in
+// receivable.
+func (l MediaTypeList) coveredBy(receivable MediaTypeList) error {
+	for _, t := range l {
+		if !receivable.Contains(t) {
+			return fmt.Errorf("media type %v is required", t)
+		}
 	}
 	return nil
 }

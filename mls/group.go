@@ -275,7 +275,8 @@ func (g *Group) fork() *Group {
 }
 
 // Protect encrypts application data to the group as an MLSMessage that holds a
-// PrivateMessage. authenticatedData travels with it in the clear. It uses up
+// PrivateMessage. In a group with [ComponentContentMediaTypes] the data is an encoded
+// [ApplicationFraming]. authenticatedData travels with it in the clear. It uses up
 // one generation of the sender's ratchet, even if it fails: the state has to be
 // saved before the message is sent if it is saved at all.
 //
@@ -287,6 +288,9 @@ func (g *Group) Protect(data, authenticatedData []byte) ([]byte, error) {
 	}
 	if len(g.proposals) > 0 {
 		return nil, fmt.Errorf("%w (%d)", ErrPendingProposals, len(g.proposals))
+	}
+	if _, err := applicationFraming(data, g.context.extensions); err != nil {
+		return nil, err
 	}
 	a := g.newContent(ContentApplication, WireFormatPrivateMessage, authenticatedData)
 	a.content.application = data

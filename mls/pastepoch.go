@@ -57,7 +57,7 @@ func (p *pastEpoch) erase() {
 
 // process decrypts and verifies an application message of the epoch. Its key is
 // used up by success.
-func (p *pastEpoch) process(message []byte) (*ReceivedApplication, error) {
+func (p *pastEpoch) process(message []byte) (Received, error) {
 	var m mlsMessage
 	if err := p.cfg.unmarshal(message, &m); err != nil {
 		return nil, fmt.Errorf("mls: parsing a message: %w", err)
@@ -74,8 +74,13 @@ func (p *pastEpoch) process(message []byte) (*ReceivedApplication, error) {
 		key.Discard()
 		return nil, err
 	}
+	received, err := receivedApplication(&a.content, p.context.extensions)
+	if err != nil {
+		key.Discard()
+		return nil, err
+	}
 	key.Consume()
-	return receivedApplication(&a.content), nil
+	return received, nil
 }
 
 // isOtherMember returns an error unless i is the leaf of somebody who was a

@@ -16,6 +16,9 @@ type ReceivedApplication struct {
 	Sender            LeafIndex
 	AuthenticatedData []byte
 	Data              []byte
+	// Framing is what Data holds, in a group with [ComponentContentMediaTypes].
+	// In others it is nil.
+	Framing *ApplicationFraming
 }
 
 // ReceivedProposal is a proposal that the group now remembers, for a commit
@@ -157,7 +160,7 @@ func (g *Group) processContent(a verifiedContent) (Received, error) {
 	c := &a.content
 	switch c.contentType {
 	case ContentApplication:
-		return receivedApplication(c), nil
+		return receivedApplication(c, g.context.extensions)
 	case ContentProposal:
 		// A nil *ReceivedProposal must not become a Received.
 		if received, err := g.receiveProposal(a); err != nil {
@@ -170,12 +173,19 @@ func (g *Group) processContent(a verifiedContent) (Received, error) {
 	}
 }
 
-func receivedApplication(c *framedContent) *ReceivedApplication {
+// receivedApplication returns what an application message holds, in an epoch
+// with the given GroupContext extensions.
+func receivedApplication(c *framedContent, context Extensions) (Received, error) {
+	framing, err := applicationFraming(c.application, context)
+	if err != nil {
+		return nil, err
+	}
 	return &ReceivedApplication{
 		Sender:            c.sender.Leaf,
 		AuthenticatedData: c.authenticatedData,
 		Data:              c.application,
-	}
+		Framing:           framing,
+	}, nil
 }
 
 // ownProposal returns the proposal that this member sent as message, nil if
