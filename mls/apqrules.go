@@ -111,7 +111,7 @@ func verifyPartial(before, after, pq *publicState, proposals []CommittedProposal
 // traditional group alone.
 func allowedInPartial(p Proposal) bool {
 	switch p := p.(type) {
-	case *Add, *Remove, *ReInit, *ExternalInit, *GroupContextExtensions:
+	case *Add, *Remove, *SelfRemove, *ReInit, *ExternalInit, *GroupContextExtensions:
 		return false
 	case *AppDataUpdate:
 		return p.Component != ComponentAPQInfo && p.Component != ComponentAppComponents

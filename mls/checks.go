@@ -168,13 +168,22 @@ const (
 	// A commit has a path unless its proposals allow to leave it out.
 	CheckPathRequired Check = "path-required"
 
+	// SelfRemove is in PublicMessages only.
+	CheckSelfRemovePublic Check = "self-remove-public"
+	// SelfRemove is in commits by reference only.
+	CheckSelfRemoveReference Check = "self-remove-reference"
+	// SelfRemove is sent in groups whose members all support it.
+	CheckSelfRemoveSupport Check = "self-remove-support"
+	// A client sends at most one SelfRemove in an epoch.
+	CheckSelfRemoveTwice Check = "self-remove-twice"
+
 	// An external commit has exactly one ExternalInit.
 	CheckExternalCommitInit Check = "external-commit-init"
 	// An external commit has at most one Remove.
 	CheckExternalCommitRemove Check = "external-commit-remove"
 	// An external commit has no proposals of other types than it may have.
 	CheckExternalCommitProposal Check = "external-commit-proposal"
-	// An external commit has no proposals by reference.
+	// An external commit has no proposals by reference but SelfRemoves.
 	CheckExternalCommitReference Check = "external-commit-reference"
 	// An external commit has a path.
 	CheckExternalCommitPath Check = "external-commit-path"
@@ -409,6 +418,11 @@ var checkSections = map[Check]string{
 	CheckProposalCustom:            "RFC 9420, Section 12.2",
 	CheckProposalUnknownRef:        "RFC 9420, Section 12.4",
 	CheckPathRequired:              "RFC 9420, Section 12.4",
+
+	CheckSelfRemovePublic:    "draft-ietf-mls-extensions, Section 6.3.1",
+	CheckSelfRemoveReference: "draft-ietf-mls-extensions, Section 6.3.1",
+	CheckSelfRemoveSupport:   "draft-ietf-mls-extensions, Section 6.3.1",
+	CheckSelfRemoveTwice:     "draft-ietf-mls-extensions, Section 6.3.1",
 
 	CheckExternalCommitInit:      "RFC 9420, Section 12.2",
 	CheckExternalCommitRemove:    "RFC 9420, Section 12.2",

@@ -102,12 +102,8 @@ func TestEveryRuleIsEnforced(t *testing.T) {
 	for _, r := range slices.Concat(
 		messageRefusals(), proposalRefusals(), externalRefusals(), leafRefusals(), keyPackageRefusals(), pathRefusals(),
 		welcomeRefusals(), safeRefusals(), successionRefusals(), customRefusals(),
-		applicationPSKRefusals(),
-		componentRefusals(),
-		webTokenRefusals(), wireFormatRefusals(),
-		apqRefusals(),
-		componentRefusals(), componentSupportRefusals(),
-		componentRefusals(), componentSupportRefusals(), mediaRefusals(),
+		applicationPSKRefusals(), componentRefusals(), componentSupportRefusals(), mediaRefusals(),
+		wireFormatRefusals(), selfRemoveRefusals(), webTokenRefusals(), apqRefusals(),
 	) {
 		seen := false
 		passed := t.Run(string(r.check)+"/"+r.name, func(t *testing.T) {

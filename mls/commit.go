@@ -18,6 +18,18 @@ type proposalOrRef struct {
 	reference []byte
 }
 
+// listProposals returns the list of a commit's proposals.
+func listProposals(covered []coveredProposal) (list []proposalOrRef) {
+	for _, p := range covered {
+		if p.ByReference {
+			list = append(list, proposalOrRef{reference: p.cached.ref})
+		} else {
+			list = append(list, proposalOrRef{proposal: p.Proposal})
+		}
+	}
+	return list
+}
+
 const (
 	proposalByValue     = 1
 	proposalByReference = 2

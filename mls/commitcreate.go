@@ -54,14 +54,7 @@ func (g *Group) Commit(o CommitOptions) (*PendingCommit, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &commit{}
-	for _, p := range covered {
-		if p.ByReference {
-			c.proposals = append(c.proposals, proposalOrRef{reference: p.cached.ref})
-		} else {
-			c.proposals = append(c.proposals, proposalOrRef{proposal: p.Proposal})
-		}
-	}
+	c := &commit{proposals: listProposals(covered)}
 
 	next := g.nextGroup(t)
 	defer func() {

@@ -55,6 +55,10 @@ type Config struct {
 	// own business: a Group refuses them. Default: the two extensions are not
 	// understood. draft-ietf-mls-extensions, Section 5.
 	WireFormats WireFormats
+	// SelfRemove makes the client one that understands [SelfRemove] proposals, and
+	// says so in its capabilities. States in which such a proposal waits for a
+	// commit need it to be restored. Default: off.
+	SelfRemove bool
 	// GREASE puts random values of those that are reserved for it into what the
 	// client generates, so that others cannot forget how to ignore what they do
 	// not know. RFC 9420, Section 13.5, recommends it; it costs some 60 octets
@@ -143,6 +147,9 @@ func (c *Config) withDefaults() (*Config, error) {
 	known := builtinProposals
 	if len(c.Components) > 0 {
 		known = allProposals
+	}
+	if c.SelfRemove {
+		known = known.withSelfRemove()
 	}
 	if d.proposals, err = known.with(c.Proposals); err != nil {
 		return nil, err

@@ -29,7 +29,8 @@ func (g *Group) candidates(o *CommitOptions) (pending, own []coveredProposal, er
 	if !o.WithoutPending {
 		for _, p := range g.proposals {
 			covered := coveredProposal{CommittedProposal{p.proposal, p.sender, true}, p}
-			if !covered.isOwnUpdate() { // a committer does not commit its own Update
+			// A committer commits neither its own Update nor its own SelfRemove.
+			if !covered.isOwnUpdate() && !covered.isSelfRemoveOf(Sender{Type: SenderMember, Leaf: g.own}) {
 				pending = append(pending, covered)
 			}
 		}
@@ -45,28 +46,30 @@ func (g *Group) candidates(o *CommitOptions) (pending, own []coveredProposal, er
 }
 
 // selectPending adds to own the pending proposals that fit, one at a time: first
-// Removes, then Updates from the newest, then the rest, and ReInit only if there
-// is nothing else.
+// SelfRemoves, beside which a Remove of the same leaf is invalid, then Removes, then
+// Updates from the newest, then the rest, and ReInit only if there is nothing else.
 func (g *Group) selectPending(o *CommitOptions, own, pending []coveredProposal) ([]coveredProposal, *transition, error) {
 	selected := own
 	t, err := g.try(o, selected)
 	if err != nil {
 		return nil, nil, err
 	}
-	var ranks [4][]coveredProposal
+	var ranks [5][]coveredProposal
 	for _, p := range pending {
-		rank := 2
+		rank := 3
 		switch p.Proposal.ProposalType() {
-		case ProposalRemove:
+		case ProposalSelfRemove:
 			rank = 0
-		case ProposalUpdate:
+		case ProposalRemove:
 			rank = 1
+		case ProposalUpdate:
+			rank = 2
 		case ProposalReInit:
-			rank = 3
+			rank = 4
 		}
 		ranks[rank] = append(ranks[rank], p)
 	}
-	slices.Reverse(ranks[1])
+	slices.Reverse(ranks[2])
 	candidates := slices.Concat(ranks[:]...)
 	for _, p := range candidates[:min(len(candidates), maxSelected)] {
 		more := append(slices.Clip(selected), p)

@@ -29,6 +29,10 @@ type ExternalJoinOptions struct {
 	// Proposals are further ones, of types that an external commit may hold:
 	// [AppDataUpdate], [AppEphemeral] or a custom one.
 	Proposals []Proposal
+	// SelfRemoves are the messages with all [SelfRemove] proposals that are pending
+	// in the epoch: whoever gives the GroupInfo gives them, too. The commit covers
+	// them. One that is invalid is an error. Needs [Config.SelfRemove].
+	SelfRemoves [][]byte
 	// AuthenticatedData travels with the commit in the clear.
 	AuthenticatedData []byte
 
@@ -74,6 +78,9 @@ func JoinExternal(cfg *Config, groupInfo []byte, o ExternalJoinOptions) (_ *Pend
 	}
 	defer clear(initSecret)
 
+	if err := state.takeSelfRemoves(o.SelfRemoves); err != nil {
+		return nil, err
+	}
 	covered, err := state.externalProposals(&o, kemOutput)
 	if err != nil {
 		return nil, err
@@ -98,7 +105,9 @@ func (s *publicState) externalProposals(o *ExternalJoinOptions, kemOutput []byte
 		if err != nil {
 			return nil, err
 		}
-		proposals = append(proposals, remove)
+		if s.selfRemoveOf(remove.Removed) == nil { // which leaves no place for a Remove
+			proposals = append(proposals, remove)
+		}
 	}
 	for _, id := range o.PSKs {
 		proposals = append(proposals, &PreSharedKey{PSK: id})
@@ -111,7 +120,7 @@ func (s *publicState) externalProposals(o *ExternalJoinOptions, kemOutput []byte
 		}
 		covered = append(covered, coveredProposal{CommittedProposal{Proposal: p, Sender: Sender{Type: SenderNewMemberCommit}}, nil})
 	}
-	return covered, nil
+	return append(covered, s.coverSelfRemoves()...), nil
 }
 
 func (s *publicState) findPrior(isPrior func(*LeafNode) bool) (*Remove, error) {
@@ -143,10 +152,7 @@ func (s *publicState) commitFromOutside(o *ExternalJoinOptions, t *transition, c
 	if err := s.verifyMembersOf(t.tree, t.extensions); err != nil {
 		return nil, err
 	}
-	c := &commit{path: encrypted}
-	for _, p := range covered {
-		c.proposals = append(c.proposals, proposalOrRef{proposal: p.Proposal})
-	}
+	c := &commit{path: encrypted, proposals: listProposals(covered)}
 	a := s.newContentFromOutside(ContentCommit, Sender{Type: SenderNewMemberCommit}, o.AuthenticatedData)
 	a.content.setCommit(c)
 	if err := s.signAs(o.Identity.Signer, a); err != nil {

@@ -77,6 +77,8 @@ func (c *crowd) force(proposals []proposalOrRef) *transition {
 			adds = append(adds, p.KeyPackage)
 		case *Update:
 			t.tree.update(sender.Leaf, p.LeafNode)
+		case *SelfRemove:
+			t.tree.remove(sender.Leaf)
 		case *Remove:
 			if p.Removed >= LeafIndex(t.tree.size) {
 				return nil

@@ -150,6 +150,10 @@ func (h *history) propose() {
 	p := h.proposal(m)
 	l := &letter{kind: ContentProposal, private: o.WireFormat == WireFormatPrivateMessage, epoch: m.g.Epoch(), from: m.name}
 	update := h.chance("update", 40)
+	if h.chance("leaves", 10) && m.g.selfRemoveOf(m.g.OwnLeaf()) == nil {
+		p, update, l.private, l.selfRemove = &SelfRemove{}, false, false, true
+		o.WireFormat = WireFormatPublicMessage
+	}
 	h.try(m, h.fault(), "proposes", func() (err error) {
 		if update {
 			l.message, err = m.g.ProposeUpdate(LeafChanges{}, o)
@@ -233,6 +237,11 @@ func (h *history) joinFromOutside() {
 	}
 	if h.chance("tree apart", 50) {
 		o.RatchetTree = from.g.RatchetTree()
+	}
+	for _, l := range h.letters[from.g.Epoch()] {
+		if l.selfRemove {
+			o.SelfRemoves = append(o.SelfRemoves, l.message)
+		}
 	}
 	if h.chance("PSK", 30) {
 		o.PSKs = []PreSharedKeyID{{Type: PSKExternal, ID: []byte("shared")}}

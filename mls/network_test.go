@@ -41,14 +41,15 @@ type endpoint struct {
 
 // A letter is a message on its way.
 type letter struct {
-	message []byte
-	kind    ContentType
-	epoch   uint64
-	private bool
-	from    string // name of the sender
-	data    string // of application data
-	welcome []byte // of commits
-	tree    []byte // of commits
+	message    []byte
+	kind       ContentType
+	epoch      uint64
+	private    bool
+	selfRemove bool   // of proposals
+	from       string // name of the sender
+	data       string // of application data
+	welcome    []byte // of commits
+	tree       []byte // of commits
 }
 
 // facts are what all members of an epoch agree on.
@@ -143,6 +144,7 @@ func newNetwork(t failer) *network {
 		cfg.Proposals = []CustomProposalType{paint}
 		cfg.Extensions = []CustomExtensionType{{Type: colour, Name: "colour"}}
 		cfg.WireFormats = WireFormats{furtherFormat}
+		cfg.SelfRemove = true
 		cfg.GREASE = n.made%2 == 0
 		cfg.Padding = func(length int) int { return length % 5 }
 		psk := cfg.PSK
@@ -227,6 +229,7 @@ func (n *network) observe(g *Group) {
 	}
 	if n.observer, err = NewObserver(&Config{
 		AuthenticationService: acceptAll{}, Now: func() time.Time { return n.now }, Proposals: []CustomProposalType{paint},
+		WireFormats: WireFormats{furtherFormat}, SelfRemove: true,
 	}, info, nil); err != nil {
 		n.t.Fatalf("the observer begins: %v", err)
 	}

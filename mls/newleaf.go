@@ -106,6 +106,9 @@ func (c Capabilities) withDefaults(cfg *Config, leaf *LeafNode, around Extension
 		if len(cfg.Components) > 0 {
 			c.Proposals = append(c.Proposals, ProposalAppDataUpdate, ProposalAppEphemeral)
 		}
+		if cfg.SelfRemove {
+			c.Proposals = append(c.Proposals, ProposalSelfRemove)
+		}
 	}
 	return c
 }

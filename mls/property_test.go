@@ -12,7 +12,7 @@ import (
 // any time and give commits up: those who should be members always agree.
 func TestRandomHistoriesKeepTheMembersTogether(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := newCrowd(t, suite1, rapid.IntRange(1, 4).Draw(t, "members"))
+		c := selfRemoveCrowd(t, rapid.IntRange(1, 4).Draw(t, "members"))
 		for range rapid.IntRange(1, 4).Draw(t, "epochs") {
 			randomEpoch(t, c)
 		}
@@ -51,7 +51,11 @@ func randomEpoch(t *rapid.T, c *crowd) {
 		case chance("updates", 25):
 			c.proposeUpdate(i, LeafChanges{})
 		case i != committer && chance("leaves", 25):
-			propose(&Remove{Removed: m.g.OwnLeaf()})
+			if m.cfg.SelfRemove && chance("by itself", 50) {
+				c.leaves(i)
+			} else {
+				propose(&Remove{Removed: m.g.OwnLeaf()})
+			}
 			delete(expected, m.name)
 		}
 	}

@@ -35,6 +35,9 @@ func (t ProposalType) String() string {
 	if kind, ok := componentProposals.kinds[t]; ok {
 		return kind.name
 	}
+	if t == ProposalSelfRemove {
+		return "self_remove"
+	}
 	return fmt.Sprintf("ProposalType(%#04x)", uint16(t))
 }
 
@@ -45,7 +48,7 @@ func (t ProposalType) isDefault() bool {
 
 // A Proposal is one change to a group: [*Add], [*Update], [*Remove],
 // [*PreSharedKey], [*ReInit], [*ExternalInit], [*GroupContextExtensions],
-// [*AppDataUpdate], [*AppEphemeral] or [*CustomProposal].
+// [*AppDataUpdate], [*AppEphemeral], [*SelfRemove] or [*CustomProposal].
 // RFC 9420, Section 12.1.
 type Proposal interface {
 	// ProposalType returns the code point of the proposal's type.

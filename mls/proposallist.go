@@ -140,12 +140,15 @@ type listRule func(s *publicState, committer Sender, proposals []coveredProposal
 // those on the list of an external one. RFC 9420, Section 12.2.
 var (
 	memberCommitRules = []listRule{
+		verifySelfRemovesByReference,
 		verifyNoOwnUpdate, verifyCommitterStays, verifyOneChangeOfALeaf, verifyAddsDiffer, verifyPSKsDiffer,
 		verifyOneContext, verifyReInitAlone, verifyProposalSupport,
 	}
 	externalCommitRules = []listRule{
+		verifySelfRemovesByReference,
 		verifyNoReferences, verifyExternalTypes, verifyOneExternalInit, verifyOneRemove,
 		verifyPSKsDiffer, verifyProposalSupport,
+		verifyOneChangeOfALeaf,
 	}
 )
 
@@ -181,6 +184,9 @@ func verifyNoOwnUpdate(_ *publicState, committer Sender, proposals []coveredProp
 }
 
 func verifyCommitterStays(_ *publicState, committer Sender, proposals []coveredProposal) error {
+	if slices.ContainsFunc(proposals, func(p coveredProposal) bool { return p.isSelfRemoveOf(committer) }) {
+		return invalid(CheckProposalRemovesCommitter, "leaf %d commits its own SelfRemove", committer.Leaf)
+	}
 	return each(proposals, func(p *Remove, _ Sender) error {
 		if p.Removed == committer.Leaf {
 			return invalid(CheckProposalRemovesCommitter, "leaf %d removes itself", p.Removed)
@@ -194,7 +200,7 @@ func verifyOneChangeOfALeaf(_ *publicState, _ Sender, proposals []coveredProposa
 	for i := range proposals {
 		var leaf LeafIndex
 		switch p := proposals[i].Proposal.(type) {
-		case *Update:
+		case *Update, *SelfRemove:
 			leaf = proposals[i].Sender.Leaf
 		case *Remove:
 			leaf = p.Removed
@@ -278,7 +284,7 @@ func verifyProposalSupport(s *publicState, _ Sender, proposals []coveredProposal
 
 func verifyNoReferences(_ *publicState, _ Sender, proposals []coveredProposal) error {
 	for i := range proposals {
-		if proposals[i].ByReference {
+		if proposals[i].ByReference && proposals[i].Proposal.ProposalType() != ProposalSelfRemove {
 			return invalid(CheckExternalCommitReference, "proposal %d is by reference", i)
 		}
 	}

@@ -52,7 +52,7 @@ type ProposeOptions struct {
 	// AuthenticatedData travels with the message in the clear.
 	AuthenticatedData []byte
 	// WireFormat is [WireFormatPrivateMessage] (the default) or
-	// [WireFormatPublicMessage].
+	// [WireFormatPublicMessage] (what a SelfRemove has to be, and is by default).
 	WireFormat WireFormat
 }
 
@@ -103,6 +103,15 @@ func (g *Group) propose(cached *cachedProposal, o ProposeOptions) (message []byt
 	}
 	if o.WireFormat == 0 {
 		o.WireFormat = WireFormatPrivateMessage
+		if cached.proposal.ProposalType() == ProposalSelfRemove {
+			o.WireFormat = WireFormatPublicMessage
+		}
+	}
+	if err := verifySelfRemoveIsPublic(cached.proposal, o.WireFormat); err != nil {
+		return nil, err
+	}
+	if err := g.verifyFirstSelfRemove(cached.proposal); err != nil {
+		return nil, err
 	}
 	a := g.newContent(ContentProposal, o.WireFormat, o.AuthenticatedData)
 	if cached.proposal, err = g.complete(cached.proposal); err != nil {

@@ -224,6 +224,9 @@ const maxCachedProposals = 1 << 14
 // refers to it.
 func (s *publicState) receiveProposal(a verifiedContent) (*ReceivedProposal, error) {
 	c := &a.content
+	if err := verifySelfRemoveIsPublic(c.proposal, a.wireFormat); err != nil {
+		return nil, err
+	}
 	if err := s.verifyProposal(c.sender, c.proposal); err != nil {
 		return nil, err
 	}

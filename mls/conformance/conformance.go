@@ -51,6 +51,7 @@ var kinds = []Kind{
 		Aliases: []string{
 			"passive-client-welcome", "passive-client-handling-commit", "passive-client-random",
 			"passive-client-private", "passive-client-outside", "passive-client-successor", "passive-client-components",
+			"passive-client-self-remove",
 		},
 		newVector: newCase[passiveClient],
 	},

@@ -152,6 +152,7 @@ var corruptible = []corruptibleCase{
 	{file: "safe-operations", own: true, index: 1, fields: 14},
 	{file: "web-token-credentials", own: true, index: 3, fields: 12},
 	{file: "wire-formats", own: true, index: 4, fields: 41},
+	{file: "passive-client-self-remove", own: true, index: 0, fields: 18},
 }
 
 // optional are fields that a case need not have.

@@ -46,6 +46,8 @@ var generators = map[string]func(*generator) (vector, error){
 	"passive-client-successor":       generatePassiveSuccessor,
 	"passive-client-components":      generatePassiveComponents,
 
+	"passive-client-self-remove": generatePassiveSelfRemove,
+
 	"safe-export":    generateSafeExport,
 	"component-data": generateComponentData,
 	"external-init":  generateExternalInit,

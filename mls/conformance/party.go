@@ -41,6 +41,7 @@ type partyOptions struct {
 	private bool // handshake messages are PrivateMessages, and padded
 	// components are those that speak in SafeAADs and take secrets of epochs.
 	components mls.ComponentsList
+	selfRemove bool // all members support SelfRemove
 }
 
 // generated is when all vectors are made.
@@ -77,6 +78,7 @@ func emptyParty(g *generator, o partyOptions) *party {
 		ResumptionPSKs:        keptResumptionPSKs,
 		PSK:                   func(id mls.PreSharedKeyID) ([]byte, error) { return findPSK(p.psks, id) },
 	}
+	p.cfg.SelfRemove = o.selfRemove
 	if o.private {
 		p.format = mls.WireFormatPrivateMessage
 		p.cfg.Padding = func(n int) int { return 256 - n%256 }
@@ -383,6 +385,11 @@ func (p *party) joinFromOutside(c *client, psks ...mls.PreSharedKeyID) error {
 	if was := slices.Index(p.members, c); was >= 0 {
 		p.members = slices.Delete(p.members, was, was+1)
 		o.Resync = func(leaf *mls.LeafNode) bool { return bytes.Equal(leaf.SignatureKey, c.signer.public) }
+	}
+	if p.selfRemove {
+		for _, message := range p.sent { // nothing else is pending
+			o.SelfRemoves = append(o.SelfRemoves, message)
+		}
 	}
 	pending, err := mls.JoinExternal(p.cfg, info, o)
 	if err != nil {

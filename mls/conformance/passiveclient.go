@@ -152,6 +152,7 @@ func (v *passiveClient) config(now time.Time) *mls.Config {
 		MaxLifetime:           -1,
 		ResumptionPSKs:        keptResumptionPSKs,
 		PSK:                   func(id mls.PreSharedKeyID) ([]byte, error) { return findPSK(v.ExternalPSKs, id) },
+		SelfRemove:            true,
 	}
 }
 
