@@ -330,10 +330,26 @@ const (
 	CheckAPQPairFormat Check = "apq-pair-format"
 	// A pair of messages holds no application data.
 	CheckAPQPairApplication Check = "apq-pair-application"
+	// Targeted messages.
+	// A targeted message is for the member that processes it.
+	CheckTargetedRecipient Check = "targeted-recipient"
+	// The leaf of a targeted message's sender is not blank.
+	CheckTargetedSender Check = "targeted-sender"
+	// A targeted message's signature is valid under the key of its sender, before
+	// anything is decrypted.
+	CheckTargetedSignature Check = "targeted-signature"
+	// The padding of a targeted message is zero.
+	CheckTargetedPadding Check = "targeted-padding"
+	// The recipients of a message to several are in increasing order, each once.
+	CheckMultiTargetedRecipients Check = "multi-targeted-recipients"
+	// A message to several has one sealed key for each recipient.
+	CheckMultiTargetedKeys Check = "multi-targeted-keys"
+	// The sealed key of a message to several is the one that it commits to.
+	CheckMultiTargetedCommitment Check = "multi-targeted-commitment"
 )
 
 // checkSections says where each rule is stated: a section of RFC 9420, or
-// of draft-ietf-mls-extensions where the rule is the Safe API's.
+// of the document that an extension is from.
 var checkSections = map[Check]string{
 	CheckApplicationPrivate:       "RFC 9420, Section 6",
 	CheckMessageSignature:         "RFC 9420, Section 6.1",
@@ -473,29 +489,36 @@ var checkSections = map[Check]string{
 
 	CheckCredentialSDJWT: "draft-mahy-mls-sd-cwt-credential, Section 3.2",
 
-	CheckAPQInfo:            "draft-ietf-mls-combiner, Section 5.1",
-	CheckAPQInfoEqual:       "draft-ietf-mls-combiner, Section 5.1.2",
-	CheckAPQGroups:          "draft-ietf-mls-combiner, Section 3.2.1",
-	CheckAPQInfoSuites:      "draft-ietf-mls-combiner, Section 5.1.1",
-	CheckAPQEpochs:          "draft-ietf-mls-combiner, Section 5.1.1",
-	CheckAPQTraditional:     "draft-ietf-mls-combiner, Section 7.1",
-	CheckAPQPure:            "draft-ietf-mls-combiner, Section 7.1.1",
-	CheckAPQSignatures:      "draft-ietf-mls-combiner, Section 7.1.2",
-	CheckAPQRemove:          "draft-ietf-mls-combiner, Section 5.1.1",
-	CheckAPQUpdateFormat:    "draft-ietf-mls-combiner, Section 5.1.1",
-	CheckAPQUpdateList:      "draft-ietf-mls-combiner, Section 5.1.1",
-	CheckAPQFirstUpdate:     "draft-ietf-mls-combiner, Section 5.1.1",
-	CheckAPQImmutable:       "draft-ietf-mls-combiner, Section 5.1.1",
-	CheckAPQWireFormats:     "draft-ietf-mls-combiner, Section 6",
-	CheckAPQMembers:         "draft-ietf-mls-combiner, Section 3.2.1",
-	CheckAPQClient:          "draft-ietf-mls-combiner, Section 3.2.1",
-	CheckAPQPartial:         "draft-ietf-mls-combiner, Section 3",
-	CheckAPQProposal:        "draft-ietf-mls-combiner, Section 3",
-	CheckAPQPSK:             "draft-ietf-mls-combiner, Section 5.2",
-	CheckAPQPSKPlace:        "draft-ietf-mls-combiner, Section 5.2",
-	CheckAPQHalves:          "draft-ietf-mls-combiner, Section 3.1",
-	CheckAPQAlone:           "draft-ietf-mls-combiner, Section 3.1",
-	CheckAPQPairNested:      "draft-ietf-mls-combiner, Section 6",
-	CheckAPQPairFormat:      "draft-ietf-mls-combiner, Section 6",
-	CheckAPQPairApplication: "draft-ietf-mls-combiner, Section 6",
+	CheckAPQInfo:                 "draft-ietf-mls-combiner, Section 5.1",
+	CheckAPQInfoEqual:            "draft-ietf-mls-combiner, Section 5.1.2",
+	CheckAPQGroups:               "draft-ietf-mls-combiner, Section 3.2.1",
+	CheckAPQInfoSuites:           "draft-ietf-mls-combiner, Section 5.1.1",
+	CheckAPQEpochs:               "draft-ietf-mls-combiner, Section 5.1.1",
+	CheckAPQTraditional:          "draft-ietf-mls-combiner, Section 7.1",
+	CheckAPQPure:                 "draft-ietf-mls-combiner, Section 7.1.1",
+	CheckAPQSignatures:           "draft-ietf-mls-combiner, Section 7.1.2",
+	CheckAPQRemove:               "draft-ietf-mls-combiner, Section 5.1.1",
+	CheckAPQUpdateFormat:         "draft-ietf-mls-combiner, Section 5.1.1",
+	CheckAPQUpdateList:           "draft-ietf-mls-combiner, Section 5.1.1",
+	CheckAPQFirstUpdate:          "draft-ietf-mls-combiner, Section 5.1.1",
+	CheckAPQImmutable:            "draft-ietf-mls-combiner, Section 5.1.1",
+	CheckAPQWireFormats:          "draft-ietf-mls-combiner, Section 6",
+	CheckAPQMembers:              "draft-ietf-mls-combiner, Section 3.2.1",
+	CheckAPQClient:               "draft-ietf-mls-combiner, Section 3.2.1",
+	CheckAPQPartial:              "draft-ietf-mls-combiner, Section 3",
+	CheckAPQProposal:             "draft-ietf-mls-combiner, Section 3",
+	CheckAPQPSK:                  "draft-ietf-mls-combiner, Section 5.2",
+	CheckAPQPSKPlace:             "draft-ietf-mls-combiner, Section 5.2",
+	CheckAPQHalves:               "draft-ietf-mls-combiner, Section 3.1",
+	CheckAPQAlone:                "draft-ietf-mls-combiner, Section 3.1",
+	CheckAPQPairNested:           "draft-ietf-mls-combiner, Section 6",
+	CheckAPQPairFormat:           "draft-ietf-mls-combiner, Section 6",
+	CheckAPQPairApplication:      "draft-ietf-mls-combiner, Section 6",
+	CheckTargetedRecipient:       "draft-ietf-mls-targeted-messages-02, Section 7",
+	CheckTargetedSender:          "draft-ietf-mls-targeted-messages-02, Section 7",
+	CheckTargetedSignature:       "draft-ietf-mls-targeted-messages-02, Section 7",
+	CheckTargetedPadding:         "draft-ietf-mls-targeted-messages-02, Section 6.1",
+	CheckMultiTargetedRecipients: "docs/extensions.md, Messages to several members",
+	CheckMultiTargetedKeys:       "docs/extensions.md, Messages to several members",
+	CheckMultiTargetedCommitment: "docs/extensions.md, Messages to several members",
 }

@@ -68,7 +68,7 @@ type Config struct {
 	// Default: [DefaultMaxLifetime]. Negative: no bound.
 	MaxLifetime time.Duration
 	// Padding returns by how many octets to pad the plaintext, of the given
-	// length, of a PrivateMessage. Default: no padding.
+	// length, of a PrivateMessage or a targeted message. Default: no padding.
 	Padding func(length int) int
 	// MaxForward is the number of generations that a sender's ratchet may be
 	// moved ahead by one message. Default: 1024.
@@ -80,6 +80,11 @@ type Config struct {
 	// [Group.EraseExpiredKeys]). Default: [DefaultMaxSkippedAge]. Negative: as
 	// long as the epoch lives.
 	MaxSkippedAge time.Duration
+
+	// TargetedMessages lets members send to one another, or to several, within a group
+	// (see [Group.ProtectTo]). A [Client] then keeps the private key of its leaf for
+	// as long as past epochs. Default: off; such messages are [ErrUnsupported].
+	TargetedMessages bool
 
 	proposals  *proposalKinds
 	extensions extensionKinds

@@ -35,6 +35,8 @@ func init() {
 			b := bundle.(*KeyPackageBundle)
 			return b.initKey.Bytes(), b.encryptionKey.Bytes()
 		},
+		LeafNode:    func(bundle any) []byte { return marshal(&bundle.(*KeyPackageBundle).keyPackage.LeafNode) },
+		NewTargeted: newVectorTargeted,
 	}
 }
 

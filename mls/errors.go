@@ -32,6 +32,8 @@ var (
 	ErrTooManyProposals = errors.New("mls: too many proposals are pending")
 	// ErrNoSuchMember means that the group has no such member.
 	ErrNoSuchMember = errors.New("mls: no such member")
+	// ErrNotRecipient means that a targeted message is for other members.
+	ErrNotRecipient = errors.New("mls: message is for other members")
 	// ErrNotClosed means that a group is still open, so that nothing can take
 	// its place.
 	ErrNotClosed = errors.New("mls: group is not closed")

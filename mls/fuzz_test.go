@@ -33,6 +33,9 @@ func FuzzMessage(f *testing.F) {
 			}
 		}
 	}
+	for _, send := range newTargetedCrowd(f, suite1, 3).members[0].g.targetedSenders() {
+		f.Add(must(send()))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var m mlsMessage
 		if unmarshal(data, &m) != nil {
@@ -43,7 +46,7 @@ func FuzzMessage(f *testing.F) {
 		}
 		wantEqual(t, "encoded message", marshal(&m), data)
 		h, err := ParseHeader(data)
-		if (err == nil) != (m.publicMessage != nil || m.privateMessage != nil) {
+		if (err == nil) != (m.publicMessage != nil || m.privateMessage != nil || m.targetedMessage != nil || m.multiTargetedMessage != nil) {
 			t.Errorf("header %+v, %v", h, err)
 		}
 		if k, err := ParseKeyPackage(data); (err == nil) != (m.keyPackage != nil) {
@@ -106,9 +109,12 @@ func FuzzRestoreGroup(f *testing.F) {
 }
 
 func FuzzProcess(f *testing.F) {
-	c := newCrowd(f, suite1, 3)
+	c := newTargetedCrowd(f, suite1, 3)
 	for _, message := range exampleMessages(c) {
 		f.Add(message)
+	}
+	for _, send := range c.members[0].g.targetedSenders() {
+		f.Add(must(send()))
 	}
 	before := mustMarshal(f, c.members[1].g)
 	f.Fuzz(func(t *testing.T, message []byte) {

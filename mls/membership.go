@@ -170,6 +170,24 @@ func (m *Membership) EraseExpired(ctx context.Context) error {
 	return m.move(ctx, next)
 }
 
+// ProtectTo encrypts data to one other member: see [Group.ProtectTo].
+func (m *Membership) ProtectTo(recipient LeafIndex, data, authenticatedData []byte) ([]byte, error) {
+	if err := m.use(); err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	return m.state.group.ProtectTo(recipient, data, authenticatedData)
+}
+
+// ProtectToSeveral encrypts data to several members: see [Group.ProtectToSeveral].
+func (m *Membership) ProtectToSeveral(recipients []LeafIndex, data, authenticatedData []byte) ([]byte, error) {
+	if err := m.use(); err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	return m.state.group.ProtectToSeveral(recipients, data, authenticatedData)
+}
+
 // Export derives a secret from the epoch: see [Group.Export].
 func (m *Membership) Export(label string, context []byte, length int) ([]byte, error) {
 	if err := m.use(); err != nil {
@@ -223,8 +241,8 @@ func (m *Membership) View() (*View, error) {
 // comes back. ([ReceivedCommit.Group] is nil therefore.) A commit that removes the
 // client deletes the membership.
 //
-// Application messages of past epochs are read as long as these are kept (see
-// [ClientOptions]).
+// Application messages and targeted messages of past epochs are read as long as these
+// are kept (see [ClientOptions]).
 func (m *Membership) Process(ctx context.Context, message []byte) (Received, error) {
 	if err := m.use(); err != nil {
 		return nil, err
@@ -243,9 +261,9 @@ func (m *Membership) Process(ctx context.Context, message []byte) (Received, err
 	next := m.state
 	next.group = m.state.group.fork()
 	received, err := next.group.Process(message)
-	if err != nil {
+	if _, targeted := received.(*ReceivedTargeted); err != nil || targeted { // nothing has changed
 		next.group.Erase()
-		return nil, err
+		return received, err
 	}
 	if c, ok := received.(*ReceivedCommit); ok {
 		defer next.group.Erase()
@@ -296,7 +314,7 @@ func (c *Client) keptPast(past []*pastEpoch) []*pastEpoch {
 	return kept
 }
 
-// processPast reads an application message of a past epoch.
+// processPast reads an application message or a targeted message of a past epoch.
 func (m *Membership) processPast(ctx context.Context, epoch uint64, message []byte) (Received, error) {
 	next := m.state
 	next.past = m.client.keptPast(m.state.past)
@@ -306,9 +324,9 @@ func (m *Membership) processPast(ctx context.Context, epoch uint64, message []by
 	}
 	next.past[i] = next.past[i].fork()
 	received, err := next.past[i].process(message)
-	if err != nil {
+	if _, targeted := received.(*ReceivedTargeted); err != nil || targeted { // nothing has changed
 		next.past[i].erase()
-		return nil, err
+		return received, err
 	}
 	if err := m.move(ctx, next); err != nil {
 		return nil, err

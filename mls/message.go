@@ -31,6 +31,10 @@ func (f WireFormat) String() string {
 		return "mls_group_info"
 	case WireFormatKeyPackage:
 		return "mls_key_package"
+	case WireFormatTargetedMessage:
+		return "mls_targeted_message"
+	case WireFormatMultiTargetedMessage:
+		return "multi_targeted_message"
 	}
 	return fmt.Sprintf("WireFormat(%#04x)", uint16(f))
 }
@@ -44,6 +48,9 @@ type mlsMessage struct {
 	welcome        *welcome
 	groupInfo      *groupInfo
 	keyPackage     *KeyPackage
+
+	targetedMessage      *targetedMessage
+	multiTargetedMessage *multiTargetedMessage
 }
 
 func (m *mlsMessage) encode(w *wire.Writer) {
@@ -60,6 +67,10 @@ func (m *mlsMessage) encode(w *wire.Writer) {
 		m.groupInfo.encode(w)
 	case WireFormatKeyPackage:
 		m.keyPackage.encode(w)
+	case WireFormatTargetedMessage:
+		m.targetedMessage.encode(w)
+	case WireFormatMultiTargetedMessage:
+		m.multiTargetedMessage.encode(w)
 	}
 }
 
@@ -85,6 +96,12 @@ func (m *mlsMessage) decode(r *wire.Reader) {
 	case WireFormatKeyPackage:
 		m.keyPackage = new(KeyPackage)
 		m.keyPackage.decode(r)
+	case WireFormatTargetedMessage:
+		m.targetedMessage = new(targetedMessage)
+		m.targetedMessage.decode(r)
+	case WireFormatMultiTargetedMessage:
+		m.multiTargetedMessage = new(multiTargetedMessage)
+		m.multiTargetedMessage.decode(r)
 	default:
 		r.Fail(fmt.Errorf("mls: wire format %#04x: %w", uint16(m.wireFormat), ErrUnsupported))
 	}
@@ -96,12 +113,12 @@ type Header struct {
 	WireFormat  WireFormat
 	GroupID     []byte
 	Epoch       uint64
-	ContentType ContentType
+	ContentType ContentType // zero for targeted messages
 }
 
-// ParseHeader reads the header of an MLSMessage that holds a PublicMessage or a
-// PrivateMessage, without checking what follows it. It returns an error for any
-// other message.
+// ParseHeader reads the header of an MLSMessage that holds a PublicMessage, a
+// PrivateMessage or a targeted message, without checking what follows it. It returns
+// an error for any other message.
 func ParseHeader(message []byte) (Header, error) {
 	r := wire.NewReader(message)
 	readVersion(r)
@@ -118,6 +135,9 @@ func ParseHeader(message []byte) (Header, error) {
 		h.GroupID = bytes.Clone(r.Opaque())
 		h.Epoch = r.Uint64()
 		h.ContentType = readContentType(r)
+	case WireFormatTargetedMessage, WireFormatMultiTargetedMessage:
+		h.GroupID = bytes.Clone(r.Opaque())
+		h.Epoch = r.Uint64()
 	default:
 		r.Fail(fmt.Errorf("mls: message is %v, want %v or %v", h.WireFormat, WireFormatPublicMessage, WireFormatPrivateMessage))
 	}

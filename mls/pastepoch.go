@@ -27,6 +27,7 @@ type pastEpoch struct {
 
 	senderDataSecret []byte
 	secrets          *secrettree.Tree
+	targeted         *pastTargeted // nil where there are no targeted messages
 }
 
 // retire returns what is kept of g's epoch when that ends. g stays as it is.
@@ -39,13 +40,14 @@ func (g *Group) retire(now time.Time) *pastEpoch {
 	for i, leaf := range g.tree.leaves {
 		p.signatureKeys[i] = leaf.SignatureKey
 	}
+	p.targeted = g.retireTargeted()
 	return p
 }
 
 // fork returns a copy that can be used and erased apart from p.
 func (p *pastEpoch) fork() *pastEpoch {
 	f := *p
-	f.senderDataSecret, f.secrets = bytes.Clone(p.senderDataSecret), p.secrets.Clone()
+	f.senderDataSecret, f.secrets, f.targeted = bytes.Clone(p.senderDataSecret), p.secrets.Clone(), p.targeted.fork()
 	return &f
 }
 
@@ -53,14 +55,18 @@ func (p *pastEpoch) fork() *pastEpoch {
 func (p *pastEpoch) erase() {
 	clear(p.senderDataSecret)
 	p.secrets.Erase()
+	p.targeted.erase()
 }
 
-// process decrypts and verifies an application message of the epoch. Its key is
-// used up by success.
+// process decrypts and verifies an application message of the epoch, whose key is
+// used up by success, or a targeted message.
 func (p *pastEpoch) process(message []byte) (Received, error) {
 	var m mlsMessage
 	if err := p.cfg.unmarshal(message, &m); err != nil {
 		return nil, fmt.Errorf("mls: parsing a message: %w", err)
+	}
+	if m.targetedMessage != nil || m.multiTargetedMessage != nil {
+		return p.processTargeted(&m)
 	}
 	if m.privateMessage == nil || m.privateMessage.contentType != ContentApplication {
 		return nil, fmt.Errorf("%w: handshake message of epoch %d, which is over", ErrWrongEpoch, p.context.epoch)
@@ -92,13 +98,17 @@ func (p *pastEpoch) isOtherMember(i LeafIndex) error {
 	return verifySenderLeaf(i, p.signatureKeys[i] != nil)
 }
 
-// pastEpochVersion is the first field of an encoded pastEpoch.
-const pastEpochVersion uint16 = 1
+// pastEpochVersion is the first field of an encoded pastEpoch, and
+// pastTargetedVersion that of one that can read targeted messages.
+const (
+	pastEpochVersion    uint16 = 1
+	pastTargetedVersion uint16 = 2
+)
 
 // encode writes
 //
 //	struct {
-//	    uint16 version = 1;
+//	    uint16 version;
 //	    GroupContext context;
 //	    uint32 own_leaf;
 //	    uint64 ended;                /* Unix seconds */
@@ -108,9 +118,14 @@ const pastEpochVersion uint16 = 1
 //	        opaque signature_key<V>;
 //	    } members<V>;
 //	    State secrets;               /* secrettree.Tree.MarshalTo */
+//	    PastTargeted targeted;       /* version 2 only */
 //	} PastEpoch;
 func (p *pastEpoch) encode(w *wire.Writer) {
-	w.Uint16(pastEpochVersion)
+	version := pastEpochVersion
+	if p.targeted != nil {
+		version = pastTargetedVersion
+	}
+	w.Uint16(version)
 	p.context.encode(w)
 	w.Uint32(uint32(p.own))
 	w.Uint64(uint64(p.ended))
@@ -122,13 +137,17 @@ func (p *pastEpoch) encode(w *wire.Writer) {
 		}
 	})
 	p.secrets.MarshalTo(w)
+	if p.targeted != nil {
+		p.targeted.encode(w)
+	}
 }
 
 // restorePastEpoch reads what encode wrote, and keeps state.
 func restorePastEpoch(cfg *Config, state []byte) (*pastEpoch, error) {
 	r := wire.NewReader(state)
-	if v := r.Uint16(); r.Err() == nil && v != pastEpochVersion {
-		return nil, fmt.Errorf("past epoch of version %d, want %d: %w", v, pastEpochVersion, ErrUnsupported)
+	version := r.Uint16()
+	if r.Err() == nil && version != pastEpochVersion && version != pastTargetedVersion {
+		return nil, fmt.Errorf("past epoch of version %d, want %d or %d: %w", version, pastEpochVersion, pastTargetedVersion, ErrUnsupported)
 	}
 	p := &pastEpoch{cfg: cfg, signatureKeys: make(map[LeafIndex][]byte)}
 	p.context.decode(r)
@@ -147,6 +166,11 @@ func restorePastEpoch(cfg *Config, state []byte) (*pastEpoch, error) {
 	defer eraseRead(r, r.Rest())
 	if p.secrets, err = secrettree.Unmarshal(p.suite, r, cfg.ratchetLimits()); err != nil {
 		return nil, err
+	}
+	if version == pastTargetedVersion {
+		if p.targeted, err = readPastTargeted(p.suite, r); err != nil {
+			return nil, err
+		}
 	}
 	return p, r.Finish()
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // Received is what a message turned out to hold: [*ReceivedApplication],
-// [*ReceivedProposal] or [*ReceivedCommit].
+// [*ReceivedProposal], [*ReceivedCommit] or [*ReceivedTargeted].
 type Received interface{ received() }
 
 // ReceivedApplication is application data from another member.
@@ -63,16 +63,16 @@ func (c *ReceivedCommit) Erase() {
 	}
 }
 
-// Process decrypts and verifies an MLSMessage that holds a PrivateMessage or a
-// PublicMessage of this group and epoch. A message is processed once: the key
-// of an encrypted message is used up by success. If Process returns an error,
+// Process decrypts and verifies an MLSMessage that holds a PrivateMessage, a
+// PublicMessage or a targeted message of this group and epoch. A message is processed
+// once: the key of an encrypted message is used up by success, but for targeted messages. If Process returns an error,
 // the group is as it was.
 //
 // A proposal of this member's own that comes back is recognised by its bytes
 // and reported again. A commit of its own is not: see [PendingCommit.Is].
 //
-// Errors: [ErrWrongGroup], [ErrWrongEpoch], [ErrOwnMessage], [ErrDecrypt],
-// [ErrUnknownPSK], [ErrUnsupported], an [*Error] for a broken rule, or one that
+// Errors: [ErrWrongGroup], [ErrWrongEpoch], [ErrOwnMessage], [ErrNotRecipient],
+// [ErrDecrypt], [ErrUnknownPSK], [ErrUnsupported], an [*Error] for a broken rule, or one that
 // says that the bytes do not decode. RFC 9420, Sections 6 and 12.4.2.
 func (g *Group) Process(message []byte) (Received, error) {
 	if err := g.usable(); err != nil {
@@ -84,6 +84,9 @@ func (g *Group) Process(message []byte) (Received, error) {
 	var m mlsMessage
 	if err := g.cfg.unmarshal(message, &m); err != nil {
 		return nil, fmt.Errorf("mls: parsing a message: %w", err)
+	}
+	if m.targetedMessage != nil || m.multiTargetedMessage != nil {
+		return g.processTargeted(&m)
 	}
 	received, key, err := g.stage(&m)
 	if err != nil {

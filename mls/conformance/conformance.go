@@ -66,6 +66,9 @@ var kinds = []Kind{
 	{Name: "safe-operations", newVector: newCase[safeOperations]},
 	{Name: "web-token-credentials", newVector: newCase[webTokenCredentials]},
 	{Name: "wire-formats", newVector: newCase[wireFormats]},
+	// Targeted messages: the draft's format, and our own.
+	{Name: "targeted-messages", newVector: newCase[targetedMessages]},
+	{Name: "multi-targeted-messages", newVector: newCase[multiTargetedMessages]},
 }
 
 // newCase returns an empty case of a kind.

@@ -153,6 +153,8 @@ var corruptible = []corruptibleCase{
 	{file: "web-token-credentials", own: true, index: 3, fields: 12},
 	{file: "wire-formats", own: true, index: 4, fields: 41},
 	{file: "passive-client-self-remove", own: true, index: 0, fields: 18},
+	{file: "targeted-messages", own: true, index: 7, fields: 12},
+	{file: "multi-targeted-messages", own: true, index: 7, fields: 14},
 }
 
 // optional are fields that a case need not have.

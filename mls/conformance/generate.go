@@ -52,10 +52,12 @@ var generators = map[string]func(*generator) (vector, error){
 	"component-data": generateComponentData,
 	"external-init":  generateExternalInit,
 
-	"application-psks":      generateApplicationPSKs,
-	"safe-operations":       generateSafeOperations,
-	"web-token-credentials": generateWebTokenCredentials,
-	"wire-formats":          generateWireFormats,
+	"application-psks":        generateApplicationPSKs,
+	"safe-operations":         generateSafeOperations,
+	"web-token-credentials":   generateWebTokenCredentials,
+	"wire-formats":            generateWireFormats,
+	"targeted-messages":       generateTargetedMessages,
+	"multi-targeted-messages": generateMultiTargetedMessages,
 }
 
 // Generators returns the names that [Generate] takes.

@@ -63,6 +63,8 @@ var ownFiles = []ownFile{
 	{"web-token-credentials", []ciphersuite.ID{0}, 4, 60},
 	{"wire-formats", []ciphersuite.ID{0}, 5, 15},
 	{"passive-client-self-remove", classicalAndOne, 1, 224},
+	{"targeted-messages", classicalAndOne, 1, 64},
+	{"multi-targeted-messages", classicalAndOne, 1, 136},
 }
 
 func (f *ownFile) path() string { return filepath.Join("testdata", f.name+".json.gz") }

@@ -51,6 +51,12 @@ type Internals struct {
 
 	// BundleKeys returns the private keys of a *mls.KeyPackageBundle.
 	BundleKeys func(keyPackageBundle any) (initKey, encryptionKey []byte)
+
+	// LeafNode encodes the leaf of a *mls.KeyPackageBundle.
+	LeafNode func(keyPackageBundle any) []byte
+	// NewTargeted returns the member of a group who sends and receives targeted
+	// messages.
+	NewTargeted func(TargetedState) (Targeted, error)
 }
 
 // An ExternalPSK is an external pre-shared key and one use of it.
@@ -153,4 +159,34 @@ type Member interface {
 	// SignCommit returns the AuthenticatedContent of a commit, with the confirmation
 	// tag that confirm returns for ConfirmedTranscriptHashInput.
 	SignCommit(commit []byte, confirm func(input []byte) []byte) ([]byte, error)
+}
+
+// TargetedState is all that protects targeted messages of a member, at Leaf. Who only
+// sends has no LeafKey, and who only receives no Signer.
+type TargetedState struct {
+	Suite          *ciphersuite.Suite
+	GroupID        []byte
+	Epoch          uint64
+	ExporterSecret []byte
+	Leaf           uint32
+	LeafKey        *ciphersuite.HPKEPrivateKey
+	Signer         crypto.Signer
+	Leaves         map[uint32][]byte // LeafNodes of members
+	Rand           io.Reader
+	Padding        func(int) int
+}
+
+// A Targeted is a member of a group who sends and receives targeted messages.
+type Targeted interface {
+	ProtectTo(recipient uint32, data, authenticatedData []byte) (message []byte, err error)
+	ProtectToSeveral(recipients []uint32, data, authenticatedData []byte) (message []byte, err error)
+	Process(message []byte) (*ReceivedTargeted, error)
+}
+
+// A ReceivedTargeted is what a targeted message holds.
+type ReceivedTargeted struct {
+	Sender                  uint32
+	Recipients              []uint32
+	AuthenticatedData, Data []byte
+	Padding                 int // octets
 }
