@@ -22,7 +22,7 @@ func (s *Session) leafOptions(parameters []byte) mls.LeafOptions {
 	return mls.LeafOptions{
 		Capabilities: mls.Capabilities{
 			CipherSuites: s.cfg.Suites,
-			Credentials:  []mls.CredentialType{mls.CredentialBasic, mls.CredentialX509},
+			Credentials:  s.cfg.credentialTypes(),
 			Proposals:    []mls.ProposalType{}, // of components: see there
 		},
 		Extensions: leafExtensions(parameters),

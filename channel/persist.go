@@ -139,7 +139,7 @@ func (s *Session) verifyPendingCredential() error {
 	if s.pending == nil {
 		return nil
 	}
-	expiry, err := CredentialExpiry(ownLeaf(s.pending.group).Credential)
+	expiry, err := s.CredentialExpiry(ownLeaf(s.pending.group).Credential)
 	if err == nil && !expiry.IsZero() && s.cfg.Now().After(expiry) {
 		err = fmt.Errorf("the update that is under way shows a credential that expired at %v", expiry)
 	}

@@ -82,7 +82,8 @@ func (s *Session) signer(publicKey []byte) (crypto.Signer, error) {
 }
 
 // CredentialExpiry returns when a credential stops being valid: for a chain of
-// certificates the earliest end of one, for others never, which is the zero time.
+// certificates the earliest end of one, for others never, which is the zero time. Of other types
+// [Session.CredentialExpiry] may know more.
 func CredentialExpiry(c mls.Credential) (earliest time.Time, err error) {
 	for _, der := range c.Certificates {
 		certificate, err := x509.ParseCertificate(der)

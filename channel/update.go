@@ -100,7 +100,7 @@ func (s *Session) commit(ctx context.Context, p purpose, w wish) error {
 	}
 	c, err := s.group.Commit(mls.CommitOptions{
 		Proposals:         proposals,
-		Leaf:              mls.LeafChanges{Identity: s.newIdentity()},
+		Leaf:              s.leafChanges(),
 		AuthenticatedData: p.authenticatedData(),
 	})
 	if err != nil {

@@ -141,8 +141,8 @@ func (d *Driver) shows(id mls.Identity) (fits, shown bool) {
 // asked again. d.mu is locked.
 func (d *Driver) peerIs(leaf *mls.LeafNode) {
 	d.state.peer = leaf
-	// A validator that takes a certificate which does not parse does not go by its dates.
-	expiry, err := channel.CredentialExpiry(leaf.Credential)
+	// A validator that takes a credential which does not parse does not go by its dates.
+	expiry, err := d.session.CredentialExpiry(leaf.Credential)
 	if err != nil {
 		expiry = time.Time{}
 	}
@@ -216,6 +216,22 @@ func (d *Driver) Validator(v mls.AuthenticationService) mls.AuthenticationServic
 type tolerant struct {
 	mls.AuthenticationService
 	driver *Driver
+}
+
+// CredentialTypes returns those of the validator, if it says any.
+func (v tolerant) CredentialTypes() []mls.CredentialType {
+	if reader, ok := v.AuthenticationService.(mls.CredentialReader); ok {
+		return reader.CredentialTypes()
+	}
+	return nil
+}
+
+// CredentialExpiry is asked only about credentials of these types.
+func (v tolerant) CredentialExpiry(c *mls.Credential) (time.Time, error) {
+	if reader, ok := v.AuthenticationService.(mls.CredentialReader); ok {
+		return reader.CredentialExpiry(c)
+	}
+	return time.Time{}, nil
 }
 
 func (v tolerant) ValidateLeaf(leaf, previous *mls.LeafNode) error {

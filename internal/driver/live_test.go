@@ -1,10 +1,12 @@
 package driver
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -187,6 +189,54 @@ func TestThePeersExpiryIsWatched(t *testing.T) {
 	deliver(t, a, b)
 	validator.refuse(expired)
 	eventually(t, a, b, "the end", func() bool { return errors.Is(a.abortedBy(), expired) })
+}
+
+// reading is a validator that takes tokens which say in nanoseconds of Unix time when they expire.
+type reading struct{ moody }
+
+func (*reading) CredentialTypes() []mls.CredentialType {
+	return []mls.CredentialType{mls.CredentialSDCWT}
+}
+
+func (*reading) CredentialExpiry(c *mls.Credential) (time.Time, error) {
+	at, err := strconv.ParseInt(string(c.Data), 10, 64)
+	return time.Unix(0, at), err
+}
+
+// Of a token, the validator says when it expires: the peer's is watched, and the own one renewed in time.
+func TestTheExpiryOfTokensIsWatched(t *testing.T) {
+	for _, refused := range []channel.RefusalAction{channel.RefusalClose, channel.RefusalWarn} {
+		clock, renewed := newClock(), make(chan struct{})
+		token := func(lifetime time.Duration) mls.Identity {
+			id := newIdentity(t, "token")
+			id.Credential = mls.SDCWTCredential(strconv.AppendInt(nil, clock.Now().Add(lifetime).UnixNano(), 10))
+			return id
+		}
+		a := newEnd(t, "a", func(c *channel.Config, d *Config) { c.Now, d.Refused = clock.Now, refused })
+		a.config.Validator = a.Validator(new(reading))
+		b := newEnd(t, "b", func(c *channel.Config, d *Config) {
+			c.Identity, c.Validator, c.Now = token(time.Hour), new(reading), clock.Now
+			d.Rekey.BeforeExpiry = 10 * time.Minute
+			d.Renew = func(context.Context) (mls.Identity, error) {
+				close(renewed)
+				return token(2 * time.Hour), nil
+			}
+		})
+		begin(t, a, b)
+		deliver(t, a, b)
+		if in := a.PeerExpiry().Sub(clock.Now()); in != time.Hour {
+			t.Errorf("the peer's token is taken to expire in %v", in)
+		}
+		a.Establish()
+		b.Establish()
+		clock.advance(55 * time.Minute)
+		b.FollowPolicy()
+		<-renewed
+		eventually(t, a, b, "the next token", func() bool { return a.PeerExpiry().Sub(clock.Now()) == 2*time.Hour })
+		if _, err := b.Rotate(mls.Identity{Credential: mls.SDCWTCredential([]byte("x")), Signer: b.config.Identity.Signer}); err == nil {
+			t.Error("a token that cannot be read is shown")
+		}
+	}
 }
 
 // A peer that is refused goes on as who it is and as nobody else, and only where the connection was

@@ -40,7 +40,7 @@ func (p *policy) begin(s *channel.Session) (err error) {
 	if p.schedule, err = channel.NewSchedule(config.Rekey, s.Role(), config.Now(), config.Rand); err != nil {
 		return err
 	}
-	expiry, err := p.expiryOf(config.Identity.Credential)
+	expiry, err := p.expiryOf(s, config.Identity.Credential)
 	p.expires(expiry)
 	return err
 }
@@ -101,11 +101,11 @@ func (p *policy) renew() {
 }
 
 // expiryOf returns when a credential expires, if that is of interest; zero: never.
-func (p *policy) expiryOf(credential mls.Credential) (time.Time, error) {
+func (p *policy) expiryOf(s *channel.Session, credential mls.Credential) (time.Time, error) {
 	if p.driver.settings.Renew == nil {
 		return time.Time{}, nil
 	}
-	return channel.CredentialExpiry(credential)
+	return s.CredentialExpiry(credential)
 }
 
 // expires takes note of when this end's credential does.

@@ -37,11 +37,11 @@ func (d *Driver) InjectPSK(identities ...[]byte) (target uint64, err error) {
 
 // Rotate is Update to another identity.
 func (d *Driver) Rotate(identity mls.Identity) (target uint64, err error) {
-	expiry, err := d.policy.expiryOf(identity.Credential)
-	if err != nil {
-		return 0, err
-	}
 	return d.begin(func(s *channel.Session) ([]channel.Event, error) {
+		expiry, err := d.policy.expiryOf(s, identity.Credential)
+		if err != nil {
+			return nil, err
+		}
 		events, err := s.Rotate(d.transport.Context(), identity)
 		if err == nil { // here, so that of two rotations the later one counts
 			d.policy.expires(expiry)
