@@ -58,6 +58,15 @@ var (
 	// ErrNotBound means that the session has to know its transport first: see
 	// [Session.BindTransport].
 	ErrNotBound = errors.New("channel: transport is not bound yet")
+	// ErrBranch means that a key package or a Welcome is not one of a branch of this
+	// session: of the two ends, under their identities here, and of its cipher suite.
+	ErrBranch = errors.New("channel: not a branch of this session")
+	// ErrNoBranch means that a Welcome is for no key package that waits for one: see
+	// [Session.BranchKeyPackage].
+	ErrNoBranch = errors.New("channel: no key package waits for this Welcome")
+	// ErrBranchEpoch means that a branch was made of an epoch that this end has left
+	// too long ago, or has not entered.
+	ErrBranchEpoch = errors.New("channel: the branch's epoch is gone")
 	// ErrNotReady means that the handshake is not complete yet.
 	ErrNotReady = errors.New("channel: handshake not complete")
 	// ErrStarted means that Start was called twice.

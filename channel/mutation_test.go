@@ -105,6 +105,21 @@ var mutations = []mutation{
 	{"the peer's pre-shared keys are taken on trust", "handshake.go",
 		"	return s.agreed(offered, chosen), s.verifyUsedPSKs(chosen)\n", "	return s.agreed(offered, chosen), nil\n",
 		"TestWelcomeHasToHoldTheChosenKeys"},
+	{"a branch may have any members", "branch.go",
+		"	if n := len(g.Members()); n != 2 || g.OwnLeaf() != 1 {\n", "	if n := len(g.Members()); n < 2 {\n",
+		"TestWelcomesThatAreNoneOfABranch"},
+	{"a branch may be with anybody", "branch.go",
+		"	if !bytes.Equal(leaf.SignatureKey, peer.SignatureKey) || !leaf.Credential.Equal(peer.Credential) {\n", "	if !bytes.Equal(leaf.SignatureKey, leaf.SignatureKey) || !leaf.Credential.Equal(peer.Credential) {\n",
+		"TestWelcomesThatAreNoneOfABranch|TestKeyPackagesThatAreNoneOfThePeers"},
+	{"the validator is not asked about a branch", "branch.go",
+		"	return s.mls.AuthenticationService.ValidateLeaf(leaf, nil)\n", "	return nil\n",
+		"TestAFounderThatIsNotAcceptedAnyMore|TestKeyPackagesThatAreNoneOfThePeers"},
+	{"what a branch needs is kept when nobody waits", "branch.go",
+		"	if b == nil || len(b.waiting) == 0 {\n", "	if b == nil {\n",
+		"TestWhatIsKeptForABranchIsErased"},
+	{"a branch of a past epoch cannot be joined", "update.go",
+		"	s.branches.leave(s.group)\n", "",
+		"TestABranchAtEveryMomentOfTwoUpdates"},
 }
 
 // apply returns the source with the fault.

@@ -48,6 +48,7 @@ type Session struct {
 	pending     *pendingUpdate  // our commit that is not acknowledged, if there is one
 	wanted      wish            // an update to start once that is done
 	confirm     []byte          // what a KeySwitch has to hold
+	branches    *branches       // that this end waits to join, nil if it never did
 
 	transitions map[State]map[MessageType]handler // the package's, but for tests
 }
@@ -375,6 +376,7 @@ func (s *Session) Abort(ctx context.Context) error {
 
 // dropGroups erases the epochs and all that belongs to them.
 func (s *Session) dropGroups() {
+	s.ForgetBranches()
 	s.dropPending()
 	s.secrets.erase()
 	s.secrets = nil

@@ -336,6 +336,7 @@ func (s *Session) adoptPending() error {
 }
 
 func (s *Session) step(next *mls.Group, commit []byte, secrets *trafficSecrets) {
+	s.branches.leave(s.group)
 	s.group.Erase()
 	s.secrets.erase()
 	s.group, s.lastCommit, s.secrets = next, hashCommit(commit), secrets
