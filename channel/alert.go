@@ -14,6 +14,7 @@ const (
 	AlertRecordOverflow        Alert = 22
 	AlertHandshakeFailure      Alert = 40
 	AlertBadCertificate        Alert = 42
+	AlertCertificateUnknown    Alert = 46
 	AlertIllegalParameter      Alert = 47
 	AlertAccessDenied          Alert = 49
 	AlertDecodeError           Alert = 50
@@ -35,6 +36,7 @@ var alertNames = map[Alert]string{
 	AlertRecordOverflow:        "record_overflow",
 	AlertHandshakeFailure:      "handshake_failure",
 	AlertBadCertificate:        "bad_certificate",
+	AlertCertificateUnknown:    "certificate_unknown",
 	AlertIllegalParameter:      "illegal_parameter",
 	AlertAccessDenied:          "access_denied",
 	AlertDecodeError:           "decode_error",
@@ -55,4 +57,13 @@ func (a Alert) String() string {
 		return name
 	}
 	return fmt.Sprintf("alert(%d)", uint8(a))
+}
+
+// Cause returns the error that an alert of the peer's stands for, where there is only
+// one such error: [ErrSameSignatureKey] for AlertCertificateUnknown. Otherwise it returns nil.
+func (a Alert) Cause() error {
+	if a == AlertCertificateUnknown {
+		return ErrSameSignatureKey
+	}
+	return nil
 }

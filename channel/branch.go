@@ -203,12 +203,6 @@ func (s *Session) verifyBranchPeer(leaf *mls.LeafNode) error {
 	return s.mls.AuthenticationService.ValidateLeaf(leaf, nil)
 }
 
-// breaks reports that an error is about one of the rules of package mls.
-func breaks(err error, rule mls.Check) bool {
-	broken, ok := errors.AsType[*mls.Error](err)
-	return ok && broken.Check == rule
-}
-
 func (b *branches) add(k branchKeyPackage) {
 	if len(b.waiting) == maxBranchKeyPackages {
 		b.drop(0)

@@ -40,7 +40,8 @@ func DefaultSuites() []ciphersuite.ID {
 // session is made, and never modified, so that it can be shared by any number
 // of sessions.
 type Config struct {
-	// Identity is what this end shows, and its signing key. Required.
+	// Identity is what this end shows, and its signing key, which the peer must not
+	// have as well: see [ErrSameSignatureKey]. Required.
 	Identity mls.Identity
 	// Alternatives are identities for the cipher suites that Identity's key does not
 	// fit: with a suite goes the first, of Identity and these, whose key fits it.

@@ -40,6 +40,9 @@ var (
 	// ErrPeerRefused means that [Config.Validator] does not accept the peer.
 	// Its own error is in the chain.
 	ErrPeerRefused = errors.New("channel: peer refused")
+	// ErrSameSignatureKey means that the peer has this end's own signature key: both are configured with
+	// one, or somebody sends back what this end has sent. Each end of a session needs its own.
+	ErrSameSignatureKey = errors.New("channel: both ends have the same signature key")
 	// ErrResumptionRefused means that the peer cannot resume the session, and
 	// that the configuration forbids going on to a full handshake.
 	ErrResumptionRefused = errors.New("channel: peer refused to resume the session")
@@ -119,6 +122,8 @@ func peerFault(fallback Alert, err error) error {
 	switch {
 	case errors.As(err, &known):
 		return because(known.Alert, err)
+	case breaks(err, mls.CheckLeafSignatureKeyUnique), breaks(err, mls.CheckProposalAddMember): // there are no members but the two ends
+		return because(AlertCertificateUnknown, fmt.Errorf("%w: %w", ErrSameSignatureKey, err))
 	case errors.Is(err, mls.ErrUnknownPSK):
 		return because(AlertUnknownPSKIdentity, err)
 	case errors.Is(err, mls.ErrDecrypt):
@@ -129,4 +134,10 @@ func peerFault(fallback Alert, err error) error {
 		return because(AlertHandshakeFailure, err)
 	}
 	return because(fallback, err)
+}
+
+// breaks reports that an error is about one of the rules of package mls.
+func breaks(err error, rule mls.Check) bool {
+	broken, ok := errors.AsType[*mls.Error](err)
+	return ok && broken.Check == rule
 }

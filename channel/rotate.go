@@ -21,7 +21,7 @@ import (
 // has the new identity as its Identity. Until then it is under either: have the other one
 // among the PreviousIdentities.
 //
-// Errors: those of [Session.Update], and one that says that the signer does not
+// Errors: those of [Session.Update], one that matches [ErrSameSignatureKey], and one that says that the signer does not
 // fit the cipher suite. After any of them this end is who it was.
 func (s *Session) Rotate(ctx context.Context, identity mls.Identity) ([]Event, error) {
 	if s.state == StateClosed {
@@ -33,8 +33,12 @@ func (s *Session) Rotate(ctx context.Context, identity mls.Identity) ([]Event, e
 	if identity.Signer == nil {
 		return nil, fmt.Errorf("channel: rotating to an identity without a signer")
 	}
-	if _, err := s.Suite().SignaturePublicKey(identity.Signer.Public()); err != nil {
+	key, err := s.Suite().SignaturePublicKey(identity.Signer.Public())
+	if err != nil {
 		return nil, fmt.Errorf("channel: rotating: %w", err)
+	}
+	if bytes.Equal(key, peerLeaf(s.group).SignatureKey) {
+		return nil, fmt.Errorf("channel: rotating: %w", ErrSameSignatureKey)
 	}
 	before := s.identity
 	s.identity = &identity

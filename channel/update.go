@@ -103,6 +103,9 @@ func (s *Session) commit(ctx context.Context, p purpose, w wish) error {
 		Leaf:              s.leafChanges(),
 		AuthenticatedData: p.authenticatedData(),
 	})
+	if breaks(err, mls.CheckLeafSignatureKeyUnique) { // the peer has taken the key that this end is to have
+		err = fmt.Errorf("%w: %w", ErrSameSignatureKey, err)
+	}
 	if err != nil {
 		return because(AlertInternalError, fmt.Errorf("channel: committing: %w", err))
 	}

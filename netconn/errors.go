@@ -29,11 +29,18 @@ type AlertError struct {
 }
 
 func (e *AlertError) Error() string {
+	text := fmt.Sprintf("netconn: the peer ended the handshake: %v (not authenticated)", e.Alert)
 	if e.Authenticated {
-		return fmt.Sprintf("netconn: the peer ended the connection: %v", e.Alert)
+		text = fmt.Sprintf("netconn: the peer ended the connection: %v", e.Alert)
 	}
-	return fmt.Sprintf("netconn: the peer ended the handshake: %v (not authenticated)", e.Alert)
+	if cause := e.Alert.Cause(); cause != nil {
+		text = fmt.Sprintf("%s: %v", text, cause)
+	}
+	return text
 }
+
+// Is reports that the alert stands for target, such as channel.ErrSameSignatureKey.
+func (e *AlertError) Is(target error) bool { return target == e.Alert.Cause() }
 
 // A HandshakeTimeoutError says that the handshake was not complete in time. It is a
 // net.Error that timed out, and wraps os.ErrDeadlineExceeded.

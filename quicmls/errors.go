@@ -43,8 +43,15 @@ type AlertError struct {
 }
 
 func (e *AlertError) Error() string {
-	return fmt.Sprintf("quicmls: the peer ended the connection: %v", e.Alert)
+	text := fmt.Sprintf("quicmls: the peer ended the connection: %v", e.Alert)
+	if cause := e.Alert.Cause(); cause != nil {
+		text = fmt.Sprintf("%s: %v", text, cause)
+	}
+	return text
 }
+
+// Is reports that the alert stands for target, such as channel.ErrSameSignatureKey.
+func (e *AlertError) Is(target error) bool { return target == e.Alert.Cause() }
 
 // Unwrap returns the QUIC error.
 func (e *AlertError) Unwrap() error { return e.Err }
