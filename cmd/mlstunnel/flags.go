@@ -44,6 +44,7 @@ func (f *flags) add(s *pflag.FlagSet) {
 	s.BoolVar(&f.peers.AnyName, "any-name", false, "accept everybody whom the authorities certify")
 	s.StringArrayVar(&f.peers.Revoked, "revoked", nil, "`file` of what is revoked")
 	s.StringVar(&f.peers.KnownHosts, "known-hosts", "", "`file` of known hosts")
+	s.StringVar(&f.peers.Refused, "refused", config.Drop, "drop or warn: what becomes of a link whose peer is not accepted any more")
 	s.DurationVar(&f.rekey.Every, "rekey-every", time.Minute, "age at which keys are replaced")
 	s.StringVar(&f.file.Admin, "admin", config.DefaultAdmin, "`address` of status page and metrics: loopback, unix:/path, systemd:name or off")
 	s.DurationVar(&f.file.Drain, "drain", config.DefaultDrain, "how long connections may take to end")
@@ -88,7 +89,7 @@ func (f *flags) load() (*config.File, error) {
 var flagOf = map[string]string{
 	"name": "forward-name", "listen": "listen", "forward": "forward", "transport": "transport", "max_connections": "max-connections",
 	"connect_timeout": "connect-timeout", "identity.key": "key", "identity.name": "name", "peers": "peer", "peers.fingerprints": "peer",
-	"peers.names": "peer-name", "peers.revoked": "revoked", "rekey.every": "rekey-every", "admin": "admin", "drain": "drain",
+	"peers.names": "peer-name", "peers.revoked": "revoked", "peers.refused": "refused", "rekey.every": "rekey-every", "admin": "admin", "drain": "drain",
 	"log.level": "log-level", "log.format": "log-format",
 }
 

@@ -20,7 +20,7 @@ func (f *File) inherit(dir string) {
 	f.Log.Format = cmp.Or(f.Log.Format, "text")
 	f.Drain = cmp.Or(f.Drain, DefaultDrain)
 	f.Identity.below(dir)
-	f.Peers.below(dir)
+	f.Peers.inherit(dir)
 	if f.Sessions != nil {
 		below(dir, &f.Sessions.File)
 		below(dir, &f.Sessions.Key)
@@ -28,7 +28,7 @@ func (f *File) inherit(dir string) {
 	for i := range f.Forwards {
 		w := &f.Forwards[i]
 		w.Identity.below(dir)
-		w.Peers.below(dir)
+		w.Peers.inherit(dir)
 		w.Identity = cmp.Or(w.Identity, f.Identity)
 		w.Peers = cmp.Or(w.Peers, f.Peers)
 		w.Rekey = cmp.Or(w.Rekey, f.Rekey, new(Rekey))
@@ -46,10 +46,11 @@ func (id *Identity) below(dir string) {
 	}
 }
 
-func (p *Peers) below(dir string) {
+func (p *Peers) inherit(dir string) {
 	if p == nil {
 		return
 	}
+	p.Refused = cmp.Or(p.Refused, Drop)
 	below(dir, &p.KnownHosts)
 	for _, list := range [][]string{p.Keys, p.Roots, p.Revoked} {
 		for i := range list {
@@ -209,6 +210,7 @@ func (p *Peers) check(field string, wrong func(string, error)) {
 	if !roots && len(p.Revoked) > 0 {
 		wrong(field+".revoked", errors.New("is for certificates: roots are missing"))
 	}
+	oneOf(wrong, field+".refused", p.Refused, Drop, Warn)
 	for i, name := range p.Names {
 		if strings.HasPrefix(name, "spiffe:") {
 			if _, err := identity.SPIFFE(name); err != nil {

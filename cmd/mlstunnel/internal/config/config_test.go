@@ -87,6 +87,7 @@ func TestErrorsNameFileLineAndField(t *testing.T) {
 		{"two ways", "forwards:\n", "  known_hosts: hosts\nforwards:\n", ":3: peers: wants one of fingerprints or keys, roots, and known_hosts, got 2"},
 		{"roots without names", `  fingerprints: ["` + fingerprint + `"]`, "  roots: [ca.crt]", ":3: peers.names: wants names, or any_name"},
 		{"SPIFFE ID", `  fingerprints: ["` + fingerprint + `"]`, "  roots: [ca.crt]\n  names: ['spiffe://UPPER/x']", ":5: peers.names[0]: "},
+		{"what becomes of refused peers", "forwards:\n", "  refused: ignore\nforwards:\n", ":5: peers.refused: wants one of drop, warn"},
 		{"admin for everybody", "identity:\n", "admin: 0.0.0.0:9470\nidentity:\n", ":1: admin: wants a loopback address"},
 		{"sessions without a file", "identity:\n", "sessions:\n  key: k\nidentity:\n", ":1: sessions.file: is missing"},
 		{"sessions without a key", "identity:\n", "sessions:\n  file: f\nidentity:\n", ":1: sessions.key: is missing"},

@@ -69,7 +69,16 @@ type Peers struct {
 	Revoked []string `yaml:"revoked"`  // files
 
 	KnownHosts string `yaml:"known_hosts"` // file
+
+	// Refused is what becomes of a living link whose peer is not accepted any more: Drop or Warn.
+	Refused string `yaml:"refused"`
 }
+
+// What becomes of a link whose peer is not accepted any more.
+const (
+	Drop = "drop"
+	Warn = "warn"
+)
 
 // Rekey says when fresh key material is put into a living connection. Zero is the default of the library, and a
 // negative value never.

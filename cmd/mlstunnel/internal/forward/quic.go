@@ -31,6 +31,7 @@ func (f *Forward) quicmlsConfig(link *links.Link) *quicmls.Config {
 		Config: channel.Config{Validator: f.source, Store: f.store, PeerName: peerName(c), ServerName: serverName(c), Trace: f.trace(link),
 			KeyLogWriter: f.options.KeyLog},
 		Identities: f.source,
+		Refused:    refused(c.Peers),
 		Rekey:      policy(c.Rekey),
 		QUIC:       quicConfig(c),
 	}

@@ -16,12 +16,19 @@ import (
 // netconnConfig returns the configuration of one connection, whose session tells link what it does.
 func (f *Forward) netconnConfig(link *links.Link) *netconn.Config {
 	c := f.config.Load()
-	return &netconn.Config{Identities: f.source, Validator: f.source, Store: f.store, Rekey: policy(c.Rekey), Trace: f.trace(link),
+	return &netconn.Config{Identities: f.source, Validator: f.source, Refused: refused(c.Peers), Store: f.store, Rekey: policy(c.Rekey), Trace: f.trace(link),
 		PeerName: peerName(c), ServerName: serverName(c), KeyLogWriter: f.options.KeyLog}
 }
 
 func policy(r *config.Rekey) channel.UpdatePolicy {
 	return channel.UpdatePolicy{Every: r.Every, Idle: r.Idle, Bytes: r.Bytes, Records: r.Records}
+}
+
+func refused(p *config.Peers) channel.RefusalAction {
+	if p.Refused == config.Warn {
+		return channel.RefusalWarn
+	}
+	return channel.RefusalClose
 }
 
 // serverName is the name by which a client calls the server: the host of its address, unless that is an IP address.

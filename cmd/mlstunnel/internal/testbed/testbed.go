@@ -94,6 +94,12 @@ func (a *Authority) sign(t testing.TB, template, parent *x509.Certificate, publi
 // Issue writes a new key and a certificate for a SPIFFE ID, valid for an hour, to one file: so they change together.
 func (a *Authority) Issue(t testing.TB, path, id string) (fingerprint string) {
 	t.Helper()
+	return a.IssueFor(t, path, id, time.Hour)
+}
+
+// IssueFor is [Authority.Issue] with a certificate that is valid for so long.
+func (a *Authority) IssueFor(t testing.TB, path, id string, life time.Duration) (fingerprint string) {
+	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +112,7 @@ func (a *Authority) Issue(t testing.TB, path, id string) (fingerprint string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	der := a.sign(t, &x509.Certificate{SerialNumber: serial, URIs: []*url.URL{uri}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	der := a.sign(t, &x509.Certificate{SerialNumber: serial, URIs: []*url.URL{uri}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(life),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}, BasicConstraintsValid: true},
 		a.certificate, public)
 	key, err := identity.MarshalPrivateKey(private)
