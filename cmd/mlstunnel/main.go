@@ -25,6 +25,6 @@ func root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	c.AddCommand(keygenCommand(), fingerprintCommand(), serverCommand(), clientCommand(), runCommand(), checkConfigCommand(), statusCommand(), demoCommand())
+	c.AddCommand(keygenCommand(), fingerprintCommand(), serverCommand(), clientCommand(), runCommand(), checkConfigCommand(), statusCommand(), rekeyCommand(), demoCommand())
 	return c
 }

@@ -278,17 +278,59 @@ func command(t *testing.T, args ...string) (out string, err error) {
 	return b.String(), err
 }
 
+// admin returns where the status page is, once the process has logged that.
+func (p *process) admin() (address string) {
+	for line := range strings.Lines(p.output()) {
+		var m map[string]any
+		if json.Unmarshal([]byte(line), &m) == nil && m["msg"] == "status page, metrics and health" {
+			address = m["address"].(string)
+		}
+	}
+	return address
+}
+
+func TestRekeyHealsARunningProcess(t *testing.T) {
+	p := startPair(t)
+	admin := p.server.admin()
+	if out, err := command(t, "rekey", "--admin", admin); err != nil || out != "0 of 0 links have fresh keys\n" {
+		t.Errorf("without links: got %q, %v", out, err)
+	}
+	c := testbed.Dial(t, "tcp", p.address)
+	testbed.SayAndHear(t, c, "before")
+	for i, args := range [][]string{nil, {"--forward", "server"}, {"--peer", p.clientPrint}} {
+		out, err := command(t, append([]string{"rekey", "--admin", admin}, args...)...)
+		if err != nil || !strings.Contains(out, p.clientPrint) || !strings.HasSuffix(out, "1 of 1 links have fresh keys\n") {
+			t.Errorf("%q: got %q, %v", args, out, err)
+		}
+		text, err := command(t, "status", "--json", "--admin", admin)
+		var s links.Status
+		if err = errors.Join(err, json.Unmarshal([]byte(text), &s)); err != nil {
+			t.Fatal(err)
+		}
+		if l := s.Forwards[0].Links[0]; l.UpdatesOwn != uint64(i+1) || l.UpdatesPeer != 0 || l.LastHeal == nil {
+			t.Errorf("%q: got %+v", args, l)
+		}
+	}
+	testbed.SayAndHear(t, c, "after")
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--forward", "absent"}, "there is no forward of that name"},
+		{[]string{"--peer", p.serverPrint}, "no link is up with that peer"},
+		{[]string{"--wait", "1h"}, "at most 25s"},
+	} {
+		if _, err := command(t, append([]string{"rekey", "--admin", admin}, test.args...)...); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%q: got %v, want %q", test.args, err, test.want)
+		}
+	}
+}
+
 func TestStatusShowsARunningProcess(t *testing.T) {
 	p := startPair(t)
 	c := testbed.Dial(t, "tcp", p.address)
 	testbed.SayAndHear(t, c, "twelve bytes")
-	var admin string
-	for line := range strings.Lines(p.server.output()) {
-		var m map[string]any
-		if json.Unmarshal([]byte(line), &m) == nil && m["msg"] == "status page, metrics and health" {
-			admin = m["address"].(string)
-		}
-	}
+	admin := p.server.admin()
 	out, err := command(t, "status", "--admin", admin)
 	if err != nil {
 		t.Fatal(err)

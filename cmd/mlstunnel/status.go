@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -50,6 +51,11 @@ const maxStatus = 256 << 20
 func fetch(ctx context.Context, address string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	return ask(ctx, http.MethodGet, address, "/status.json")
+}
+
+// ask asks an admin listener. An answer that says what is wrong is an error.
+func ask(ctx context.Context, method, address, path string) ([]byte, error) {
 	network := "tcp"
 	address = strings.TrimSuffix(strings.TrimPrefix(address, "http://"), "/")
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
@@ -58,7 +64,7 @@ func fetch(ctx context.Context, address string) ([]byte, error) {
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, address)
 	}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/status.json", nil)
+	request, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -67,10 +73,14 @@ func fetch(ctx context.Context, address string) ([]byte, error) {
 		return nil, err
 	}
 	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", address, answer.Status)
+	text, err := io.ReadAll(io.LimitReader(answer.Body, maxStatus))
+	if err != nil {
+		return nil, err
 	}
-	return io.ReadAll(io.LimitReader(answer.Body, maxStatus))
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: %s: %.200q", address, answer.Status, bytes.TrimSpace(text))
+	}
+	return text, nil
 }
 
 func show(w io.Writer, s links.Status) error {

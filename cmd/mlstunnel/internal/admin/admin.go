@@ -1,5 +1,5 @@
 // Package admin serves what people and programs want to know about a running tunnel: a status page, the same as JSON,
-// metrics, and health. It only tells, and changes nothing.
+// metrics, and health. All that can be done there is to have keys replaced before their time.
 package admin
 
 import (
@@ -82,8 +82,10 @@ func handler(registry *links.Registry) http.Handler {
 		}
 		io.WriteString(w, "ok\n")
 	})
+	mux.Handle("POST /rekey", &rekeyer{registry: registry})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	return localNames(mux)
+	// A page from elsewhere in a browser here has no business to post anything.
+	return localNames(http.NewCrossOriginProtection().Handler(mux))
 }
 
 // localNames refuses requests for names other than that of this machine: else a page in a browser here could read all

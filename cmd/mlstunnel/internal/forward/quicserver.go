@@ -136,5 +136,6 @@ func (f *Forward) serveStream(end secureStream, link *links.Link, log *slog.Logg
 
 func (f *Forward) establishedQUIC(link *links.Link, c *quicmls.Conn) {
 	s := c.ConnectionState()
+	link.UpdateBy(c.Update)
 	link.Established(s.SessionID, s.Suite.String(), s.Epoch, s.Resumed, s.Peer)
 }

@@ -141,6 +141,7 @@ func isRefusal(err error) bool {
 
 func (f *Forward) established(link *links.Link, c *netconn.Conn) {
 	s := c.ConnectionState()
+	link.UpdateBy(c.Update)
 	link.Established(s.SessionID, s.Suite.String(), s.Epoch, s.Resumed, s.Peer)
 }
 

@@ -8,6 +8,7 @@ package links
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"slices"
 	"sync"
@@ -120,6 +121,7 @@ type Link struct {
 	fromPeer atomic.Uint64
 
 	mu      sync.Mutex // guards what follows
+	update  func(context.Context) error
 	session channel.SessionID
 	suite   string
 	since   time.Time
@@ -196,6 +198,13 @@ func (l *Link) setEpoch(epoch uint64) {
 	if len(l.history) > maxHistory {
 		l.history = slices.Delete(l.history, 0, len(l.history)-maxHistory)
 	}
+}
+
+// UpdateBy says how the link's own keys are replaced, for [Registry.Rekey]. It is called before Established.
+func (l *Link) UpdateBy(update func(context.Context) error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.update = update
 }
 
 // Established makes the link visible, whose handshake is complete.
