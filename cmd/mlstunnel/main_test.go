@@ -3,12 +3,14 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -17,6 +19,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/mendlink/mendlink/cmd/mlstunnel/internal/links"
 	"github.com/mendlink/mendlink/cmd/mlstunnel/internal/testbed"
@@ -254,6 +257,66 @@ func TestSocketsOfTheServiceManagerAreUsed(t *testing.T) {
 			server.signal(syscall.SIGTERM)
 			wantNotified(t, notified, "STOPPING=1")
 		})
+	}
+}
+
+func TestTheWatchdogIsFedWhileTheProcessIsAlive(t *testing.T) {
+	notified, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer notified.Close()
+	key, fingerprint := testbed.Key(t, "client")
+	path := filepath.Join(t.TempDir(), "mlstunnel.yaml")
+	writeConfig(t, path, "'off'", forwardYAML("client", "client", "127.0.0.1:0", "127.0.0.1:1", key, fingerprint))
+	p := startProcess(t, func(c *exec.Cmd) {
+		c.Env = append(c.Env, "WATCHDOG_USEC=20000", "NOTIFY_SOCKET="+notified.LocalAddr().String())
+	}, "run", "--config", path)
+	wantNotified(t, notified, "READY=1")
+	for range 3 {
+		wantNotified(t, notified, "WATCHDOG=1")
+	}
+	// A server that is away is no reason to be started again, nor is draining.
+	testbed.Dial(t, "tcp", p.logged("listening")["address"].(string))
+	p.logged("dialling the server")
+	p.signal(syscall.SIGTERM)
+	for stopping, after := false, 0; after < 3; {
+		message := make([]byte, 1024)
+		n, err := notified.Read(message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch string(message[:n]) {
+		case "STOPPING=1":
+			stopping = true
+		case "WATCHDOG=1":
+			if stopping {
+				after++
+			}
+		default:
+			t.Fatalf("the service manager got %q", message[:n])
+		}
+	}
+	p.signal(syscall.SIGTERM)
+	p.ended() // its status is that of a process that cuts
+}
+
+func TestTheWatchdogIsNotFedWhileSomethingIsWrong(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var logged bytes.Buffer
+	asked, told := 0, 0
+	watch(ctx, time.Millisecond, func() error {
+		asked++
+		switch {
+		case asked == 10:
+			cancel()
+		case asked%2 == 1:
+			return errors.New("a loop has ended")
+		}
+		return nil
+	}, func() error { told++; return nil }, slog.New(slog.NewTextHandler(&logged, nil)))
+	if asked != 10 || told != 5 || strings.Count(logged.String(), "a loop has ended") != 5 {
+		t.Errorf("asked %d times and told %d times; logged\n%s", asked, told, &logged)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -94,11 +95,22 @@ func serve(ctx context.Context, load func() (*config.File, error), logs io.Write
 	if err != nil {
 		return err
 	}
+	every, err := systemd.Watchdog()
+	if err != nil {
+		return err
+	}
 	t, err := tunnel.Start(c, tunnel.Options{Log: log, Sockets: sockets})
 	if err != nil {
 		return err
 	}
 	tell(log, systemd.Ready)
+	if every > 0 {
+		watched, stop := context.WithCancel(context.Background())
+		var watching sync.WaitGroup
+		watching.Go(func() { watch(watched, every, t.Alive, systemd.Alive, log) })
+		defer watching.Wait()
+		defer stop()
+	}
 	for {
 		select {
 		case s := <-signals:

@@ -44,6 +44,7 @@ type Forward struct {
 	living    context.Context // ends when those that there are have to end
 	kill      context.CancelFunc
 	loops     sync.WaitGroup // what takes connections in
+	over      atomic.Bool    // that has ended
 	open      sync.WaitGroup // connections, and what serves them
 	room      atomic.Int64   // how many connections there are
 }
@@ -80,7 +81,10 @@ func Open(c *config.Forward, o Options) (*Forward, error) {
 		return links.Self{Fingerprint: f.source.Fingerprint(), Expiry: f.source.Expiry(), Err: f.source.Err()}
 	})
 	f.log.Info("listening", "role", c.Role, "transport", c.Transport, "address", f.side.addr().String(), "to", c.Forward, "fingerprint", f.source.Fingerprint())
-	f.loops.Go(f.side.run)
+	f.loops.Go(func() {
+		f.side.run()
+		f.over.Store(true)
+	})
 	return f, nil
 }
 
@@ -136,6 +140,14 @@ func (f *Forward) Addr() net.Addr { return f.side.addr() }
 
 // Config returns the configuration that is in force.
 func (f *Forward) Config() *config.Forward { return f.config.Load() }
+
+// Alive returns an error if f takes no connections in, and was not told to stop: only another process mends that.
+func (f *Forward) Alive() error {
+	if f.over.Load() && f.accepting.Err() == nil {
+		return f.wrap(errors.New("takes no connections in any more"))
+	}
+	return nil
+}
 
 // Prepare gets f ready for another configuration with the same name, role, transport and addresses. Whatever can
 // fail has happened when it returns; then one of the functions has to be called. Living connections go on with what

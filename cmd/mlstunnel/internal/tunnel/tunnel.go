@@ -198,6 +198,19 @@ func (t *Tunnel) Drain(ctx context.Context) {
 	t.close()
 }
 
+// Alive returns an error if a forward has ceased to take connections in, and not at all if something is stuck. A server or
+// service that is away is no reason: to start again would not help. Nor is draining.
+func (t *Tunnel) Alive() error {
+	t.registry.Snapshot() // takes the locks that links take
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var all []error
+	for _, f := range t.forwards {
+		all = append(all, f.Alive())
+	}
+	return errors.Join(all...)
+}
+
 // Forward returns the forward of that name, nil if there is none.
 func (t *Tunnel) Forward(name string) *forward.Forward {
 	t.mu.Lock()
