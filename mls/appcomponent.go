@@ -111,11 +111,14 @@ func (c *Component) validate(place ExtensionPlace, data []byte) error {
 		return nil
 	}
 	err := c.Validate(place, data)
-	if broken := (*Error)(nil); errors.As(err, &broken) {
-		return err // it names a rule of its own
+	if err == nil || namesRule(err) {
+		return err
 	}
-	if err != nil {
-		return invalid(CheckComponentData, "component %s in a %v: %w", c.Name, place, err)
-	}
-	return nil
+	return invalid(CheckComponentData, "component %s in a %v: %w", c.Name, place, err)
+}
+
+// namesRule reports whether an error is for a rule that has a name already.
+func namesRule(err error) bool {
+	var broken *Error
+	return errors.As(err, &broken)
 }

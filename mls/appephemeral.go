@@ -43,8 +43,9 @@ func (s *publicState) judgeEphemeral(e *AppEphemeral, in ProposalContext) error 
 	if c.Ephemeral == nil {
 		return nil
 	}
-	if err := c.Ephemeral(e.Data, in); err != nil {
-		return invalid(CheckAppEphemeralData, "component %s: %w", c.Name, err)
+	err := c.Ephemeral(e.Data, in)
+	if err == nil || namesRule(err) {
+		return err
 	}
-	return nil
+	return invalid(CheckAppEphemeralData, "component %s: %w", c.Name, err)
 }

@@ -75,6 +75,8 @@ func (g *APQGroup) processAlone(message []byte) (*APQReceived, error) {
 	}
 	result := &APQReceived{T: received}
 	switch r := received.(type) {
+	case *ReceivedApplication:
+		g.t.noteApplication(r, key)
 	case *ReceivedProposal:
 		err = verifyAPQProposal(r.Proposal, false)
 	case *ReceivedCommit:

@@ -117,6 +117,8 @@ const (
 	CheckMediaTypeList Check = "media-type-list"
 	// Application data is an ApplicationFraming where the GroupContext asks for that.
 	CheckApplicationFraming Check = "application-framing"
+	// The ranges of an AppAck are well-formed, and none ends before it begins.
+	CheckAppAck Check = "app-ack"
 
 	// A key package is for the group's protocol version.
 	CheckKeyPackageVersion Check = "key-package-version"
@@ -405,6 +407,7 @@ var checkSections = map[Check]string{
 	CheckMediaType:              "draft-ietf-mls-extensions, Section 6.2.2",
 	CheckMediaTypeList:          "draft-ietf-mls-extensions, Section 6.2.2",
 	CheckApplicationFraming:     "draft-ietf-mls-extensions, Section 6.2.4",
+	CheckAppAck:                 "draft-ietf-mls-extensions, Section 6.1",
 
 	CheckWireFormats:     "draft-ietf-mls-extensions, Section 5",
 	CheckLeafWireFormats: "draft-ietf-mls-extensions, Section 5",

@@ -15,6 +15,9 @@ func (g *Group) processCommit(a verifiedContent) (_ Received, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if received.AppAcks, err = g.compareAppAcks(received.Proposals); err != nil {
+		return nil, err
+	}
 	if slices.Contains(t.removed, g.own) {
 		received.Removed = true
 		return received, nil

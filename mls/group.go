@@ -37,6 +37,7 @@ type Group struct {
 	senderData         *secrettree.SenderData   // made by the second encrypted message
 	exporter           *secrettree.ExporterTree // of the components
 	pastResumptionPSKs []pastPSK                // oldest first
+	received           messageSet               // application messages, if there is the component for it
 
 	predecessor *Group  // whose resumption PSK the first commit may use
 	pairKey     *apqPSK // that a commit may name while it is made or processed
@@ -251,6 +252,7 @@ func (g *Group) Erase() {
 		p.erase()
 	}
 	g.proposals = nil
+	g.received = nil
 }
 
 // fork returns a copy of g that can be used and erased apart from it.
@@ -259,6 +261,7 @@ func (g *Group) fork() *Group {
 	f.keys = g.keys.share()
 	f.epoch, f.secrets, f.exporter = g.epoch.Clone(), g.secrets.Clone(), g.exporter.Clone()
 	f.senderData = nil
+	f.received = slices.Clone(g.received)
 	f.pastResumptionPSKs = nil
 	for _, p := range g.pastResumptionPSKs {
 		f.pastResumptionPSKs = append(f.pastResumptionPSKs, pastPSK{p.epoch, bytes.Clone(p.secret)})

@@ -188,6 +188,26 @@ func (m *Membership) ProtectToSeveral(recipients []LeafIndex, data, authenticate
 	return m.state.group.ProtectToSeveral(recipients, data, authenticatedData)
 }
 
+// AppAck returns what the client has received in the epoch: see [Group.AppAck].
+func (m *Membership) AppAck() (AppAck, error) {
+	if err := m.use(); err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	return m.state.group.AppAck()
+}
+
+// CompareAppAck compares another member's AppAck of the epoch with what the client
+// has sent and received: see [Group.CompareAppAck]. For those that a commit covers,
+// that is done when it is processed (see [ReceivedCommit]).
+func (m *Membership) CompareAppAck(member LeafIndex, ack AppAck) (AckReport, error) {
+	if err := m.use(); err != nil {
+		return AckReport{}, err
+	}
+	defer m.mu.Unlock()
+	return m.state.group.CompareAppAck(member, ack)
+}
+
 // Export derives a secret from the epoch: see [Group.Export].
 func (m *Membership) Export(label string, context []byte, length int) ([]byte, error) {
 	if err := m.use(); err != nil {

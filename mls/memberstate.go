@@ -183,7 +183,7 @@ func (m *Membership) deletions(kept ...string) []Change {
 func (s *memberState) encodeHead(w *wire.Writer) {
 	w.Uint16(headVersion)
 	w.Uint64(s.group.context.epoch)
-	w.Uint16(stateVersion)
+	w.Uint16(s.group.version())
 	w.Vector(func() { s.group.encodeUsage(w) })
 	w.Vector(func() {
 		for _, p := range s.past {

@@ -36,7 +36,10 @@ type ReceivedCommit struct {
 	Proposals         []CommittedProposal
 	HasPath           bool
 	Removed           bool // this member, who is in the group no more
-	next              *Group
+	// AppAcks are what other members' acknowledgements show, if the client has
+	// the component [AppAcks].
+	AppAcks []AckReport
+	next    *Group
 }
 
 // describeCommit returns what a commit holds.
@@ -93,6 +96,7 @@ func (g *Group) Process(message []byte) (Received, error) {
 		return nil, err
 	}
 	if key != nil {
+		g.noteApplication(received, key)
 		key.Consume()
 	}
 	return received, nil

@@ -19,7 +19,19 @@ import (
 //	3  keys of overtaken messages know since when they wait
 //	4  what stays as it is throughout the epoch comes first, so that the rest can
 //	   be saved apart; Updates that change the signature key are kept
+//	5  the application messages that were received come last; where none are
+//	   remembered, version 4 is written
 const stateVersion uint16 = 4
+
+const stateWithReceived uint16 = 5
+
+// version returns the state version of what encodeUsage writes.
+func (g *Group) version() uint16 {
+	if len(g.received) > 0 {
+		return stateWithReceived
+	}
+	return stateVersion
+}
 
 // Marshal returns the group's state, secrets included, for [RestoreGroup]. It
 // holds what the epoch can still do and nothing that was erased. No private
@@ -29,7 +41,7 @@ func (g *Group) Marshal() ([]byte, error) {
 		return nil, fmt.Errorf("mls: marshalling a group: %w", ErrErased)
 	}
 	return wire.Encode(func(w *wire.Writer) {
-		w.Uint16(stateVersion)
+		w.Uint16(g.version())
 		g.encodeEpoch(w)
 		g.encodeUsage(w)
 	}), nil
@@ -89,8 +101,8 @@ func readStateVersion(r *wire.Reader) (uint16, error) {
 	if err := r.Err(); err != nil {
 		return 0, err
 	}
-	if version < 1 || version > stateVersion {
-		return 0, fmt.Errorf("state version %d, want 1 to %d: %w", version, stateVersion, ErrUnsupported)
+	if version < 1 || version > stateWithReceived {
+		return 0, fmt.Errorf("state version %d, want 1 to %d: %w", version, stateWithReceived, ErrUnsupported)
 	}
 	return version, nil
 }
@@ -136,6 +148,9 @@ func (g *Group) encodeUsage(w *wire.Writer) {
 			p.encode(w)
 		}
 	})
+	if g.version() == stateWithReceived {
+		writeVector(w, g.received)
+	}
 }
 
 // decodeEpoch reads what encodeEpoch wrote. In versions before 4, the parts of
@@ -193,6 +208,13 @@ func (g *Group) decodeUsage(r *wire.Reader, version uint16) error {
 		return err
 	}
 	g.decodeProposals(r, version)
+	if version >= stateWithReceived {
+		ranges := readVector[MessageRange](r)
+		if err := verifyRanges(ranges); err != nil {
+			return err
+		}
+		g.received = newMessageSet(ranges)
+	}
 	return r.Err()
 }
 

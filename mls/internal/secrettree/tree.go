@@ -166,6 +166,16 @@ func (t *Tree) Peek(leaf uint32, kind Kind, generation uint32) (*Key, error) {
 	return k, nil
 }
 
+// Used returns how many generations of a leaf's ratchet are used up: by [Tree.Next],
+// all of them so far.
+func (t *Tree) Used(leaf uint32, kind Kind) uint32 {
+	pair, ok := t.ratchets.get(leaf)
+	if !ok {
+		return 0
+	}
+	return pair[kind].next
+}
+
 func (t *Tree) checkLeaf(leaf uint32) error {
 	if leaf >= uint32(t.frontier.size) {
 		return fmt.Errorf("%w: %d in a tree of %d", ErrNoSuchLeaf, leaf, t.frontier.size)

@@ -306,3 +306,23 @@ func TestUnusedTreesAreSmall(t *testing.T) {
 	}
 	runtime.KeepAlive(kept)
 }
+
+func TestUsedCountsWhatNextHasGiven(t *testing.T) {
+	s := testSuite(t)
+	tree := New(s, testSecret, 4, Limits{})
+	for want := range uint32(3) {
+		for kind, n := range map[Kind]uint32{Application: want, Handshake: 0} {
+			if got := tree.Used(2, kind); got != n {
+				t.Errorf("%d generations of kind %d are used, want %d", got, kind, n)
+			}
+		}
+		k, err := tree.Next(2, Application)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.Discard()
+	}
+	if got := tree.Used(1, Application); got != 0 {
+		t.Errorf("%d generations of another leaf are used", got)
+	}
+}
