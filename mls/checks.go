@@ -133,6 +133,10 @@ const (
 	// The extensions of a key package of one's own are among its capabilities.
 	CheckKeyPackageExtensionSupport Check = "key-package-extension-support"
 
+	// The mark of a key package of last resort has no data. The key package
+	// itself is not refused for it: who asks about the mark learns of it.
+	CheckLastResort Check = "last-resort"
+
 	// The nonce of a PreSharedKey proposal has KDF.Nh octets.
 	CheckProposalPSKNonce Check = "proposal-psk-nonce"
 	// A PSK of usage reinit occurs where a group is re-initialized only.
@@ -418,6 +422,8 @@ var checkSections = map[Check]string{
 	CheckKeyPackageInitKey:          "RFC 9420, Section 10",
 	CheckKeyPackageInitKeyReuse:     "RFC 9420, Section 10.1",
 	CheckKeyPackageExtensionSupport: "RFC 9420, Section 10",
+
+	CheckLastResort: "draft-ietf-mls-extensions, Section 6.4.2",
 
 	CheckProposalPSKNonce:          "RFC 9420, Section 12.1.4",
 	CheckProposalPSKReInit:         "RFC 9420, Section 11.2",

@@ -105,7 +105,8 @@ const (
 )
 
 // NewKeyPackage makes a key package, saves its private keys and returns it as an
-// MLSMessage, to be published. [Client.Join] uses it up. RFC 9420, Section 10.
+// MLSMessage, to be published. [Client.Join] uses it up, unless it is one of last
+// resort. RFC 9420, Section 10.
 func (c *Client) NewKeyPackage(ctx context.Context, o KeyPackageOptions) (message []byte, err error) {
 	b, err := NewKeyPackage(c.cfg, o)
 	if err != nil {
@@ -232,7 +233,8 @@ func (c *Client) TakeOver(ctx context.Context, g *Group) (*Membership, error) {
 }
 
 // Join enters the group that a Welcome (an MLSMessage) invites the client to, and
-// deletes the key package that it was invited with. ratchetTree is the group's
+// deletes the key package that it was invited with, unless that is one of last
+// resort. ratchetTree is the group's
 // tree for a Welcome that does not hold it. For a group that succeeds another,
 // see [Membership.JoinSuccessor].
 //
@@ -256,8 +258,12 @@ func (c *Client) join(ctx context.Context, message []byte, o JoinOptions) (*Memb
 	if err != nil {
 		return nil, err
 	}
+	used, err := b.usesUp(name, version)
+	if err != nil {
+		return nil, err
+	}
 	m := c.newMembership(g.context.groupID)
-	if err := c.enter(ctx, m, g, Change{Name: name, Version: version}); err != nil {
+	if err := c.enter(ctx, m, g, used...); err != nil {
 		return nil, err
 	}
 	return m, nil

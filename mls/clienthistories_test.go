@@ -388,6 +388,7 @@ func (h *clientHistory) proposal(m *correspondent) Proposal {
 	case 0, 1:
 		if len(members) < 6 {
 			joiner := h.newDevice()
+			joiner.lastResort = h.chance("last resort", 30)
 			h.waiting[joiner.name] = joiner
 			return joiner.keyPackage()
 		}

@@ -21,13 +21,14 @@ var background = context.Background()
 // in its store and its keyring.
 type device struct {
 	*client
-	f      *fleet
-	keys   keyring
-	memory *MemoryStore
-	store  *faultyStore // memory, as the Client sees it
-	random *faults      // of Config.Rand
-	c      *Client
-	m      *Membership // in the fleet's group
+	f          *fleet
+	keys       keyring
+	memory     *MemoryStore
+	store      *faultyStore // memory, as the Client sees it
+	random     *faults      // of Config.Rand
+	c          *Client
+	m          *Membership // in the fleet's group
+	lastResort bool        // its key packages are
 }
 
 // A keyring has the signature keys that a client ever used.
@@ -297,7 +298,7 @@ func (d *device) keyPackage() *Add {
 	d.f.t.Helper()
 	var add *Add
 	d.do("makes a key package", func() error {
-		message, err := d.c.NewKeyPackage(background, KeyPackageOptions{Suite: d.f.suite.ID(), Identity: d.id})
+		message, err := d.c.NewKeyPackage(background, KeyPackageOptions{Suite: d.f.suite.ID(), Identity: d.id, LastResort: d.lastResort})
 		if err != nil {
 			return err
 		}

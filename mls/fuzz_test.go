@@ -36,6 +36,13 @@ func FuzzMessage(f *testing.F) {
 	for _, send := range newTargetedCrowd(f, suite1, 3).members[0].g.targetedSenders() {
 		f.Add(must(send()))
 	}
+	c := emptyCrowd(f, suite1)
+	joiner := c.newClient()
+	last, err := NewKeyPackage(joiner.cfg, KeyPackageOptions{Suite: suite1, Identity: joiner.id, LastResort: true})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(last.Message())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var m mlsMessage
 		if unmarshal(data, &m) != nil {
@@ -51,6 +58,10 @@ func FuzzMessage(f *testing.F) {
 		}
 		if k, err := ParseKeyPackage(data); (err == nil) != (m.keyPackage != nil) {
 			t.Errorf("key package %+v, %v", k, err)
+		} else if err == nil {
+			if marked, err := k.keyPackage.LastResort(); marked && err != nil {
+				t.Errorf("of last resort, %v", err)
+			}
 		}
 	})
 }

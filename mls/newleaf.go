@@ -123,6 +123,13 @@ type KeyPackageOptions struct {
 	Leaf LeafOptions
 	// Extensions are those of the key package itself.
 	Extensions Extensions
+	// LastResort marks the key package as one that may be used more than once, so
+	// that others cannot keep the client from being added by using all of its
+	// key packages up. A [Client] keeps the private keys of such a one until
+	// [Client.EraseKeyPackage] or [Client.EraseExpiredKeyPackages]: whoever steals
+	// them meanwhile can read the Welcomes that it was used for. It is to be
+	// replaced often. draft-ietf-mls-extensions, Section 6.4.
+	LastResort bool
 }
 
 // A KeyPackageBundle is a key package with its private keys. It is used once.
@@ -143,6 +150,11 @@ func NewKeyPackage(cfg *Config, o KeyPackageOptions) (*KeyPackageBundle, error) 
 	if err != nil {
 		return nil, fmt.Errorf("mls: creating a key package: %w", err)
 	}
+	if o.LastResort {
+		if o.Extensions, err = markLastResort(o.Extensions); err != nil {
+			return nil, fmt.Errorf("mls: creating a key package: %w", err)
+		}
+	}
 	o.Leaf.around = o.Extensions
 	leaf, leafKey, err := newLeaf(cfg, s, &o.Identity, &o.Leaf)
 	if err != nil {
@@ -160,6 +172,9 @@ func NewKeyPackage(cfg *Config, o KeyPackageOptions) (*KeyPackageBundle, error) 
 		Extensions:  slices.Clone(o.Extensions),
 	}
 	if err := cfg.verifyKeyPackageExtensions(k); err != nil {
+		return nil, err
+	}
+	if _, err := k.LastResort(); err != nil {
 		return nil, err
 	}
 	if err := cfg.greaseKeyPackage(k); err != nil {

@@ -69,6 +69,7 @@ var kinds = []Kind{
 	// Targeted messages: the draft's format, and our own.
 	{Name: "targeted-messages", newVector: newCase[targetedMessages]},
 	{Name: "multi-targeted-messages", newVector: newCase[multiTargetedMessages]},
+	{Name: "last-resort", newVector: newCase[lastResort]},
 }
 
 // newCase returns an empty case of a kind.

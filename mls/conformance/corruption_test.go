@@ -64,6 +64,8 @@ func corrupted(value any) []any {
 	case json.Number:
 		n, _ := v.Int64()
 		return []any{n + 1}
+	case bool:
+		return []any{!v}
 	case string:
 		if v == "" {
 			return []any{"00"}
@@ -155,6 +157,7 @@ var corruptible = []corruptibleCase{
 	{file: "passive-client-self-remove", own: true, index: 0, fields: 18},
 	{file: "targeted-messages", own: true, index: 7, fields: 12},
 	{file: "multi-targeted-messages", own: true, index: 7, fields: 14},
+	{file: "last-resort", own: true, index: 0, fields: 4},
 }
 
 // optional are fields that a case need not have.

@@ -58,6 +58,7 @@ var generators = map[string]func(*generator) (vector, error){
 	"wire-formats":            generateWireFormats,
 	"targeted-messages":       generateTargetedMessages,
 	"multi-targeted-messages": generateMultiTargetedMessages,
+	"last-resort":             generateLastResort,
 }
 
 // Generators returns the names that [Generate] takes.

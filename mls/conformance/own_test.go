@@ -65,6 +65,7 @@ var ownFiles = []ownFile{
 	{"passive-client-self-remove", classicalAndOne, 1, 224},
 	{"targeted-messages", classicalAndOne, 1, 64},
 	{"multi-targeted-messages", classicalAndOne, 1, 136},
+	{"last-resort", classicalAndOne, 2, 96},
 }
 
 func (f *ownFile) path() string { return filepath.Join("testdata", f.name+".json.gz") }
