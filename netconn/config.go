@@ -203,7 +203,7 @@ func (c *Config) driverConfig() *driver.Config {
 		Identity: c.Identity,
 		Rekey:    c.Rekey,
 		Rand:     c.Rand,
-		Settings: driver.Settings{Now: c.Time, Renew: c.Renew, Identities: c.Identities, Refused: c.Refused},
+		Settings: driver.Settings{Now: c.Time, Renew: c.Renew, Identities: c.Identities, Refused: c.Refused, Errors: &driverErrors},
 	}
 }
 

@@ -11,14 +11,23 @@ import (
 
 	"github.com/mendlink/mendlink/channel"
 	"github.com/mendlink/mendlink/channel/record"
+	"github.com/mendlink/mendlink/internal/driver"
 )
 
 var (
+	// ErrNoIdentityFits means that Config.Identities have none for the connection's cipher suite any more. It
+	// is a LastUpdateError of the ConnectionState.
+	ErrNoIdentityFits = errors.New("netconn: Config.Identities have none for the cipher suite any more")
+	// ErrExpiresTooSoon means that Config.Renew returned a credential that would have to be replaced at
+	// once. It is a LastUpdateError of the ConnectionState.
+	ErrExpiresTooSoon = errors.New("netconn: Config.Renew returned a credential that is to be replaced at once")
 	// ErrWriteClosed means that CloseWrite was called before.
 	ErrWriteClosed = errors.New("netconn: writing after CloseWrite")
 	// ErrIdleRecords means that a peer sends records without end that hold nothing.
 	ErrIdleRecords = errors.New("netconn: too many records without content")
 )
+
+var driverErrors = driver.Errors{NoIdentityFits: ErrNoIdentityFits, ExpiresTooSoon: ErrExpiresTooSoon}
 
 // An AlertError says that the peer ended the connection, and why. Alerts that come
 // before the peer is authenticated may be from anybody who can write

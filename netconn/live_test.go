@@ -13,7 +13,6 @@ import (
 
 	"github.com/mendlink/mendlink/channel"
 	"github.com/mendlink/mendlink/identity"
-	"github.com/mendlink/mendlink/internal/driver"
 	"github.com/mendlink/mendlink/mls"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
@@ -278,7 +277,7 @@ func TestAnIdentityThatCannotBeShownIsTriedAgain(t *testing.T) {
 	}
 	a.change(identity.New(key, "P-256"))
 	within(t, "the error", func() {
-		for !errors.Is(client.ConnectionState().LastUpdateError, driver.ErrNoIdentityFits) {
+		for !errors.Is(client.ConnectionState().LastUpdateError, ErrNoIdentityFits) {
 			time.Sleep(time.Millisecond)
 		}
 	})

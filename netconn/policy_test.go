@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/mendlink/mendlink/channel"
-	"github.com/mendlink/mendlink/internal/driver"
 	"github.com/mendlink/mendlink/mls"
 )
 
@@ -297,7 +296,7 @@ func TestACredentialIsRenewedBeforeItExpires(t *testing.T) {
 	clock.advance(10 * time.Minute)
 	client.driver.FollowPolicy()
 	results <- func() (mls.Identity, error) { return certified(t, clock.Now().Add(time.Minute)), nil }
-	lastErrorIs(driver.ErrExpiresTooSoon)
+	lastErrorIs(ErrExpiresTooSoon)
 	client.driver.FollowPolicy()
 	if n := calls.Load(); n != 2 {
 		t.Errorf("%d calls, want 2", n)

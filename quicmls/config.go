@@ -131,7 +131,7 @@ func (c *Config) driverConfig(identity mls.Identity) *driver.Config {
 		Identity: identity,
 		Rekey:    c.Rekey,
 		Rand:     c.Rand,
-		Settings: driver.Settings{Now: c.Now, Renew: c.Renew, Identities: c.Identities, Refused: c.Refused},
+		Settings: driver.Settings{Now: c.Now, Renew: c.Renew, Identities: c.Identities, Refused: c.Refused, Errors: &driverErrors},
 	}
 }
 

@@ -12,9 +12,16 @@ import (
 
 	"github.com/mendlink/mendlink/channel"
 	"github.com/mendlink/mendlink/channel/record"
+	"github.com/mendlink/mendlink/internal/driver"
 )
 
 var (
+	// ErrNoIdentityFits means that Config.Identities have none for the connection's cipher suite any more. It
+	// is a LastUpdateError of the ConnectionState.
+	ErrNoIdentityFits = errors.New("quicmls: Config.Identities have none for the cipher suite any more")
+	// ErrExpiresTooSoon means that Config.Renew returned a credential that would have to be replaced at
+	// once. It is a LastUpdateError of the ConnectionState.
+	ErrExpiresTooSoon = errors.New("quicmls: Config.Renew returned a credential that is to be replaced at once")
 	// ErrEpochGone means that a stream began, or went on, in an epoch so long ago that its keys
 	// are erased: see [Config].EpochGrace. The stream is reset, and the connection lives on.
 	ErrEpochGone = errors.New("quicmls: the stream's epoch is gone")
@@ -34,6 +41,8 @@ const (
 	// ErrorCodeEpochGone resets a stream: see [ErrEpochGone].
 	ErrorCodeEpochGone quic.StreamErrorCode = 0x6d6c01
 )
+
+var driverErrors = driver.Errors{NoIdentityFits: ErrNoIdentityFits, ExpiresTooSoon: ErrExpiresTooSoon}
 
 // An AlertError says that the peer ended the connection because of an error, and what that was. It
 // wraps the [quic.ApplicationError] in which it came, which only QUIC has authenticated.

@@ -35,12 +35,22 @@ type Config struct {
 	Settings
 }
 
+// Errors are those that a driver finds by itself, as the transport's package calls them.
+type Errors struct {
+	// NoIdentityFits means that Identities have none for the session's cipher suite any more.
+	NoIdentityFits error
+	// ExpiresTooSoon means that Renew returned a credential that would have to be
+	// replaced at once.
+	ExpiresTooSoon error
+}
+
 // Settings are what a driver goes by for as long as the connection lives.
 type Settings struct {
 	Now        func() time.Time
 	Renew      func(context.Context) (mls.Identity, error) // nil: credentials are not renewed
 	Identities channel.IdentitySource                      // nil: nothing changes by itself
 	Refused    channel.RefusalAction                       // zero: RefusalClose
+	Errors     *Errors
 }
 
 // A Driver runs one session for one connection. Its methods may be called by several

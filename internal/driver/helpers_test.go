@@ -151,6 +151,9 @@ func certified(t *testing.T, notAfter time.Time) mls.Identity {
 	return mls.Identity{Credential: mls.X509Credential(certificate), Signer: private}
 }
 
+// errs are those of this test's transport.
+var errs = Errors{NoIdentityFits: errors.New("no identity fits"), ExpiresTooSoon: errors.New("expires too soon")}
+
 // newEnd returns an end that makes no updates by itself, with what change changes in its configuration.
 func newEnd(t *testing.T, name string, change func(*channel.Config, *Config)) *end {
 	t.Helper()
@@ -162,7 +165,7 @@ func newEnd(t *testing.T, name string, change func(*channel.Config, *Config)) *e
 		Suites:    []ciphersuite.ID{ciphersuite.MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519},
 		Now:       time.Now,
 	}
-	config := &Config{Rekey: channel.UpdatePolicy{Every: -1, Bytes: -1, Records: -1}, Rand: rand.Reader}
+	config := &Config{Rekey: channel.UpdatePolicy{Every: -1, Bytes: -1, Records: -1}, Rand: rand.Reader, Settings: Settings{Errors: &errs}}
 	if change != nil {
 		change(e.config, config)
 	}

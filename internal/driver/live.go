@@ -2,16 +2,12 @@ package driver
 
 import (
 	"bytes"
-	"errors"
 	"sync"
 	"time"
 
 	"github.com/mendlink/mendlink/channel"
 	"github.com/mendlink/mendlink/mls"
 )
-
-// ErrNoIdentityFits means that a source of identities has none for the session any more.
-var ErrNoIdentityFits = errors.New("driver: Config.Identities has none for the cipher suite any more")
 
 const (
 	// liveRetry is how long after an identity that could not be shown it is tried again.
@@ -96,7 +92,7 @@ func (l *live) follow() {
 	// Whether this is the end of the connection, and why, shows in its other methods; with
 	// RefusalWarn the Trace is told.
 	_ = d.Revalidate(d.settings.Refused)
-	if err != nil && !errors.Is(err, ErrNoIdentityFits) {
+	if err != nil && err != d.settings.Errors.NoIdentityFits {
 		l.after(&l.retrying, liveRetry)
 	}
 	l.armExpiry()
@@ -121,7 +117,7 @@ func (l *live) showIdentity() error {
 			return err
 		}
 	}
-	return ErrNoIdentityFits
+	return d.settings.Errors.NoIdentityFits
 }
 
 // shows reports that an identity's key fits the session, and that it is the one that the peer sees. A session

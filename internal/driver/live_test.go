@@ -142,7 +142,7 @@ func TestAnIdentityThatCannotBeShownIsTriedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.change(mls.Identity{Credential: mls.BasicCredential([]byte("P-256")), Signer: key})
-	eventually(t, a, b, "the error", func() bool { return errors.Is(a.State().LastUpdateError, ErrNoIdentityFits) })
+	eventually(t, a, b, "the error", func() bool { return errors.Is(a.State().LastUpdateError, errs.NoIdentityFits) })
 	w.change(mls.Identity{Credential: mls.BasicCredential([]byte("P-256")), Signer: key}, newIdentity(t, "a3"))
 	eventually(t, a, b, "the one that fits", b.sees("a3"))
 }

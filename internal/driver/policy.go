@@ -1,7 +1,6 @@
 package driver
 
 import (
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,10 +8,6 @@ import (
 	"github.com/mendlink/mendlink/channel"
 	"github.com/mendlink/mendlink/mls"
 )
-
-// ErrExpiresTooSoon means that a credential was renewed by one that would have to be
-// replaced at once.
-var ErrExpiresTooSoon = errors.New("driver: Config.Renew returned a credential that is to be replaced at once")
 
 // wornRetry is how long worn keys ask for no other update after one that could not be begun.
 const wornRetry = time.Second
@@ -94,7 +89,7 @@ func (p *policy) renew() {
 		p.schedule.Expires(p.expiry)
 		p.mu.Unlock()
 	} else if p.schedule.Due(d.settings.Now()) == channel.ReasonExpiry {
-		err = ErrExpiresTooSoon
+		err = d.settings.Errors.ExpiresTooSoon
 	}
 	p.tried(err)
 	p.arm()

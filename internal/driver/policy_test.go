@@ -116,7 +116,7 @@ func TestACredentialIsRenewed(t *testing.T) {
 	clock.advance(23*time.Hour + time.Minute)
 	a.FollowPolicy()
 	results <- certified(t, clock.Now().Add(time.Minute))
-	eventually(t, a, b, "the complaint", func() bool { return errors.Is(a.State().LastUpdateError, ErrExpiresTooSoon) })
+	eventually(t, a, b, "the complaint", func() bool { return errors.Is(a.State().LastUpdateError, errs.ExpiresTooSoon) })
 	clock.advance(10 * time.Minute)
 	a.FollowPolicy()
 	results <- certified(t, clock.Now().Add(48*time.Hour))
