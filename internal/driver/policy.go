@@ -20,6 +20,9 @@ type policy struct {
 
 	asked atomic.Bool  // a goroutine looks at what is due
 	later atomic.Int64 // when worn keys may ask again, in nanoseconds of Unix time
+	// renewing says that another credential is being made. Until that is settled none expires. It is
+	// taken back with mu locked.
+	renewing atomic.Bool
 
 	mu      sync.Mutex // guards what follows
 	timer   *time.Timer
@@ -67,8 +70,10 @@ func (p *policy) follow(worn bool) {
 	switch {
 	case reason == 0 || d.updates.waiting():
 	case reason == channel.ReasonExpiry:
-		p.schedule.Expires(time.Time{}) // it is asked for; the other reasons count meanwhile
-		go p.renew()                    // Close does not wait for the application
+		if p.renewing.CompareAndSwap(false, true) {
+			p.schedule.Expires(time.Time{}) // it is asked for; the other reasons count meanwhile
+			go p.renew()                    // Close does not wait for the application
+		}
 	default:
 		_, err := d.Update(reason)
 		p.tried(err)
@@ -84,15 +89,21 @@ func (p *policy) renew() {
 	if err == nil {
 		_, err = d.Rotate(identity)
 	}
-	if err != nil {
-		p.mu.Lock()
-		p.schedule.Expires(p.expiry)
-		p.mu.Unlock()
-	} else if p.schedule.Due(d.settings.Now()) == channel.ReasonExpiry {
+	p.renewed(err)
+	p.arm()
+}
+
+// renewed takes note of what came of a renewal.
+func (p *policy) renewed(err error) {
+	d := p.driver
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.schedule.Expires(p.expiry)
+	if err == nil && p.schedule.Due(d.settings.Now()) == channel.ReasonExpiry {
 		err = d.settings.Errors.ExpiresTooSoon
 	}
-	p.tried(err)
-	p.arm()
+	p.note(err)
+	p.renewing.Store(false)
 }
 
 // expiryOf returns when a credential expires, if that is of interest; zero: never.
@@ -108,7 +119,9 @@ func (p *policy) expires(at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.expiry = at
-	p.schedule.Expires(at)
+	if !p.renewing.Load() {
+		p.schedule.Expires(at)
+	}
 }
 
 // updated takes note of an update that has begun, of this end's own or of the peer's.
@@ -118,13 +131,18 @@ func (p *policy) updated(own bool) error {
 
 // tried takes note of what came of what was due. After an error it is tried again later.
 func (p *policy) tried(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.note(err)
+}
+
+// note is tried with p.mu locked.
+func (p *policy) note(err error) {
 	if err != nil {
 		now := p.driver.settings.Now()
 		p.schedule.Defer(now)
 		p.later.Store(now.Add(wornRetry).UnixNano())
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.lastErr = err
 }
 

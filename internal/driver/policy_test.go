@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -117,6 +118,7 @@ func TestACredentialIsRenewed(t *testing.T) {
 	a.FollowPolicy()
 	results <- certified(t, clock.Now().Add(time.Minute))
 	eventually(t, a, b, "the complaint", func() bool { return errors.Is(a.State().LastUpdateError, errs.ExpiresTooSoon) })
+	eventually(t, a, b, "the peer's confirmation", func() bool { return a.State().Epoch == 2 })
 	clock.advance(10 * time.Minute)
 	a.FollowPolicy()
 	results <- certified(t, clock.Now().Add(48*time.Hour))
@@ -177,4 +179,40 @@ type interrupting struct {
 func (i *interrupting) Carry(events []channel.Event) error {
 	i.interrupt()
 	return i.Transport.Carry(events)
+}
+
+// While a renewal is being settled, nobody begins another: not even if the first has brought a credential
+// that is to be replaced at once, and the peer has confirmed that already.
+func TestOneRenewalAtATime(t *testing.T) {
+	clock := newClock()
+	var calls atomic.Int32
+	a, b := pair(t, func(c *channel.Config, d *Config) {
+		c.Identity = certified(t, clock.Now().Add(24*time.Hour))
+		c.Now = clock.Now
+		d.Rekey.BeforeExpiry = time.Hour
+		d.Renew = func(context.Context) (mls.Identity, error) {
+			calls.Add(1)
+			return certified(t, clock.Now().Add(time.Minute)), nil
+		}
+	})
+	clock.advance(23*time.Hour + time.Minute)
+	a.policy.renewing.Store(true) // as if follow had begun this one
+	a.policy.schedule.Expires(time.Time{})
+	id, err := a.settings.Renew(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Rotate(id); err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, a, b)
+	a.FollowPolicy()
+	a.policy.renewed(nil)
+	a.FollowPolicy()
+	if n := calls.Load(); n != 1 {
+		t.Errorf("%d renewals, want 1", n)
+	}
+	if err := a.State().LastUpdateError; !errors.Is(err, errs.ExpiresTooSoon) {
+		t.Errorf("error %v, want %v", err, errs.ExpiresTooSoon)
+	}
 }
