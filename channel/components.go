@@ -3,6 +3,7 @@ package channel
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/mendlink/mendlink/mls"
 )
@@ -19,8 +20,8 @@ const (
 )
 
 // components are what the groups of sessions know of the components. The
-// parameters are settled by the full handshake: leaves do not support the
-// proposals that could change them.
+// parameters are settled by the full handshake: leaves of sessions of one group do
+// not support the proposals that could change them.
 var components = []mls.Component{
 	{ID: componentTwoParty, Name: "two_party_profile", SafeAAD: true},
 	{ID: componentParameters, Name: "Mendlink parameters", Validate: validateParameters},
@@ -96,13 +97,16 @@ func leafExtensions(parameters []byte) mls.Extensions {
 }
 
 // contextExtensions returns those of a GroupContext: it requires the components
-// of both ends, and has the responder's choice.
+// of both ends, and has the responder's choice, unless that is nil.
 func contextExtensions(parameters []byte) mls.Extensions {
-	return mls.Extensions{extension(mls.AppDataDictionary{
+	d := mls.AppDataDictionary{
 		{ID: mls.ComponentAppComponents, Data: mls.ComponentsList{componentTwoParty, componentParameters}.Marshal()},
 		{ID: mls.ComponentSafeAAD, Data: mls.ComponentsList{componentTwoParty}.Marshal()},
-		{ID: componentParameters, Data: parameters},
-	})}
+	}
+	if parameters != nil {
+		d = append(d, mls.ComponentData{ID: componentParameters, Data: parameters})
+	}
+	return mls.Extensions{extension(d)}
 }
 
 func extension(d mls.AppDataDictionary) mls.Extension {
@@ -148,26 +152,35 @@ func verifyContext(x mls.Extensions) (choice []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(x) != 1 || len(d) != 3 {
-		return nil, fmt.Errorf("%w: GroupContext has %d extensions and %d components, want 1 and 3", ErrProfile, len(x), len(d))
-	}
-	for _, id := range []mls.ComponentID{mls.ComponentAppComponents, mls.ComponentSafeAAD} {
-		data, _ := d.Find(id)
-		list, err := mls.ParseComponentsList(data)
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range list {
-			if c != componentTwoParty && c != componentParameters {
-				return nil, fmt.Errorf("%w: GroupContext requires the unknown component %#04x", ErrProfile, uint16(c))
-			}
-		}
+	if err := verifyOnly(x, d, 1, 3); err != nil {
+		return nil, err
 	}
 	choice, ok := d.Find(componentParameters)
 	if !ok {
 		return nil, fmt.Errorf("%w: GroupContext has no choice of parameters", ErrProfile)
 	}
 	return choice, nil
+}
+
+// verifyOnly checks that a GroupContext has no more than so many extensions and
+// components, and requires none that this end does not know.
+func verifyOnly(x mls.Extensions, d mls.AppDataDictionary, extensions, components int, more ...mls.ComponentID) error {
+	if len(x) != extensions || len(d) != components {
+		return fmt.Errorf("%w: GroupContext has %d extensions and %d components, want %d and %d", ErrProfile, len(x), len(d), extensions, components)
+	}
+	for _, id := range []mls.ComponentID{mls.ComponentAppComponents, mls.ComponentSafeAAD} {
+		data, _ := d.Find(id)
+		list, err := mls.ParseComponentsList(data)
+		if err != nil {
+			return err
+		}
+		for _, c := range list {
+			if c != componentTwoParty && c != componentParameters && !slices.Contains(more, c) {
+				return fmt.Errorf("%w: GroupContext requires the unknown component %#04x", ErrProfile, uint16(c))
+			}
+		}
+	}
+	return nil
 }
 
 // verifySameParameters checks that an end's new leaf says of the channel what the

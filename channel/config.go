@@ -58,6 +58,10 @@ type Config struct {
 	// its order of preference: the first that the responder has too is used.
 	// Default: those of [DefaultSuites] that the key of an identity fits.
 	Suites []ciphersuite.ID
+	// APQ makes sessions of two groups, so that updates are post-quantum at the cost
+	// of classical ones. Default: nil; sessions are of one group. A peer without it
+	// gets one of Suites, unless APQ.Required is set.
+	APQ *APQ
 	// Registry maps the code points of suites. Default: [ciphersuite.Default].
 	Registry *ciphersuite.Registry
 	// PreviousIdentities are those under which stored sessions may still be. A
@@ -169,6 +173,9 @@ func (c *Config) withDefaults() (*Config, error) {
 		return nil, err
 	}
 	var err error
+	if d.APQ, err = d.usablePairs(); err != nil {
+		return nil, err
+	}
 	d.Suites, err = d.usableSuites()
 	return &d, err
 }
@@ -247,13 +254,17 @@ func (c *Config) identityFor(suite *ciphersuite.Suite) (mls.Identity, error) {
 
 // mls returns the configuration of the groups that sessions are made of.
 func (c *Config) mls() *mls.Config {
-	return &mls.Config{
+	m := &mls.Config{
 		AuthenticationService: validator{c.Validator},
 		Now:                   c.Now,
 		Suites:                c.Registry,
 		Rand:                  c.Rand,
 		Components:            components,
 	}
+	if c.APQ != nil {
+		m.Components = append(slices.Clip(components), mls.APQComponent())
+	}
+	return m
 }
 
 // A validator marks the errors of [Config.Validator].

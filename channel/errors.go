@@ -35,6 +35,8 @@ var (
 	// ErrDowngrade means that somebody led the ends to a cipher suite that is
 	// not their best.
 	ErrDowngrade = errors.New("channel: cipher suite was downgraded")
+	// ErrNoAPQ means that sessions of two groups are wanted, and the peer makes none.
+	ErrNoAPQ = errors.New("channel: peer has no post-quantum group")
 	// ErrPSK means that a pre-shared key is wanted that the ends do not share.
 	ErrPSK = errors.New("channel: no pre-shared key")
 	// ErrPeerRefused means that [Config.Validator] does not accept the peer.

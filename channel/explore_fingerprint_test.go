@@ -22,6 +22,7 @@ type summary struct {
 	reason         UpdateReason
 	purpose        purpose
 	as, pendingAs  int // identities
+	full           fullness
 	early          string
 	acknowledged   fingerprint // of an EpochKeyUpdate
 }
@@ -41,6 +42,7 @@ func (m *machine) summaryOf(id SessionID) summary {
 	if s.pending != nil {
 		sum.reason, sum.purpose, sum.pendingAs = s.pending.reason, purposeOf(s.pending.commit), m.as(ownKey(s.pending.group))
 	}
+	sum.full = fullnessOf(s)
 	m.summaries[id] = sum
 	return sum
 }
@@ -107,7 +109,7 @@ func (j *joint) describe() string {
 		for _, id := range m.sessions() {
 			s := m.summaryOf(id)
 			acting[s.epoch], acting[s.pending] = true, true
-			fmt.Fprintf(d, " store %s: %v in %s, as %d early %d acknowledged %t, pending %s (%d for %d) as %d\n", d.session(id), s.role, d.numbered(s.epoch, s.number), s.as, d.early(s.early), s.acknowledged != sha256.Sum256(nil), d.epoch(s.pending), s.purpose, s.reason, s.pendingAs)
+			fmt.Fprintf(d, " store %s: %v in %s, as %d early %d acknowledged %t, pending %s (%d for %d) as %d%v\n", d.session(id), s.role, d.numbered(s.epoch, s.number), s.as, d.early(s.early), s.acknowledged != sha256.Sum256(nil), d.epoch(s.pending), s.purpose, s.reason, s.pendingAs, s.full)
 		}
 		for n, l := range j.links {
 			if p := l.ports[i]; p != nil {
@@ -179,7 +181,30 @@ func (d *describer) port(m *machine, p *port) {
 	if q := s.pending; q != nil {
 		fmt.Fprintf(d, " pending %s (%d for %d) as %d secrets %s", d.epoch(q.epoch()), purposeOf(q.commit), q.reason, m.as(ownKey(q.group)), left(q.secrets))
 	}
-	fmt.Fprintf(d, " sends %s receives %s\n", d.key(p.send), d.key(p.receive))
+	fmt.Fprintf(d, "%v sends %s receives %s\n", fullnessOf(s), d.key(p.send), d.key(p.receive))
+}
+
+// A fullness says what full commits, of a session of two groups, were and will be.
+type fullness struct {
+	owes, current, pending, wanted, wish bool
+}
+
+func fullnessOf(s *Session) (f fullness) {
+	if s.pair == nil {
+		return f
+	}
+	f.owes, f.current, f.wanted = s.pair.OwesFull(), s.groups().isFull(), s.wanted.full
+	if s.pending != nil {
+		f.pending, f.wish = s.pending.groups().isFull(), s.pending.full
+	}
+	return f
+}
+
+func (f fullness) String() string {
+	if f == (fullness{}) {
+		return ""
+	}
+	return fmt.Sprintf(" full: owes %t current %t pending %t wanted %t for %t", f.owes, f.current, f.pending, f.wanted, f.wish)
 }
 
 // left says which secrets are there still.

@@ -168,11 +168,17 @@ func heldBy(s *Session) held {
 	if s.group != nil {
 		h.groups = append(h.groups, s.group)
 	}
+	if s.pair != nil {
+		h.groups = append(h.groups, s.pair.PQ())
+	}
 	if s.secrets != nil {
 		h.secrets = append(h.secrets, s.secrets)
 	}
 	if p := s.pending; p != nil {
 		h.groups = append(h.groups, p.group)
+		if p.pair != nil {
+			h.groups = append(h.groups, p.pair.PQ())
+		}
 		if p.secrets != nil {
 			h.secrets = append(h.secrets, p.secrets)
 		}

@@ -52,6 +52,12 @@ func (s *setting) withEarlyData(repeating bool) *setting {
 	return s
 }
 
+// ofTwoGroups makes it a session of two groups, which updates one or both.
+func (s *setting) ofTwoGroups() *setting {
+	s.paired = true
+	return s.because(ReasonRequested, ReasonFullAge)
+}
+
 func (s *setting) because(reasons ...UpdateReason) *setting {
 	s.reasons = reasons
 	return s
@@ -81,6 +87,11 @@ var families = []family{
 	{"keys that step", oneLink(), budget{2, 1, 0, 0, 1}, 1900, 8300},
 	{"early data", oneLink().withEarlyData(true), budget{3, 2, 0, 0, 0}, 1630, 4250},
 	{"early data and an attacker", oneLink().withEarlyData(false), budget{2, 2, 0, 1, 0}, 4800, 19000},
+	{"two groups", oneLink().ofTwoGroups(), budget{3, 2, 0, 0, 0}, 4800, 20400},
+	{"two groups and a store that fails", oneLink().ofTwoGroups(), budget{1, 1, 1, 0, 0}, 1000, 4000},
+	{"two groups and identities that change", oneLink().ofTwoGroups().withRotations(), budget{1, 1, 0, 0, 0}, 500, 2000},
+	{"two groups and two connections at once", crossingLinks().ofTwoGroups().withFullHandshakes(), budget{2, 1, 0, 0, 0}, 1300, 4700},
+	{"two groups and an attacker", oneLink().ofTwoGroups(), budget{2, 1, 0, 1, 0}, 2100, 6000},
 }
 
 // deepFamilies are explored with -explore.deep.
@@ -94,6 +105,10 @@ var deepFamilies = []family{
 	{"an old connection and a store that fails", twoLinks(), budget{4, 2, 1, 0, 0}, 103000, 530000},
 	{"two connections at once, for longer", crossingLinks().withFullHandshakes(), budget{5, 2, 0, 0, 0}, 156000, 750000},
 	{"connections that overlap, for longer", overlappingLinks(), budget{4, 0, 0, 0, 0}, 16000, 54000},
+	{"two groups, for ever", oneLink().ofTwoGroups(), budget{unlimited, unlimited, 0, 0, 0}, 48000, 317000},
+	{"two groups and a store that fails, for longer", oneLink().ofTwoGroups(), budget{2, 1, 1, 0, 0}, 6700, 30000},
+	{"two groups and identities that change, for longer", oneLink().ofTwoGroups().withRotations(), budget{2, 1, 0, 0, 0}, 9700, 54000},
+	{"two groups and an old connection", twoLinks().ofTwoGroups(), budget{3, 2, 0, 0, 0}, 1, 1},
 }
 
 // scaled returns n, or a part of it under the race detector, which is slow and looks for

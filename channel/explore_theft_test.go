@@ -3,15 +3,13 @@ package channel
 import (
 	"slices"
 	"testing"
-
-	"github.com/mendlink/mendlink/mls"
 )
 
 // A thief has a copy of all that a machine holds at one moment, and sees all that
 // is sent afterwards. It gets on as far as honest code can.
 type thief struct {
 	machine int
-	groups  []*mls.Group
+	groups  []groups
 	keys    map[string]bool // traffic secrets
 }
 
@@ -23,8 +21,11 @@ func (j *joint) steal(i int) *thief {
 		for _, secrets := range heldBy(s).secrets {
 			t.keys[string(secrets.send)], t.keys[string(secrets.receive)] = true, true
 		}
-		for _, g := range heldBy(s).groups {
-			t.learn(g)
+		if s.group != nil {
+			t.learn(s.groups())
+		}
+		if s.pending != nil {
+			t.learn(s.pending.groups())
 		}
 	}
 	for _, id := range f.machines[i].sessions() {
@@ -39,7 +40,7 @@ func (j *joint) steal(i int) *thief {
 }
 
 // learn takes an epoch and whatever can be derived from it.
-func (t *thief) learn(g *mls.Group) {
+func (t *thief) learn(g groups) {
 	t.groups = append(t.groups, g)
 	for _, label := range []string{labelClientTraffic, labelServerTraffic} {
 		if secret, err := g.Export(label, nil, g.Suite().HashSize()); err == nil {
@@ -52,9 +53,11 @@ func (t *thief) learn(g *mls.Group) {
 func (t *thief) watch(sent []wireRecord) {
 	for _, r := range sent {
 		for _, g := range t.groups {
-			received, err := g.Process(r.message.Body)
-			if c, ok := received.(*mls.ReceivedCommit); ok && err == nil {
-				t.learn(c.Group())
+			if !r.message.Type.isCommit() {
+				continue
+			}
+			if c, err := g.process(r.message.Body); err == nil {
+				t.learn(c.next)
 			}
 		}
 	}
@@ -120,8 +123,14 @@ func (j *joint) secretsStayStolen(i, dialler int) (seen bool, v *violation) {
 // What is stolen is worthless once its owner has made an update.
 func TestExploreThefts(t *testing.T) {
 	t.Parallel()
+	t.Run("one group", func(t *testing.T) { exploreThefts(t, oneLink(), 10000) })
+	t.Run("two groups", func(t *testing.T) { exploreThefts(t, oneLink().ofTwoGroups(), 3000) })
+}
+
+func exploreThefts(t *testing.T, where *setting, limit int) {
+	t.Parallel()
 	thefts, useful := 0, 0
-	s := &search{limit: scaled(10000)}
+	s := &search{limit: scaled(limit)}
 	s.check = func(f *found) *violation {
 		if f.print[1]%8 != 0 && !*exploreDeep {
 			return nil
@@ -139,11 +148,11 @@ func TestExploreThefts(t *testing.T) {
 		}
 		return nil
 	}
-	s.run(newJoint(oneLink(), budget{unlimited, unlimited, 0, 0, 0}))
+	s.run(newJoint(where, budget{unlimited, unlimited, 0, 0, 0}))
 	if s.failed != nil {
 		t.Fatal(explain(s.failed.trace(), s.failed.violated))
 	}
-	if t.Logf("%d thefts, %d of them useful until the update, %v", thefts, useful, s); thefts < scaled(300) || useful < scaled(50) {
+	if t.Logf("%d thefts, %d of them useful until the update, %v", thefts, useful, s); thefts < scaled(limit*3/100) || useful < scaled(limit/200) {
 		t.Errorf("only %d thefts were tried, %d of them useful", thefts, useful)
 	}
 }

@@ -52,6 +52,8 @@ type setting struct {
 	early bool
 	// repeating has the same early data sent again when its request is repeated.
 	repeating bool
+	// paired makes it a session of two groups.
+	paired bool
 }
 
 // A budget is how much may still happen. What is unlimited does not decrease.
@@ -169,6 +171,9 @@ func (p *pendingUpdate) epoch() epochID {
 
 // purposeOf returns what a commit was made for.
 func purposeOf(body []byte) purpose {
+	if mls.IsAPQMessagePair(body) {
+		body = body[6:] // behind the header of the pair
+	}
 	r := wire.NewReader(body)
 	r.Uint32() // version and wire format
 	r.Opaque() // group ID
@@ -185,17 +190,24 @@ func (t MessageType) isCommit() bool {
 	return t == MessageConnectionUpdate || t == MessageResumptionRequest || t == MessageResumptionResponse
 }
 
-var templateWithEarlyData struct {
+// templatesWithEarlyData are for sessions of one group and of two.
+var templatesWithEarlyData [2]struct {
 	once sync.Once
 	a, b *peer
 }
 
 // establishedWithEarlyData is established where both ends accept early data.
-func establishedWithEarlyData() (a, b *peer) {
-	t := &templateWithEarlyData
+func establishedWithEarlyData(paired bool) (a, b *peer) {
+	t := &templatesWithEarlyData[0]
+	if paired {
+		t = &templatesWithEarlyData[1]
+	}
 	t.once.Do(func() {
 		x, y := newHost(panics{}, "alice"), newHost(panics{}, "bob")
 		x.cfg.MaxEarlyData, y.cfg.MaxEarlyData = 64, 64
+		if paired {
+			x.cfg.APQ, y.cfg.APQ = &APQ{}, &APQ{}
+		}
 		t.a, t.b = initiate(panics{}, x, y)
 		t.a.start(panics{})
 		settle(panics{}, t.a, t.b)
@@ -205,7 +217,7 @@ func establishedWithEarlyData() (a, b *peer) {
 
 // newJoint returns two machines after a full handshake.
 func newJoint(s *setting, left budget) *joint {
-	a, b := establishedWithEarlyData()
+	a, b := establishedWithEarlyData(s.paired)
 	j := &joint{setting: s, left: left, original: a.ID()}
 	for i, p := range []*peer{a, b} {
 		m := &machine{name: p.name, cfg: p.host.cfg, store: p.store, history: newHistory()}
@@ -352,15 +364,24 @@ func cloneSession(s *Session, m *machine) *Session {
 		panic(err)
 	}
 	c.identity = s.identity
-	clone := func(g *mls.Group) *mls.Group {
-		if g == nil {
-			return nil
+	clone := func(g groups, before, cloned *mls.APQGroup) (*mls.Group, *mls.APQGroup) {
+		if g.Group == nil {
+			return nil, nil
 		}
-		return must(c.restoreGroup(ownKey(g), must(g.Marshal())))
+		restored := must(c.restoreGroups(g.pair != nil, cloned, ownKey(g.Group), must(g.marshal(before))))
+		return restored.Group, restored.pair
 	}
-	c.group, c.secrets = clone(s.group), s.secrets.clone()
+	c.group, c.pair = clone(s.groups(), nil, nil)
+	c.secrets = s.secrets.clone()
 	if p := s.pending; p != nil {
-		c.pending = &pendingUpdate{wish: p.wish, commit: p.commit, group: clone(p.group), secrets: p.secrets.clone()}
+		c.pending = &pendingUpdate{wish: p.wish, commit: p.commit, secrets: p.secrets.clone()}
+		c.pending.group, c.pending.pair = clone(p.groups(), s.pair, c.pair)
+	}
+	if o.pairs != nil {
+		c.pairs = &mls.APQKeyPackageBundle{
+			T:  must(mls.RestoreKeyPackage(c.mls, s.identity.Signer, must(o.pairs.T.Marshal()))),
+			PQ: must(mls.RestoreKeyPackage(c.mls, s.identity.Signer, must(o.pairs.PQ.Marshal()))),
+		}
 	}
 	if o.bundle != nil {
 		c.bundle = must(mls.RestoreKeyPackage(c.mls, s.identity.Signer, must(o.bundle.Marshal())))

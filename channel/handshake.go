@@ -18,10 +18,14 @@ const helloLifetime = 24 * time.Hour
 
 // leafOptions returns how this end appears in its leaf.
 func (s *Session) leafOptions(parameters []byte) mls.LeafOptions {
+	return s.leafOptionsFor(s.cfg.Suites, parameters)
+}
+
+func (s *Session) leafOptionsFor(suites []ciphersuite.ID, parameters []byte) mls.LeafOptions {
 	now := s.mls.Now()
 	return mls.LeafOptions{
 		Capabilities: mls.Capabilities{
-			CipherSuites: s.cfg.Suites,
+			CipherSuites: suites,
 			Credentials:  s.cfg.credentialTypes(),
 			Proposals:    []mls.ProposalType{}, // of components: see there
 		},
@@ -35,6 +39,9 @@ func (s *Session) leafOptions(parameters []byte) mls.LeafOptions {
 
 // sendClientHello begins a full handshake.
 func (s *Session) sendClientHello() ([]Event, error) {
+	if s.cfg.APQ != nil {
+		return s.sendPairedHello(s.cfg.APQ.Suites[0])
+	}
 	return s.sendClientHelloOf(s.cfg.Suites[0])
 }
 
@@ -45,7 +52,7 @@ func (s *Session) sendClientHelloOf(suite ciphersuite.ID) ([]Event, error) {
 	bundle, err := mls.NewKeyPackage(s.mls, mls.KeyPackageOptions{
 		Suite:    suite,
 		Identity: *s.identity,
-		Leaf:     s.leafOptions(s.cfg.ownOffer(s.retry).marshal()),
+		Leaf:     s.leafOptions(s.ownOffer().marshal()),
 	})
 	if err != nil {
 		return nil, because(AlertInternalError, err)
@@ -61,6 +68,9 @@ func (s *Session) sendClientHelloOf(suite ciphersuite.ID) ([]Event, error) {
 func (s *Session) receiveClientHello(_ context.Context, body []byte) ([]Event, error) {
 	if s.early.seen {
 		return nil, because(AlertUnexpectedMessage, fmt.Errorf("%w: ClientHello behind EarlyData", ErrUnexpectedMessage))
+	}
+	if mls.IsAPQMessagePair(body) {
+		return s.receivePairedHello(body)
 	}
 	unverified, err := mls.ParseKeyPackage(body)
 	if err != nil {
@@ -82,6 +92,9 @@ func (s *Session) receiveClientHello(_ context.Context, body []byte) ([]Event, e
 	}
 	if err := s.verifyRetry(keyPackage, offered); err != nil {
 		return nil, err
+	}
+	if s.cfg.APQ != nil && s.cfg.APQ.Required {
+		return nil, errWithoutAPQ()
 	}
 	chosen, err := s.cfg.choose(offered)
 	if err != nil {
@@ -120,12 +133,17 @@ func (s *Session) receiveClientHello(_ context.Context, body []byte) ([]Event, e
 	if err != nil {
 		return nil, peerFault(AlertIllegalParameter, err)
 	}
-	if err := s.establish(pair.Group(), s.agreed(offered, chosen)); err != nil {
+	return s.welcome(groups{Group: pair.Group()}, s.agreed(offered, chosen), pair.Welcome())
+}
+
+// welcome answers a ClientHello with what it has led to.
+func (s *Session) welcome(g groups, terms Negotiated, welcome []byte) ([]Event, error) {
+	if err := s.establish(g, terms); err != nil {
 		return nil, err
 	}
 	s.enter(StateAwaitingHandshakeDone)
 	return []Event{
-		send(MessageServerHello, pair.Welcome()),
+		send(MessageServerHello, welcome),
 		s.switchSend(s.secrets),
 		s.switchReceive(s.secrets),
 	}, nil
@@ -133,24 +151,23 @@ func (s *Session) receiveClientHello(_ context.Context, body []byte) ([]Event, e
 
 // receiveServerHello completes the initiator's handshake.
 func (s *Session) receiveServerHello(ctx context.Context, body []byte) ([]Event, error) {
-	group, err := mls.Join(s.mls, body, s.bundle, mls.JoinOptions{})
+	joined, err := s.join(body)
 	if err != nil {
 		return nil, peerFault(AlertIllegalParameter, err)
 	}
-	terms, err := s.verifyWelcome(group)
+	terms, err := s.verifyWelcome(joined)
 	if err != nil {
-		group.Erase()
+		joined.erase()
 		return nil, peerFault(AlertIllegalParameter, err)
 	}
-	if err := s.establish(group, terms); err != nil {
+	if err := s.establish(joined, terms); err != nil {
 		return nil, err
 	}
 	s.kept = s.store != nil
 	if err := s.save(ctx); err != nil {
 		return nil, err
 	}
-	s.bundle.Erase()
-	s.bundle = nil
+	s.dropBundles()
 	s.deleteReplaced(ctx)
 	s.enter(StateSynced)
 	return append([]Event{
@@ -158,22 +175,22 @@ func (s *Session) receiveServerHello(ctx context.Context, body []byte) ([]Event,
 		s.switchReceive(s.secrets),
 		send(MessageHandshakeDone, nil),
 	}, s.withEarlyDataFate(EarlyDataUnknown, []Event{
-		PeerAuthenticated{peerLeaf(group)},
+		PeerAuthenticated{peerLeaf(s.group)},
 		HandshakeComplete{},
 	})...), nil
 }
 
 // verifyWelcome checks the group that the responder has made, and returns what the
 // ends have agreed on by it.
-func (s *Session) verifyWelcome(g *mls.Group) (Negotiated, error) {
-	if err := verifyPair(g); err != nil {
+func (s *Session) verifyWelcome(g groups) (Negotiated, error) {
+	if err := g.verifyMembers(); err != nil {
 		return Negotiated{}, err
 	}
 	if g.OwnLeaf() != 1 || len(g.GroupID()) != len(SessionID{}) || g.Epoch() != 1 {
 		return Negotiated{}, fmt.Errorf("%w: own leaf %d, epoch %d, a group ID of %d octets; want leaf 1, epoch 1 and %d octets",
 			ErrProfile, g.OwnLeaf(), g.Epoch(), len(g.GroupID()), len(SessionID{}))
 	}
-	data, err := verifyContext(g.Extensions())
+	data, err := g.verifyContext()
 	if err != nil {
 		return Negotiated{}, err
 	}
@@ -181,8 +198,11 @@ func (s *Session) verifyWelcome(g *mls.Group) (Negotiated, error) {
 	if err != nil {
 		return Negotiated{}, err
 	}
-	offered := s.cfg.ownOffer(s.retry)
+	offered := s.ownOffer()
 	if err := s.cfg.verifyChoice(offered, chosen); err != nil {
+		return Negotiated{}, err
+	}
+	if err := g.verifyChosenPair(&chosen.parameters); err != nil {
 		return Negotiated{}, err
 	}
 	return s.agreed(offered, chosen), s.verifyUsedPSKs(chosen)
@@ -190,15 +210,16 @@ func (s *Session) verifyWelcome(g *mls.Group) (Negotiated, error) {
 
 // establish takes over the group of a full handshake. The commit that led to
 // it was sent to nobody, so lastCommit stays empty and equals no hash.
-func (s *Session) establish(g *mls.Group, terms Negotiated) (err error) {
-	s.group, s.id, s.created, s.terms = g, SessionID(g.GroupID()), s.mls.Now(), terms
+func (s *Session) establish(g groups, terms Negotiated) (err error) {
+	s.group, s.pair, s.id, s.created, s.terms = g.Group, g.pair, SessionID(g.GroupID()), s.mls.Now(), terms
+	s.fullAt = s.created
 	s.labelPeer()
-	own, peer := ownLeaf(g), peerLeaf(g)
+	own, peer := ownLeaf(g.Group), peerLeaf(g.Group)
 	s.prevails = s.role == RoleInitiator
 	if s.terms.Features&FeatureTieBreakByKey != 0 {
 		s.prevails = bytes.Compare(own.SignatureKey, peer.SignatureKey) > 0
 	}
-	s.secrets, err = s.drawSecrets(g)
+	s.secrets, err = s.drawSecrets(g.Group)
 	s.trace.epoch(s, false)
 	return err
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // Group opens what a store holds of a session and returns its MLS group, for
-// tools that look into stores. cfg.Identity has to be the session's own. The
+// tools that look into stores: of two groups, the one that keys the records. cfg.Identity has to be the session's own. The
 // group holds all private keys of the session: the caller erases it, and must
 // not send anything with it, as a live connection uses the same keys.
 func (s StoredSession) Group(cfg *Config) (*mls.Group, error) {
@@ -21,7 +21,10 @@ func (s StoredSession) Group(cfg *Config) (*mls.Group, error) {
 		return nil, fmt.Errorf("channel: opening a stored session: %w", err)
 	}
 	group := session.group
-	session.group = nil
+	if session.pair != nil {
+		session.pair.PQ().Erase()
+	}
+	session.group, session.pair = nil, nil
 	session.Close()
 	return group, nil
 }

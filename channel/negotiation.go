@@ -47,6 +47,9 @@ type Negotiated struct {
 	ServerName string
 	// Features are those that both ends want.
 	Features Features
+	// PQSuite is the cipher suite of the post-quantum group. Zero if the session has
+	// one group.
+	PQSuite ciphersuite.ID
 	// PSKs names the pre-shared keys that went into the first epoch.
 	PSKs [][]byte
 	// SendRecordSize is how many octets of content the peer accepts in a
@@ -81,6 +84,9 @@ func (c *Config) ownOffer(retry []byte) offer {
 		psks:             c.PSKIdentities,
 		maxEarlyData:     uint32(c.MaxEarlyData),
 	}
+	if c.APQ != nil {
+		p.pairs = c.APQ.Suites
+	}
 	for _, t := range []struct {
 		kind    uint16
 		present bool
@@ -93,6 +99,7 @@ func (c *Config) ownOffer(retry []byte) offer {
 		{parameterRetry, p.retry != nil},
 		{parameterPSKs, len(p.psks) > 0},
 		{parameterMaxEarlyData, true},
+		{parameterAPQ, len(p.pairs) > 0},
 	} {
 		if t.present {
 			p.types = append(p.types, t.kind)
@@ -169,7 +176,7 @@ func (c *Config) verifyChoice(o offer, chosen choice) error {
 	}
 	p := &chosen.parameters
 	for _, kind := range p.types {
-		if !o.parameters.has(kind) || kind == parameterRetry {
+		if !o.parameters.has(kind) || kind == parameterRetry || kind == parameterPQKeyPackage {
 			return fmt.Errorf("%w: peer chose parameter %#04x, which was not offered", ErrProfile, kind)
 		}
 	}
@@ -181,6 +188,11 @@ func (c *Config) verifyChoice(o offer, chosen choice) error {
 	}
 	if p.has(parameterALPN) && (len(p.protocols) != 1 || !slices.Contains(o.parameters.protocols, p.protocols[0])) {
 		return fmt.Errorf("%w: peer chose the protocols %q, offered were %q", ErrProfile, p.protocols, o.parameters.protocols)
+	}
+	for _, pair := range p.pairs {
+		if len(p.pairs) != 1 || !slices.Contains(o.parameters.pairs, pair) {
+			return fmt.Errorf("%w: peer chose the pairs of suites %v, offered were %v", ErrProfile, p.pairs, o.parameters.pairs)
+		}
 	}
 	if p.serverName != "" {
 		return fmt.Errorf("%w: the choice holds a server name", ErrProfile)
@@ -242,12 +254,15 @@ func (s *Session) negotiated(g *mls.Group) (Negotiated, error) {
 	if err != nil {
 		return Negotiated{}, err
 	}
-	data, err := verifyContext(g.Extensions())
+	data, err := s.groups().verifyContext()
 	if err != nil {
 		return Negotiated{}, err
 	}
 	chosen, err := parseChoice(data)
 	if err != nil {
+		return Negotiated{}, err
+	}
+	if err := s.groups().verifyChosenPair(&chosen.parameters); err != nil {
 		return Negotiated{}, err
 	}
 	return s.agreed(offered, chosen), nil
@@ -256,6 +271,9 @@ func (s *Session) negotiated(g *mls.Group) (Negotiated, error) {
 // agreed returns what an offer and the choice that answers it come to.
 func (s *Session) agreed(offered offer, chosen choice) Negotiated {
 	n := Negotiated{Features: chosen.parameters.features, PSKs: chosen.parameters.psks}
+	if len(chosen.parameters.pairs) == 1 {
+		n.PQSuite = chosen.parameters.pairs[0].PQ
+	}
 	if len(chosen.parameters.protocols) == 1 {
 		n.Protocol = chosen.parameters.protocols[0]
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"flag"
 	"fmt"
 	"slices"
 	"sync"
@@ -20,6 +21,11 @@ import (
 const suite = ciphersuite.MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519
 
 var ctx = context.Background()
+
+// withAPQ is for the tests of what sessions go through, rather than of one message:
+//
+//	go test ./channel -apq -run 'Cut|Resum|Crossing|Replay|Tie|Update|Early|Erase|Order|Supersed|Store|Rotat|Binding|Transport|Interrupt'
+var withAPQ = flag.Bool("apq", false, "make sessions of two groups")
 
 // tb is what *testing.T and *rapid.T have in common.
 type tb interface {
@@ -59,6 +65,9 @@ func newHost(t tb, name string) *host {
 		Suites:    []ciphersuite.ID{suite},
 		Store:     h.store,
 		PeerName:  "peer",
+	}
+	if *withAPQ {
+		h.cfg.APQ = &APQ{}
 	}
 	return h
 }
@@ -273,7 +282,7 @@ func (p *peer) noteCommit(t tb, m Message) {
 	default:
 		return
 	}
-	header, err := mls.ParseHeader(m.Body)
+	header, err := mls.ParseAPQHeader(m.Body)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/mendlink/mendlink/internal/wire"
+	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
 
 // ProfileVersion numbers what docs/protocol.md describes.
@@ -31,14 +32,16 @@ type choice struct {
 
 // The types of parameters.
 const (
-	parameterALPN             uint16 = 1 // ProtocolName names[]; one of them in the choice
-	parameterServerName       uint16 = 2 // opaque name[]; empty in the choice
-	parameterRecordSizeLimit  uint16 = 3 // uint16
-	parameterFeatures         uint16 = 4 // uint32
-	parameterTransportBinding uint16 = 5 // opaque hash[32]
-	parameterRetry            uint16 = 6 // opaque hash[32]; offer only
-	parameterPSKs             uint16 = 7 // PSKIdentity identities[]
-	parameterMaxEarlyData     uint16 = 8 // uint32
+	parameterALPN             uint16 = 1  // ProtocolName names[]; one of them in the choice
+	parameterServerName       uint16 = 2  // opaque name[]; empty in the choice
+	parameterRecordSizeLimit  uint16 = 3  // uint16
+	parameterFeatures         uint16 = 4  // uint32
+	parameterTransportBinding uint16 = 5  // opaque hash[32]
+	parameterRetry            uint16 = 6  // opaque hash[32]; offer only
+	parameterPSKs             uint16 = 7  // PSKIdentity identities[]
+	parameterMaxEarlyData     uint16 = 8  // uint32
+	parameterAPQ              uint16 = 9  // CipherSuite t, pq; []; the one that is used in the choice
+	parameterPQKeyPackage     uint16 = 10 // opaque hash[32]; offer only
 )
 
 // Bounds on what a peer may list.
@@ -59,6 +62,8 @@ type parameters struct {
 	retry            []byte
 	psks             [][]byte
 	maxEarlyData     uint32
+	pairs            []APQSuites
+	pqKeyPackage     []byte
 }
 
 // has reports whether a type is there.
@@ -89,6 +94,8 @@ func (p *parameters) encode(w *wire.Writer) {
 			}
 		})
 		write(parameterMaxEarlyData, func() { w.Uint32(p.maxEarlyData) })
+		write(parameterAPQ, func() { writePairs(w, p.pairs) })
+		write(parameterPQKeyPackage, func() { w.Bytes(p.pqKeyPackage) })
 	})
 }
 
@@ -132,6 +139,10 @@ func (p *parameters) decodeValue(kind uint16, value []byte) error {
 		p.psks = readNames(r)
 	case parameterMaxEarlyData:
 		p.maxEarlyData = r.Uint32()
+	case parameterAPQ:
+		p.pairs = readPairs(r)
+	case parameterPQKeyPackage:
+		p.pqKeyPackage = r.Bytes(hashSize)
 	default:
 		return nil
 	}
@@ -150,6 +161,29 @@ func readNames(r *wire.Reader) (names [][]byte) {
 		names = append(names, name)
 	}
 	return names
+}
+
+func writePairs(w *wire.Writer, pairs []APQSuites) {
+	for _, p := range pairs {
+		w.Uint16(uint16(p.T))
+		w.Uint16(uint16(p.PQ))
+	}
+}
+
+// readPairs reads pairs of cipher suites up to the end.
+func readPairs(r *wire.Reader) (pairs []APQSuites) {
+	for r.More() {
+		if len(pairs) == maxNames {
+			r.Fail(fmt.Errorf("%w: more than %d pairs of cipher suites", ErrMalformed, maxNames))
+			return nil
+		}
+		pairs = append(pairs, readPair(r))
+	}
+	return pairs
+}
+
+func readPair(r *wire.Reader) APQSuites {
+	return APQSuites{T: ciphersuite.ID(r.Uint16()), PQ: ciphersuite.ID(r.Uint16())}
 }
 
 func (o offer) marshal() []byte {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/mendlink/mendlink/internal/wire"
@@ -15,10 +14,11 @@ import (
 // stateVersion is the first octet of a stored session.
 //
 //	struct {
-//	  uint8 version = 2;
+//	  uint8 version = 3;
 //	  Role role;
 //	  uint8 prevails;                /* 0 or 1 */
 //	  uint64 created;                /* seconds since 1970-01-01T00:00:00Z */
+//	  optional<uint64> full_at;      /* in a session of two groups: likewise, of this end's last full update */
 //	  opaque last_commit<V>;         /* SHA-256, or empty */
 //	  opaque early_digest<V>;        /* of the early data with that commit, or empty */
 //	  opaque acknowledgement<V>;     /* the EpochKeyUpdate for that commit, or empty */
@@ -28,11 +28,14 @@ import (
 //
 //	struct {
 //	  opaque signature_key<V>;       /* of this end's leaf */
-//	  opaque group<V>;               /* mls.Group.Marshal */
+//	  opaque group<V>;               /* mls.Group.Marshal; of two groups, mls.APQGroup.Marshal */
 //	} Epoch;
 //
 //	struct { UpdateReason reason; opaque commit<V>; Epoch next; } Pending;
-const stateVersion = 2
+//
+// The next epoch of two groups is as mls.APQGroup.MarshalAfter writes it.
+// Version 2 has no full_at; the session is of one group.
+const stateVersion = 3
 
 // entry is a session's place in the store.
 type entry struct {
@@ -44,7 +47,7 @@ type entry struct {
 
 // marshal returns the session's state for the store, with all its secrets.
 func (s *Session) marshal() ([]byte, error) {
-	group, err := s.group.Marshal()
+	group, err := s.groups().marshal(nil)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +55,7 @@ func (s *Session) marshal() ([]byte, error) {
 	var next []byte
 	size := len(group) + len(ownKey(s.group)) + len(s.lastAck) + 128
 	if p := s.pending; p != nil {
-		if next, err = p.group.Marshal(); err != nil {
+		if next, err = p.groups().marshal(s.pair); err != nil {
 			return nil, err
 		}
 		defer clear(next)
@@ -64,6 +67,10 @@ func (s *Session) marshal() ([]byte, error) {
 	w.Uint8(uint8(s.role))
 	w.Optional(s.prevails)
 	w.Uint64(uint64(max(0, s.created.Unix())))
+	w.Optional(s.pair != nil)
+	if s.pair != nil {
+		w.Uint64(uint64(max(0, s.fullAt.Unix())))
+	}
 	w.Opaque(s.lastCommit)
 	w.Opaque(s.earlyDigest)
 	w.Opaque(s.lastAck)
@@ -82,12 +89,17 @@ func (s *Session) marshal() ([]byte, error) {
 // unmarshal takes over what marshal wrote.
 func (s *Session) unmarshal(data []byte) error {
 	r := wire.NewReader(data)
-	if v := r.Uint8(); r.Err() == nil && v != stateVersion {
-		return fmt.Errorf("state version %d, want %d", v, stateVersion)
+	version := r.Uint8()
+	if r.Err() == nil && (version < 2 || version > stateVersion) {
+		return fmt.Errorf("state version %d, want 2 or %d", version, stateVersion)
 	}
 	s.role = Role(r.Uint8())
 	s.prevails = r.Optional()
 	s.created = time.Unix(int64(r.Uint64()), 0)
+	paired := version >= 3 && r.Optional()
+	if paired {
+		s.fullAt = time.Unix(int64(r.Uint64()), 0)
+	}
 	s.lastCommit = bytes.Clone(r.Opaque())
 	s.earlyDigest, s.lastAck = cloneOrNil(r.Opaque()), cloneOrNil(r.Opaque())
 	key, group := r.Opaque(), r.Opaque()
@@ -103,21 +115,27 @@ func (s *Session) unmarshal(data []byte) error {
 	if s.role != RoleInitiator && s.role != RoleResponder {
 		return fmt.Errorf("role %d", s.role)
 	}
-	var err error
-	if s.group, err = s.restoreGroup(key, group); err != nil {
+	if paired && s.cfg.APQ == nil {
+		return fmt.Errorf("%w: it has two groups", ErrNoCommonSuite)
+	}
+	restored, err := s.restoreGroups(paired, nil, key, group)
+	if err != nil {
 		return err
 	}
+	s.group, s.pair = restored.Group, restored.pair
 	if pending != nil {
-		if pending.group, err = s.restoreGroup(nextKey, next); err != nil {
+		if restored, err = s.restoreGroups(paired, s.pair, nextKey, next); err != nil {
 			return err
 		}
+		pending.group, pending.pair = restored.Group, restored.pair
+		pending.full = paired && restored.isFull()
 		s.pending = pending
 	}
 	if !bytes.Equal(s.group.GroupID(), s.id[:]) {
 		return fmt.Errorf("state of session %x", s.group.GroupID())
 	}
-	if id := s.group.Suite().ID(); !slices.Contains(s.cfg.Suites, id) {
-		return fmt.Errorf("%w: %v", ErrNoCommonSuite, id)
+	if id, pq := s.group.Suite().ID(), s.groups().pqSuite(); !s.cfg.acceptsSuite(id, pq) {
+		return fmt.Errorf("%w: %v and %v", ErrNoCommonSuite, id, pq)
 	}
 	if err := s.appearFor(s.group.Suite().ID()); err != nil {
 		return err
@@ -125,7 +143,7 @@ func (s *Session) unmarshal(data []byte) error {
 	if err := s.verifyPendingCredential(); err != nil {
 		return err
 	}
-	if err := verifyPair(s.group); err != nil {
+	if err := s.groups().verifyMembers(); err != nil {
 		return err
 	}
 	s.terms, err = s.negotiated(s.group)

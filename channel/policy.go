@@ -18,7 +18,10 @@ type UpdatePolicy struct {
 	// Every is the age of this end's private keys at which they are replaced.
 	// Default: [DefaultUpdateEvery].
 	Every time.Duration
-	// Jitter is the fraction, at most 1, by which each period of Every is shortened and BeforeExpiry
+	// FullEvery is the age of this end's post-quantum keys at which they are replaced, by a full
+	// update, in a session of two groups. It counts through resumptions. Default: [DefaultFullEvery].
+	FullEvery time.Duration
+	// Jitter is the fraction, at most 1, by which each period of Every and FullEvery is shortened and BeforeExpiry
 	// is lengthened at random, so that links that began together, or show one credential, do not
 	// stay in step. Default: [DefaultUpdateJitter].
 	Jitter float64
@@ -41,6 +44,7 @@ type UpdatePolicy struct {
 // Defaults of [UpdatePolicy].
 const (
 	DefaultUpdateEvery   = 5 * time.Minute
+	DefaultFullEvery     = time.Hour
 	DefaultUpdateJitter  = 0.1
 	DefaultUpdateBytes   = 1 << 30
 	DefaultUpdateRecords = 1 << 23
@@ -70,6 +74,7 @@ func (p UpdatePolicy) withDefaults() (UpdatePolicy, error) {
 		return p, fmt.Errorf("channel: UpdatePolicy has Jitter %v and Initiative %d", p.Jitter, p.Initiative)
 	}
 	p.Every = orDefault(p.Every, DefaultUpdateEvery)
+	p.FullEvery = orDefault(p.FullEvery, DefaultFullEvery)
 	p.Jitter = orDefault(p.Jitter, DefaultUpdateJitter)
 	p.Bytes = orDefault(p.Bytes, DefaultUpdateBytes)
 	p.Records = orDefault(p.Records, DefaultUpdateRecords)
@@ -107,6 +112,7 @@ type Schedule struct {
 
 	mu      sync.Mutex
 	renewal time.Time // when the private keys are too old; zero: never
+	full    time.Time // when the post-quantum keys are too old; zero: never, or there are none
 	mayAge  bool      // it is this end's turn
 	expiry  time.Time // of the credential; zero: never
 	active  time.Time // when data was last seen to have flowed
@@ -156,6 +162,23 @@ func (s *Schedule) renew(now time.Time, period time.Duration) error {
 	return nil
 }
 
+// FullSince says that this end's post-quantum keys are from then: in a session of two groups,
+// at the beginning and after each full update of this end's own. An error is that of the source of
+// randomness.
+func (s *Schedule) FullSince(then time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.policy.FullEvery == 0 {
+		return nil
+	}
+	early, err := s.jitter(s.policy.FullEvery)
+	if err != nil {
+		return err
+	}
+	s.full = then.Add(s.policy.FullEvery - early)
+	return nil
+}
+
 // jitter draws by how much something that is due after, or before, a period is due earlier.
 func (s *Schedule) jitter(period time.Duration) (time.Duration, error) {
 	var random [4]byte
@@ -199,6 +222,8 @@ func (s *Schedule) Due(now time.Time) UpdateReason {
 		return ReasonExpiry
 	case reached(now, s.resting()):
 		return ReasonIdle
+	case s.mayAge && reached(now, s.full):
+		return ReasonFullAge
 	case s.mayAge && reached(now, s.renewal):
 		return ReasonAge
 	case s.policy.Records > 0 && records >= s.policy.Records:
@@ -218,7 +243,7 @@ func (s *Schedule) Next() (at time.Time) {
 	}
 	times := []time.Time{s.expiring(), s.resting()}
 	if s.mayAge {
-		times = append(times, s.renewal)
+		times = append(times, s.renewal, s.full)
 	}
 	for _, t := range times {
 		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
@@ -258,8 +283,10 @@ func (s *Schedule) Defer(now time.Time) {
 	s.records.Store(0)
 	s.seen = 0
 	retry := now.Add(max(time.Second, s.policy.Every/8))
-	if !s.renewal.IsZero() && s.renewal.Before(retry) {
-		s.renewal = retry
+	for _, due := range []*time.Time{&s.renewal, &s.full} {
+		if !due.IsZero() && due.Before(retry) {
+			*due = retry
+		}
 	}
 	if t := s.expiring(); !t.IsZero() && t.Before(retry) {
 		s.expiry = s.expiry.Add(retry.Sub(t))

@@ -19,7 +19,7 @@ func published01() map[State]map[MessageType]handler {
 	t := maps.Clone(transitions)
 	t[StateAwaitingHello] = maps.Clone(t[StateAwaitingHello])
 	t[StateAwaitingHello][MessageResumptionRequest] = func(s *Session, ctx context.Context, body []byte) ([]Event, error) {
-		header, err := mls.ParseHeader(body)
+		header, err := mls.ParseAPQHeader(body)
 		if err != nil {
 			return nil, err
 		}
@@ -46,7 +46,7 @@ var errIgnored = errors.New("ignored")
 // answer01 is rules 3 to 5 of the draft's Phase 3. otherwise is what happens to
 // a request that is neither a repetition nor builds on the pending commit.
 func (s *Session) answer01(ctx context.Context, body []byte, otherwise func([]byte) error) ([]Event, error) {
-	header, err := mls.ParseHeader(body)
+	header, err := mls.ParseAPQHeader(body)
 	switch {
 	case err != nil:
 	case bytes.Equal(hashCommit(body), s.lastCommit):

@@ -81,7 +81,7 @@ func (s *Session) receiveResumptionRequest(ctx context.Context, body []byte) (ev
 
 // resumeFor looks up the session that the peer wants to resume.
 func (s *Session) resumeFor(ctx context.Context, body []byte) ([]Event, error) {
-	header, err := mls.ParseHeader(body)
+	header, err := mls.ParseAPQHeader(body)
 	if err != nil {
 		return nil, peerFault(AlertDecodeError, err)
 	}
@@ -148,7 +148,7 @@ func (s *Session) receiveResumptionAcknowledged(ctx context.Context, body []byte
 	if err := r.Finish(); err != nil {
 		return nil, peerFault(AlertDecodeError, err)
 	}
-	if _, err := openAcknowledgement(s.pending.group, acknowledgement); err != nil {
+	if _, err := openAcknowledgement(s.pending.groups(), acknowledgement); err != nil {
 		return nil, err
 	}
 	s.early.settle(digest)
@@ -170,21 +170,21 @@ func (s *Session) receiveResumptionAcknowledged(ctx context.Context, body []byte
 // might still be dropped. For that the request has to be the peer's: it is
 // verified, on a copy, as the group must be able to receive it again.
 func (s *Session) insist(ctx context.Context, body []byte) ([]Event, error) {
-	state, err := s.group.Marshal()
+	state, err := s.groups().marshal(nil)
 	if err != nil {
 		return nil, because(AlertInternalError, err)
 	}
 	defer clear(state)
-	copied, err := s.restoreGroup(ownKey(s.group), state)
+	copied, err := s.restoreGroups(s.pair != nil, nil, ownKey(s.group), state)
 	if err != nil {
 		return nil, because(AlertInternalError, err)
 	}
-	defer copied.Erase()
+	defer copied.erase()
 	next, err := applyResumption(copied, body)
 	if err != nil {
 		return nil, err
 	}
-	next.Erase()
+	next.erase()
 	if err := s.save(ctx); err != nil {
 		return nil, err
 	}
@@ -209,7 +209,7 @@ func (s *Session) receiveCrossingRequest(ctx context.Context, body []byte) ([]Ev
 	if s.prevails {
 		return nil, s.ignore(body)
 	}
-	header, err := mls.ParseHeader(body)
+	header, err := mls.ParseAPQHeader(body)
 	if err != nil {
 		return nil, peerFault(AlertDecodeError, err)
 	}
@@ -277,12 +277,12 @@ func (s *Session) verifyDuplicate() error {
 // applyBehindPending deals with a request that builds on our own pending commit:
 // the peer has applied that.
 func (s *Session) applyBehindPending(body []byte) error {
-	next, err := applyResumption(s.pending.group, body)
+	next, err := applyResumption(s.pending.groups(), body)
 	if err != nil {
 		return err
 	}
 	if err := s.adoptPending(); err != nil {
-		next.Erase()
+		next.erase()
 		return err
 	}
 	return s.adopt(next, body)
@@ -291,7 +291,7 @@ func (s *Session) applyBehindPending(body []byte) error {
 // applyInsteadOfPending deals with a request that builds on the current epoch:
 // the peer has not applied a pending commit of ours, and will not.
 func (s *Session) applyInsteadOfPending(body []byte) error {
-	next, err := applyResumption(s.group, body)
+	next, err := applyResumption(s.groups(), body)
 	if err != nil {
 		return err
 	}
@@ -301,7 +301,7 @@ func (s *Session) applyInsteadOfPending(body []byte) error {
 
 // applyResumption applies the commit of a request or a response. Either may be
 // a repetition of one that was made for something else.
-func applyResumption(g *mls.Group, body []byte) (*mls.Group, error) {
+func applyResumption(g groups, body []byte) (groups, error) {
 	return applyCommit(g, body, purposeConnectionUpdate, purposeResumptionRequest, purposeResumptionResponse)
 }
 
@@ -341,7 +341,7 @@ func (s *Session) complete(ctx context.Context, events []Event) ([]Event, error)
 
 // receiveResumptionAck completes the resumption at the end that answered.
 func (s *Session) receiveResumptionAck(ctx context.Context, body []byte) ([]Event, error) {
-	nonce, err := openAcknowledgement(s.pending.group, body)
+	nonce, err := openAcknowledgement(s.pending.groups(), body)
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ func TestForgedRequestLeavesStoredSessionUsable(t *testing.T) {
 	a = resumer(t, a.host, id)
 	a.start(t)
 	genuine := a.pending.commit
-	header := must(mls.ParseHeader(genuine))
+	header := must(mls.ParseAPQHeader(genuine))
 	before := must(b.stored())
 
 	cutShort := genuine[:len(genuine)-1]

@@ -34,14 +34,21 @@ func (s *Session) helloRetry(offered ciphersuite.ID, hello []byte) ([]Event, err
 			w.Uint16(uint16(id))
 		}
 	})
-	s.retry = retryHash(hello, w.Data())
-	return []Event{send(MessageHelloRetry, w.Data())}, nil
+	return s.sendHelloRetry(hello, w.Data()), nil
+}
+
+func (s *Session) sendHelloRetry(hello, retry []byte) []Event {
+	s.retry = retryHash(hello, retry)
+	return []Event{send(MessageHelloRetry, retry)}
 }
 
 // receiveHelloRetry begins again with the best suite that the responder has too.
 func (s *Session) receiveHelloRetry(_ context.Context, body []byte) ([]Event, error) {
 	if s.retry != nil {
 		return nil, because(AlertUnexpectedMessage, fmt.Errorf("%w: a second HelloRetry", ErrUnexpectedMessage))
+	}
+	if s.pairs != nil {
+		return s.receivePairedRetry(body)
 	}
 	r := wire.NewReader(body)
 	var theirs []ciphersuite.ID
@@ -57,16 +64,18 @@ func (s *Session) receiveHelloRetry(_ context.Context, body []byte) ([]Event, er
 		return nil, because(AlertIllegalParameter, fmt.Errorf("%w: HelloRetry names %v, which was offered", ErrProfile, s.cfg.Suites[0]))
 	}
 	s.retry = retryHash(s.bundle.Message(), body)
-	s.bundle.Erase()
-	s.bundle = nil
+	s.dropBundles()
 	return s.sendClientHelloOf(s.cfg.Suites[i])
 }
 
 // verifyRetry checks that a ClientHello follows what this end said before it,
 // and that nobody made the initiator offer a suite that is not the best.
 func (s *Session) verifyRetry(k *mls.KeyPackage, o offer) error {
-	if subtle.ConstantTimeCompare(o.parameters.retry, s.retry) != 1 {
-		return because(AlertIllegalParameter, fmt.Errorf("%w: ClientHello continues the exchange %x, want %x", ErrDowngrade, o.parameters.retry, s.retry))
+	if err := s.verifyExchange(o); err != nil {
+		return err
+	}
+	if err := s.verifyPairs(APQSuites{}, o); err != nil {
+		return err
 	}
 	for _, id := range k.LeafNode.Capabilities.CipherSuites {
 		if !slices.Contains(s.cfg.Suites, id) {
@@ -78,6 +87,14 @@ func (s *Session) verifyRetry(k *mls.KeyPackage, o offer) error {
 		return nil
 	}
 	return because(AlertIllegalParameter, fmt.Errorf("%w: the leaf does not list %v, the suite of its key package", ErrProfile, k.CipherSuite))
+}
+
+// verifyExchange checks that a ClientHello follows what this end said before it.
+func (s *Session) verifyExchange(o offer) error {
+	if subtle.ConstantTimeCompare(o.parameters.retry, s.retry) != 1 {
+		return because(AlertIllegalParameter, fmt.Errorf("%w: ClientHello continues the exchange %x, want %x", ErrDowngrade, o.parameters.retry, s.retry))
+	}
+	return nil
 }
 
 // retryHash names a first exchange: SHA-256(ClientHello || HelloRetry), both

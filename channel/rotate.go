@@ -72,7 +72,7 @@ func (s *Session) signer(publicKey []byte) (crypto.Signer, error) {
 		if id.Signer == nil {
 			continue
 		}
-		for _, suite := range s.cfg.Suites {
+		for _, suite := range s.cfg.allSuites() {
 			known, err := s.cfg.Registry.Lookup(suite)
 			if err != nil {
 				return nil, err
@@ -103,8 +103,8 @@ func CredentialExpiry(c mls.Credential) (earliest time.Time, err error) {
 
 // peerChange returns the event that tells of another credential or signature key
 // of the peer in the next epoch, if it has one.
-func (s *Session) peerChange(next *mls.Group) []Event {
-	before, after := peerLeaf(s.group), peerLeaf(next)
+func (s *Session) peerChange(next groups) []Event {
+	before, after := peerLeaf(s.group), peerLeaf(next.Group)
 	if bytes.Equal(before.SignatureKey, after.SignatureKey) && before.Credential.Equal(after.Credential) {
 		return nil
 	}

@@ -41,6 +41,8 @@ type Session struct {
 	terms       Negotiated      // in the full handshake
 	prevails    bool            // where two resumptions cross; settled by the full handshake
 	group       *mls.Group      // the current epoch
+	pair        *mls.APQGroup   // that group is the traditional one of; nil: the session has one group
+	fullAt      time.Time       // of this end's last full update; of the full handshake if there was none
 	lastCommit  []byte          // hash of the commit that led to it, ours or the peer's
 	earlyDigest []byte          // of the early data that came with that commit, if any did
 	lastAck     []byte          // the EpochKeyUpdate for that commit, nil if it is ours or pending has answered it
@@ -57,8 +59,9 @@ type Session struct {
 type opening struct {
 	cfg      *Config
 	bundle   *mls.KeyPackageBundle
-	retry    []byte   // hash of a first exchange that found no suite
-	usedPSKs [][]byte // in the Welcome
+	pairs    *mls.APQKeyPackageBundle // of a hello that asks for two groups
+	retry    []byte                   // hash of a first exchange that found no suite
+	usedPSKs [][]byte                 // in the Welcome
 	early    earlyData
 	replaces entry // of the session that could not be resumed
 }
@@ -360,10 +363,18 @@ func (s *Session) Close() {
 		return
 	}
 	s.early.erase()
+	s.dropBundles()
+}
+
+// dropBundles erases the key packages of a hello.
+func (s *Session) dropBundles() {
 	if s.bundle != nil {
 		s.bundle.Erase()
-		s.bundle = nil
 	}
+	if s.pairs != nil {
+		s.pairs.Erase()
+	}
+	s.bundle, s.pairs = nil, nil
 }
 
 // Abort ends the session for good: it is deleted from the store as well, unless
@@ -381,7 +392,7 @@ func (s *Session) dropGroups() {
 	s.secrets.erase()
 	s.secrets = nil
 	if s.group != nil {
-		s.group.Erase()
-		s.group = nil
+		s.groups().erase()
+		s.group, s.pair = nil, nil
 	}
 }

@@ -105,7 +105,7 @@ func (r Role) String() string {
 // UpdateReason says why an update is made.
 type UpdateReason uint8
 
-// The reasons for an update, the weakest first.
+// The reasons for an update, the weakest first, but for the last.
 const (
 	// ReasonBytes: a lot was sent under the traffic keys. An update by
 	// the peer serves as well.
@@ -125,13 +125,31 @@ const (
 	ReasonRequested
 	// ReasonIdentity: this end has another credential or signature key.
 	ReasonIdentity
+	// ReasonFullAge: this end's post-quantum keys are old. Only a full update of its
+	// own replaces them. It is next to ReasonAge in strength.
+	ReasonFullAge
 )
 
 // byTraffic reports whether fresh traffic keys are enough, whoever made them.
 func (r UpdateReason) byTraffic() bool { return r <= ReasonRecords }
 
 // needsLater reports whether only an update serves that is made from now on.
-func (r UpdateReason) needsLater() bool { return r >= ReasonRequested }
+func (r UpdateReason) needsLater() bool { return r == ReasonRequested || r == ReasonIdentity }
+
+// or returns the stronger of two reasons.
+func (r UpdateReason) or(other UpdateReason) UpdateReason {
+	if other.strength() > r.strength() {
+		return other
+	}
+	return r
+}
+
+func (r UpdateReason) strength() int {
+	if r == ReasonFullAge {
+		return 2*int(ReasonAge) + 1
+	}
+	return 2 * int(r)
+}
 
 func (r UpdateReason) String() string {
 	switch r {
@@ -149,6 +167,8 @@ func (r UpdateReason) String() string {
 		return "requested"
 	case ReasonIdentity:
 		return "identity"
+	case ReasonFullAge:
+		return "full age"
 	}
 	return fmt.Sprintf("UpdateReason(%d)", uint8(r))
 }

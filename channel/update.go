@@ -16,6 +16,7 @@ type pendingUpdate struct {
 	wish               // zero if it was made to resume
 	commit  []byte     // repeated byte for byte as long as it is pending
 	group   *mls.Group // the epoch that it leads to
+	pair    *mls.APQGroup
 	secrets *trafficSecrets
 }
 
@@ -23,12 +24,17 @@ type pendingUpdate struct {
 type wish struct {
 	reason UpdateReason // zero: there is no wish
 	psks   [][]byte     // identities of pre-shared keys to mix in
+	full   bool         // in both groups, if there are two
 }
 
 // and returns a wish that serves both.
 func (w wish) and(other wish) wish {
-	return wish{max(w.reason, other.reason), slices.Concat(w.psks, other.psks)}
+	return wish{w.reason.or(other.reason), slices.Concat(w.psks, other.psks), w.full || other.full}
 }
+
+// outlives reports whether w is still there once an update that was under way is
+// done.
+func (w wish) outlives(full bool) bool { return w.reason.needsLater() || w.full && !full }
 
 // Update starts an update: new private keys for this end, and a new epoch. It
 // is done once [Updated] says so. If an update is under way already, this one
@@ -37,7 +43,7 @@ func (w wish) and(other wish) wish {
 // Errors: [ErrNotReady], [ErrClosed], and those of the store, after which the
 // session can go on if they do not match [ErrSuperseded].
 func (s *Session) Update(ctx context.Context, reason UpdateReason) ([]Event, error) {
-	return s.update(ctx, wish{reason: reason})
+	return s.update(ctx, wish{reason: reason, full: reason == ReasonFullAge})
 }
 
 // InjectPSK starts an update that mixes pre-shared keys, which both ends look up
@@ -56,10 +62,11 @@ func (s *Session) InjectPSK(ctx context.Context, identities ...[]byte) ([]Event,
 			return nil, fmt.Errorf("channel: looking up a pre-shared key: %w", err)
 		}
 	}
-	return s.update(ctx, wish{ReasonRequested, identities})
+	return s.update(ctx, wish{reason: ReasonRequested, psks: identities})
 }
 
 func (s *Session) update(ctx context.Context, w wish) ([]Event, error) {
+	w.full = w.full && s.pair != nil
 	switch s.state {
 	case StateClosed:
 		return nil, ErrClosed
@@ -98,18 +105,18 @@ func (s *Session) commit(ctx context.Context, p purpose, w wish) error {
 	if err != nil {
 		return err
 	}
-	c, err := s.group.Commit(mls.CommitOptions{
+	message, next, err := s.groups().commit(mls.CommitOptions{
 		Proposals:         proposals,
 		Leaf:              s.leafChanges(),
 		AuthenticatedData: p.authenticatedData(),
-	})
+	}, w.full)
 	if breaks(err, mls.CheckLeafSignatureKeyUnique) { // the peer has taken the key that this end is to have
 		err = fmt.Errorf("%w: %w", ErrSameSignatureKey, err)
 	}
 	if err != nil {
 		return because(AlertInternalError, fmt.Errorf("channel: committing: %w", err))
 	}
-	s.pending = &pendingUpdate{wish: w, commit: c.Message(), group: c.Group()}
+	s.pending = &pendingUpdate{wish: w, commit: message, group: next.Group, pair: next.pair}
 	if err := s.save(ctx); err != nil {
 		s.dropPending()
 		return err
@@ -120,7 +127,7 @@ func (s *Session) commit(ctx context.Context, p purpose, w wish) error {
 // receiveUpdate applies the peer's update and acknowledges it, as the last
 // message under the old keys. The peer's own switch is to come.
 func (s *Session) receiveUpdate(ctx context.Context, body []byte) ([]Event, error) {
-	next, err := applyCommit(s.group, body, purposeConnectionUpdate)
+	next, err := applyCommit(s.groups(), body, purposeConnectionUpdate)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +144,7 @@ func (s *Session) receiveUpdate(ctx context.Context, body []byte) ([]Event, erro
 	}
 	s.confirm = confirmation(acknowledgement.Message.Body)
 	s.enter(StateAcknowledged)
-	events := []Event{acknowledgement, s.switchSend(s.secrets), Updated{Epoch: s.group.Epoch()}}
+	events := []Event{acknowledgement, s.switchSend(s.secrets), Updated{Epoch: s.group.Epoch(), Full: s.groups().isFull()}}
 	return s.followUp(ctx, append(events, changed...))
 }
 
@@ -150,7 +157,7 @@ func (s *Session) receiveCrossingUpdate(ctx context.Context, body []byte) ([]Eve
 	// Fresh traffic keys come with any update, fresh private keys only
 	// with our own.
 	s.wanted = s.pending.and(s.wanted)
-	if s.wanted.reason.byTraffic() {
+	if s.wanted.reason.byTraffic() && !s.wanted.full {
 		s.wanted = wish{}
 	}
 	s.dropPending()
@@ -163,7 +170,7 @@ func (s *Session) ignore(body []byte) error {
 	if s.ignored {
 		return because(AlertUnexpectedMessage, fmt.Errorf("%w: a second message crosses the same one of ours", ErrUnexpectedMessage))
 	}
-	header, err := mls.ParseHeader(body)
+	header, err := mls.ParseAPQHeader(body)
 	if err != nil {
 		return peerFault(AlertDecodeError, err)
 	}
@@ -177,7 +184,7 @@ func (s *Session) ignore(body []byte) error {
 // receiveEpochKeyUpdate completes our update: the peer has it, and holds the
 // keys of the new epoch. KeySwitch is our last message under the old ones.
 func (s *Session) receiveEpochKeyUpdate(ctx context.Context, body []byte) ([]Event, error) {
-	if err := verifyAcknowledgement(s.pending.group, body); err != nil {
+	if err := verifyAcknowledgement(s.pending.groups(), body); err != nil {
 		return nil, err
 	}
 	reason := s.pending.reason
@@ -192,9 +199,9 @@ func (s *Session) receiveEpochKeyUpdate(ctx context.Context, body []byte) ([]Eve
 		s.switchReceive(s.secrets),
 		send(MessageKeySwitch, append(epochBody(s.group.Epoch()), confirmation(body)...)),
 		s.switchSend(s.secrets),
-		Updated{Epoch: s.group.Epoch(), Own: true, Reason: reason},
+		Updated{Epoch: s.group.Epoch(), Own: true, Full: s.groups().isFull(), Reason: reason},
 	}
-	if !s.wanted.reason.needsLater() {
+	if !s.wanted.outlives(s.groups().isFull()) {
 		s.wanted = wish{} // it has just been served
 	}
 	return s.followUp(ctx, events)
@@ -233,7 +240,7 @@ func (s *Session) followUp(ctx context.Context, events []Event) ([]Event, error)
 // application message of that epoch, which only a member can make. The state
 // has to be saved before it is sent, as it uses up a key.
 func (s *Session) acknowledgement(more ...byte) (Send, error) {
-	content := append(epochBody(s.group.Epoch()), more...)
+	content := append(s.groups().name(), more...)
 	message, err := s.group.Protect(content, purposeEpochKeyUpdate.authenticatedData())
 	if err != nil {
 		return Send{}, because(AlertInternalError, fmt.Errorf("channel: acknowledging epoch %d: %w", s.group.Epoch(), err))
@@ -243,7 +250,7 @@ func (s *Session) acknowledgement(more ...byte) (Send, error) {
 }
 
 // verifyAcknowledgement checks that an EpochKeyUpdate acknowledges g's epoch.
-func verifyAcknowledgement(g *mls.Group, body []byte) error {
+func verifyAcknowledgement(g groups, body []byte) error {
 	more, err := openAcknowledgement(g, body)
 	if err == nil && len(more) > 0 {
 		err = because(AlertIllegalParameter, fmt.Errorf("%w: EpochKeyUpdate goes on with %x", ErrProfile, more))
@@ -253,8 +260,8 @@ func verifyAcknowledgement(g *mls.Group, body []byte) error {
 
 // openAcknowledgement checks that an EpochKeyUpdate acknowledges g's epoch and
 // returns what it says beyond.
-func openAcknowledgement(g *mls.Group, body []byte) (more []byte, err error) {
-	received, err := g.Process(body)
+func openAcknowledgement(g groups, body []byte) (more []byte, err error) {
+	received, err := g.Group.Process(body)
 	if err != nil {
 		return nil, peerFault(AlertDecryptError, err)
 	}
@@ -265,9 +272,9 @@ func openAcknowledgement(g *mls.Group, body []byte) (more []byte, err error) {
 	if err := verifyPurpose(message.AuthenticatedData, purposeEpochKeyUpdate); err != nil {
 		return nil, peerFault(AlertIllegalParameter, err)
 	}
-	more, ok = bytes.CutPrefix(message.Data, epochBody(g.Epoch()))
+	more, ok = bytes.CutPrefix(message.Data, g.name())
 	if !ok {
-		return nil, because(AlertIllegalParameter, fmt.Errorf("%w: EpochKeyUpdate says %x, want %x", ErrProfile, message.Data, epochBody(g.Epoch())))
+		return nil, because(AlertIllegalParameter, fmt.Errorf("%w: EpochKeyUpdate says %x, want %x", ErrProfile, message.Data, g.name()))
 	}
 	return more, nil
 }
@@ -275,47 +282,54 @@ func openAcknowledgement(g *mls.Group, body []byte) (more []byte, err error) {
 // applyCommit returns the epoch that the peer's commit leads to. The profile
 // wants commits that have a path, from a member, and no proposals; those that
 // inject pre-shared keys are allowed here.
-func applyCommit(g *mls.Group, body []byte, allowed ...purpose) (*mls.Group, error) {
-	header, err := mls.ParseHeader(body)
+func applyCommit(g groups, body []byte, allowed ...purpose) (groups, error) {
+	header, err := mls.ParseAPQHeader(body)
 	if err != nil {
-		return nil, peerFault(AlertDecodeError, err)
+		return groups{}, peerFault(AlertDecodeError, err)
 	}
 	if header.WireFormat != mls.WireFormatPrivateMessage || header.ContentType != mls.ContentCommit {
-		return nil, because(AlertIllegalParameter, fmt.Errorf("%w: message is not a commit in a PrivateMessage", ErrProfile))
+		return groups{}, because(AlertIllegalParameter, fmt.Errorf("%w: message is not a commit in a PrivateMessage", ErrProfile))
 	}
-	received, err := g.Process(body)
+	commit, err := g.process(body)
 	if err != nil {
-		return nil, peerFault(AlertDecryptError, err)
+		return groups{}, peerFault(AlertDecryptError, err)
 	}
-	commit := received.(*mls.ReceivedCommit)
-	if err := verifyCommit(g, commit, allowed); err != nil {
-		commit.Erase()
-		return nil, peerFault(AlertIllegalParameter, err)
+	if err := commit.verify(g, allowed); err != nil {
+		commit.erase()
+		return groups{}, peerFault(AlertIllegalParameter, err)
 	}
-	return commit.Group(), nil
+	return commit.next, nil
 }
 
-func verifyCommit(g *mls.Group, c *mls.ReceivedCommit, allowed []purpose) error {
-	if err := verifyPurpose(c.AuthenticatedData, allowed...); err != nil {
+func (c *receivedCommit) verify(g groups, allowed []purpose) error {
+	for _, half := range c.halves {
+		if err := verifyPurpose(half.AuthenticatedData, allowed...); err != nil {
+			return err
+		}
+		if !bytes.Equal(half.AuthenticatedData, c.halves[0].AuthenticatedData) {
+			return fmt.Errorf("%w: the halves of a commit were made for different purposes", ErrProfile)
+		}
+		if !half.HasPath || half.Sender.Type != mls.SenderMember {
+			return fmt.Errorf("%w: commit of a %v, path: %t; want a member's with a path", ErrProfile, half.Sender.Type, half.HasPath)
+		}
+	}
+	if err := verifyOnlyPSKs(c.proposals(0)); err != nil {
 		return err
 	}
-	if !c.HasPath || c.Sender.Type != mls.SenderMember {
-		return fmt.Errorf("%w: commit of a %v, path: %t; want a member's with a path", ErrProfile, c.Sender.Type, c.HasPath)
+	if len(c.halves) > 1 && len(c.proposals(1)) > 0 {
+		return fmt.Errorf("%w: commit to the post-quantum group with %d proposals of its own", ErrProfile, len(c.proposals(1)))
 	}
-	if err := verifyOnlyPSKs(c.Proposals); err != nil {
+	if err := c.next.verifyMembers(); err != nil {
 		return err
 	}
-	if err := verifyPair(c.Group()); err != nil {
-		return err
-	}
-	return verifySameParameters(peerLeaf(g), peerLeaf(c.Group()))
+	return verifySameParameters(peerLeaf(g.Group), peerLeaf(c.next.Group))
 }
 
 // adopt goes on to the epoch that a commit led to, and erases the one before.
-func (s *Session) adopt(next *mls.Group, commit []byte) error {
-	secrets, err := s.drawSecrets(next)
+func (s *Session) adopt(next groups, commit []byte) error {
+	secrets, err := s.drawSecrets(next.Group)
 	if err != nil {
-		next.Erase()
+		next.erase()
 		return err
 	}
 	s.step(next, commit, secrets)
@@ -333,16 +347,19 @@ func (s *Session) adoptPending() error {
 		}
 	}
 	s.pending = nil
-	s.step(p.group, p.commit, p.secrets)
+	if p.groups().isFull() {
+		s.fullAt = s.mls.Now()
+	}
+	s.step(p.groups(), p.commit, p.secrets)
 	s.trace.epoch(s, true)
 	return nil
 }
 
-func (s *Session) step(next *mls.Group, commit []byte, secrets *trafficSecrets) {
+func (s *Session) step(next groups, commit []byte, secrets *trafficSecrets) {
 	s.branches.leave(s.group)
-	s.group.Erase()
+	s.groups().erase()
 	s.secrets.erase()
-	s.group, s.lastCommit, s.secrets = next, hashCommit(commit), secrets
+	s.group, s.pair, s.lastCommit, s.secrets = next.Group, next.pair, hashCommit(commit), secrets
 	s.earlyDigest, s.lastAck, s.ignored = nil, nil, false
 	s.labelPeer()
 }
@@ -353,7 +370,7 @@ func (s *Session) dropPending() {
 		return
 	}
 	s.pending.secrets.erase()
-	s.pending.group.Erase()
+	s.pending.groups().erase()
 	s.pending = nil
 }
 

@@ -12,10 +12,10 @@ func TestUpdatesTellBothEnds(t *testing.T) {
 	a, b := established(t)
 	a.update(t, ReasonAge)
 	settle(t, a, b)
-	if want := []Updated{{Epoch: 2, Own: true, Reason: ReasonAge}}; !slices.Equal(a.updated, want) {
+	if want := []Updated{{Epoch: 2, Own: true, Full: *withAPQ, Reason: ReasonAge}}; !slices.Equal(a.updated, want) {
 		t.Errorf("the updating end is told %v, want %v", a.updated, want)
 	}
-	if want := []Updated{{Epoch: 2}}; !slices.Equal(b.updated, want) {
+	if want := []Updated{{Epoch: 2, Full: *withAPQ}}; !slices.Equal(b.updated, want) {
 		t.Errorf("the other end is told %v, want %v", b.updated, want)
 	}
 }

@@ -8,6 +8,10 @@ type APQKeyPackageOptions struct {
 	// Mode is the one that the suites have to fit.
 	Mode  APQMode
 	T, PQ KeyPackageOptions
+	// Bind, if set, may change the leaf of the traditional key package when the
+	// other one, an MLSMessage, is made: for an application in which one names the
+	// other.
+	Bind func(pq []byte, t *LeafOptions)
 }
 
 // An APQKeyPackage is a client's verified key packages for both groups of a pair.
@@ -28,19 +32,25 @@ func NewAPQKeyPackage(cfg *Config, o APQKeyPackageOptions) (*APQKeyPackageBundle
 		return nil, err
 	}
 	b := &APQKeyPackageBundle{}
-	for _, half := range []struct {
-		options KeyPackageOptions
-		bundle  **KeyPackageBundle
-	}{{o.T, &b.T}, {o.PQ, &b.PQ}} {
-		if half.options.Leaf, err = apqLeaf(half.options.Leaf); err == nil {
-			*half.bundle, err = NewKeyPackage(cfg, half.options)
-		}
-		if err != nil {
-			b.Erase()
-			return nil, err
-		}
+	if b.PQ, err = newAPQHalf(cfg, o.PQ); err != nil {
+		return nil, err
+	}
+	if o.Bind != nil {
+		o.Bind(b.PQ.Message(), &o.T.Leaf)
+	}
+	if b.T, err = newAPQHalf(cfg, o.T); err != nil {
+		b.Erase()
+		return nil, err
 	}
 	return b, nil
+}
+
+// newAPQHalf makes one key package of a pair.
+func newAPQHalf(cfg *Config, o KeyPackageOptions) (_ *KeyPackageBundle, err error) {
+	if o.Leaf, err = apqLeaf(o.Leaf); err != nil {
+		return nil, err
+	}
+	return NewKeyPackage(cfg, o)
 }
 
 // Message returns the public parts as an MLSMessage.

@@ -44,6 +44,11 @@ func ParseKeyPackage(message []byte) (*UnverifiedKeyPackage, error) {
 // CipherSuite returns the suite that the key package says it is for.
 func (u *UnverifiedKeyPackage) CipherSuite() ciphersuite.ID { return u.keyPackage.CipherSuite }
 
+// Message returns the key package as an MLSMessage.
+func (u *UnverifiedKeyPackage) Message() []byte {
+	return marshal(&mlsMessage{wireFormat: WireFormatKeyPackage, keyPackage: u.keyPackage})
+}
+
 // Verify checks all rules of RFC 9420, Section 10.1, but for the verdict of the
 // Authentication Service, who is asked when the key package is added to a group.
 //

@@ -58,6 +58,10 @@ type Config struct {
 	// Suites lists the cipher suites that are acceptable, the most preferred first.
 	// Default: channel's, a post-quantum hybrid first.
 	Suites []ciphersuite.ID
+	// APQ makes sessions whose post-quantum keys are apart from the classical ones, so that frequent
+	// updates cost what classical ones do; see [RekeyPolicy].FullEvery. A peer without it gets one of Suites,
+	// unless APQ.Required is set. Default: nil; there are no such sessions.
+	APQ *channel.APQ
 	// Registry maps code points to cipher suites. Default: ciphersuite.Default.
 	Registry *ciphersuite.Registry
 
@@ -215,6 +219,7 @@ func (c *Config) channelConfig() *channel.Config {
 		Validator:          c.Validator,
 		PreviousIdentities: c.PreviousIdentities,
 		Suites:             c.Suites,
+		APQ:                c.APQ,
 		Registry:           c.Registry,
 		Protocols:          c.Protocols,
 		ServerName:         c.ServerName,

@@ -232,6 +232,12 @@ func (c *Conn) Update(ctx context.Context) error {
 	return c.update(ctx, func() (uint64, error) { return c.driver.Update(channel.ReasonRequested) })
 }
 
+// UpdateFull is [Conn.Update] that replaces the post-quantum keys as well, where Config.APQ has led
+// to a session with such keys of its own. In other sessions it is Update.
+func (c *Conn) UpdateFull(ctx context.Context) error {
+	return c.update(ctx, func() (uint64, error) { return c.driver.UpdateFull(channel.ReasonRequested) })
+}
+
 // InjectPSK is [Conn.Update] that mixes pre-shared keys, which both ends look up by
 // Config.PSK, into the keys. It returns an error that matches mls.ErrUnknownPSK if this end
 // does not know them; if the peer does not, that ends the connection.

@@ -156,6 +156,9 @@ func (d *Driver) note(e channel.Event) error {
 			return d.policy.updated(false)
 		}
 		d.updates.done()
+		if e.Full {
+			return d.policy.fullSince(d.session.FullSince())
+		}
 	}
 	return nil
 }

@@ -38,9 +38,20 @@ func (p *policy) begin(s *channel.Session) (err error) {
 	if p.schedule, err = channel.NewSchedule(config.Rekey, s.Role(), config.Now(), config.Rand); err != nil {
 		return err
 	}
+	if err := p.fullSince(s.FullSince()); err != nil {
+		return err
+	}
 	expiry, err := p.expiryOf(s, config.Identity.Credential)
 	p.expires(expiry)
 	return err
+}
+
+// fullSince takes note of when the post-quantum keys were made, zero if there are none.
+func (p *policy) fullSince(then time.Time) error {
+	if then.IsZero() {
+		return nil
+	}
+	return p.schedule.FullSince(then)
 }
 
 // Count takes note of records of application data, in either direction. worn says that the

@@ -28,6 +28,11 @@ func (d *Driver) Update(reason channel.UpdateReason) (target uint64, err error) 
 	return d.begin(func(s *channel.Session) ([]channel.Event, error) { return s.Update(d.transport.Context(), reason) })
 }
 
+// UpdateFull is Update with a full update, in a session of two groups.
+func (d *Driver) UpdateFull(reason channel.UpdateReason) (target uint64, err error) {
+	return d.begin(func(s *channel.Session) ([]channel.Event, error) { return s.UpdateFull(d.transport.Context(), reason) })
+}
+
 // InjectPSK is Update that mixes pre-shared keys in.
 func (d *Driver) InjectPSK(identities ...[]byte) (target uint64, err error) {
 	return d.begin(func(s *channel.Session) ([]channel.Event, error) {
