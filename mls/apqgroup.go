@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
 
@@ -184,24 +183,6 @@ func (g *APQGroup) GroupInfo(o GroupInfoOptions) ([]byte, error) {
 	return joinPair(t, pq), nil
 }
 
-// The extensions of draft-ietf-mls-extensions, Section 5, that say which wire
-// formats a leaf supports and a group requires.
-const (
-	extensionSupportedWireFormats ExtensionType = 0x0007
-	extensionRequiredWireFormats  ExtensionType = 0x0008
-)
-
-// wireFormatsOf returns the list of one of these extensions, nil if it is not there.
-func wireFormatsOf(x Extensions, kind ExtensionType) ([]WireFormat, error) {
-	data, ok := x.Find(kind)
-	if !ok {
-		return nil, nil
-	}
-	r := wire.NewReader(data)
-	list := readUint16s[WireFormat](r)
-	return list, r.Finish()
-}
-
 // apqContext adds what a pair needs to the extensions of a GroupContext.
 func apqContext(x Extensions, info APQInfo) (Extensions, error) {
 	dictionary, err := withAPQList(x)
@@ -217,7 +198,7 @@ func apqContext(x Extensions, info APQInfo) (Extensions, error) {
 		return nil, err
 	}
 	required.Proposals = including(required.Proposals, ProposalAppDataUpdate)
-	return x.with(entry).with(required.Extension()).withWireFormat(extensionRequiredWireFormats)
+	return x.with(entry).with(required.Extension()).withPairsIn(ExtensionRequiredWireFormats)
 }
 
 // apqLeaf adds what a pair needs to what a leaf is made of.
@@ -230,11 +211,11 @@ func apqLeaf(o LeafOptions) (LeafOptions, error) {
 	if err != nil {
 		return o, err
 	}
-	if o.Extensions, err = o.Extensions.with(entry).withWireFormat(extensionSupportedWireFormats); err != nil {
+	if o.Extensions, err = o.Extensions.with(entry).withPairsIn(ExtensionSupportedWireFormats); err != nil {
 		return o, err
 	}
 	capabilities := &o.Capabilities
-	for _, t := range []ExtensionType{ExtensionAppDataDictionary, extensionSupportedWireFormats, extensionRequiredWireFormats} {
+	for _, t := range []ExtensionType{ExtensionAppDataDictionary, ExtensionSupportedWireFormats, ExtensionRequiredWireFormats} {
 		capabilities.Extensions = including(capabilities.Extensions, t)
 	}
 	capabilities.Proposals = including(capabilities.Proposals, ProposalAppDataUpdate)
@@ -259,18 +240,19 @@ func withAPQList(x Extensions) (AppDataDictionary, error) {
 	return dictionary.with(ComponentData{ID: ComponentAppComponents, Data: list.Marshal()}), nil
 }
 
-// withWireFormat returns e with pairs of messages in the list of an extension.
-func (e Extensions) withWireFormat(kind ExtensionType) (Extensions, error) {
-	list, err := wireFormatsOf(e, kind)
+// withPairsIn returns e with pairs of messages in the list of wire formats that an
+// extension has.
+func (e Extensions) withPairsIn(t ExtensionType) (Extensions, error) {
+	list, err := e.wireFormats(t)
 	if err != nil {
-		return nil, fmt.Errorf("mls: extension %#04x: %w", uint16(kind), err)
+		return nil, err
 	}
 	list = including(list, WireFormatAPQMessagePair)
-	return e.with(Extension{Type: kind, Data: wire.Encode(func(w *wire.Writer) { writeUint16s(w, list) })}), nil
+	return e.with(Extension{Type: t, Data: list.Marshal()}), nil
 }
 
 // including returns a copy of a list with x in it.
-func including[T comparable](list []T, x T) []T {
+func including[S ~[]T, T comparable](list S, x T) S {
 	if slices.Contains(list, x) {
 		return slices.Clone(list)
 	}

@@ -65,7 +65,7 @@ func verifyAPQSuites(t, pq *ciphersuite.Suite, mode APQMode) error {
 
 // requiresPairs checks that all members have to understand pairs of messages.
 func (s *publicState) requiresPairs() error {
-	required, err := wireFormatsOf(s.context.extensions, extensionRequiredWireFormats)
+	required, err := s.context.extensions.RequiredWireFormats()
 	if err != nil {
 		return err
 	}

@@ -163,7 +163,7 @@ func (c *Config) withDefaults() (*Config, error) {
 		return nil, err
 	}
 	extensions := builtinExtensions
-	if c.WireFormats != nil {
+	if c.knowsWireFormats() {
 		extensions = extensions.withWireFormats()
 	}
 	if d.extensions, err = extensions.with(c.Extensions); err != nil {

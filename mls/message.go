@@ -35,6 +35,8 @@ func (f WireFormat) String() string {
 		return "mls_targeted_message"
 	case WireFormatMultiTargetedMessage:
 		return "multi_targeted_message"
+	case WireFormatAPQMessagePair:
+		return "apq_message_pair"
 	}
 	return fmt.Sprintf("WireFormat(%#04x)", uint16(f))
 }

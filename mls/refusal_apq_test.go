@@ -112,7 +112,7 @@ func apqRefusals() []refusal {
 		}},
 		{CheckAPQWireFormats, "dropped by a full commit", func(t *testing.T) error {
 			g := newAPQCrowd(t, 2).members[0].g
-			extensions := g.t.context.extensions.with(Extension{Type: extensionRequiredWireFormats, Data: []byte{0}})
+			extensions := g.t.context.extensions.with(Extension{Type: ExtensionRequiredWireFormats, Data: []byte{0}})
 			_, err := g.Commit(APQCommitOptions{Full: true, T: CommitOptions{Proposals: []Proposal{&GroupContextExtensions{Extensions: extensions}}}})
 			return err
 		}},
