@@ -20,6 +20,7 @@ type flags struct {
 	identity config.Identity
 	peers    config.Peers
 	rekey    config.Rekey
+	proxy    config.ProxyProtocol
 }
 
 func newFlags(role string) *flags {
@@ -46,6 +47,10 @@ func (f *flags) add(s *pflag.FlagSet) {
 	s.StringVar(&f.peers.KnownHosts, "known-hosts", "", "`file` of known hosts")
 	s.StringVar(&f.peers.Refused, "refused", config.Drop, "drop or warn: what becomes of a link whose peer is not accepted any more")
 	s.DurationVar(&f.rekey.Every, "rekey-every", time.Minute, "age at which keys are replaced")
+	if f.forward.Role == config.Server {
+		s.BoolVar(&f.proxy.Send, "proxy-protocol", false, "begin connections to the service with a header of the PROXY protocol, version 2")
+		s.StringArrayVar(&f.proxy.From, "proxy-protocol-from", nil, "`address` or network of balancers whose connections begin with such a header")
+	}
 	s.StringVar(&f.file.Admin, "admin", config.DefaultAdmin, "`address` of status page and metrics: loopback, unix:/path, systemd:name or off")
 	s.DurationVar(&f.file.Drain, "drain", config.DefaultDrain, "how long connections may take to end")
 	s.StringVar(&f.file.Log.Level, "log-level", "info", "debug, info, warn or error")
@@ -78,6 +83,10 @@ func (f *flags) loader(s *pflag.FlagSet) (func() (*config.File, error), error) {
 func (f *flags) load() (*config.File, error) {
 	c, w, identity, peers, rekey := f.file, f.forward, f.identity, f.peers, f.rekey
 	w.Identity, w.Peers, w.Rekey = &identity, &peers, &rekey
+	if f.proxy.Send || len(f.proxy.From) > 0 {
+		proxy := f.proxy
+		w.ProxyProtocol = &proxy
+	}
 	c.Forwards = []config.Forward{w}
 	if err := c.Check(); err != nil {
 		return nil, named(err)
@@ -89,7 +98,7 @@ func (f *flags) load() (*config.File, error) {
 var flagOf = map[string]string{
 	"name": "forward-name", "listen": "listen", "forward": "forward", "transport": "transport", "max_connections": "max-connections",
 	"connect_timeout": "connect-timeout", "identity.key": "key", "identity.name": "name", "peers": "peer", "peers.fingerprints": "peer",
-	"peers.names": "peer-name", "peers.revoked": "revoked", "peers.refused": "refused", "rekey.every": "rekey-every", "admin": "admin", "drain": "drain",
+	"peers.names": "peer-name", "peers.revoked": "revoked", "peers.refused": "refused", "proxy_protocol.from": "proxy-protocol-from", "rekey.every": "rekey-every", "admin": "admin", "drain": "drain",
 	"log.level": "log-level", "log.format": "log-format",
 }
 

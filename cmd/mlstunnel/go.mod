@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/mendlink/mendlink v0.0.0
+	github.com/pires/go-proxyproto v0.15.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/quic-go/quic-go v0.65.0
 	github.com/spf13/cobra v1.10.2

@@ -559,6 +559,8 @@ func TestFlagsAreCheckedLikeAFile(t *testing.T) {
 		{[]string{"client", "--listen", ":1", "--forward", "x:1", "--key", "k", "--peer", "SHA256:x"}, "--peer: wants SHA256:"},
 		{[]string{"client", "--listen", ":1", "--forward", "x:1", "--key", "k", "--transport", "carrier"}, "--transport: wants one of tcp, quic"},
 		{[]string{"client", "--listen", ":1", "--forward", "x:1", "--key", "k", "--peer", "SHA256:x", "--refused", "ignore"}, "--refused: wants one of drop, warn"},
+		{[]string{"server", "--listen", ":1", "--forward", "x:1", "--key", "k", "--peer", "SHA256:x", "--proxy-protocol-from", "lb.example"}, "--proxy-protocol-from: wants an IP address"},
+		{[]string{"client", "--proxy-protocol"}, "unknown flag: --proxy-protocol"},
 		{[]string{"client", "--admin", ":80"}, "--admin: wants a loopback address"},
 		{[]string{"client", "--config", "x", "--listen", ":1"}, "there are no other flags"},
 		{[]string{"client", "--listn", ":1"}, "unknown flag: --listn"},

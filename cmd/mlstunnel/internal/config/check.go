@@ -142,6 +142,9 @@ func (w *Forward) check(f *File, field string, wrong func(string, error)) {
 	if w.KeepAlive.Milliseconds() < 100 {
 		wrong(field+".keep_alive", fmt.Errorf("must be 100ms at least, got %v", w.KeepAlive))
 	}
+	if w.ProxyProtocol != nil {
+		w.ProxyProtocol.check(w, field+".proxy_protocol", wrong)
+	}
 	switch {
 	case w.Identity == nil:
 		wrong(field+".identity", errMissing)
@@ -156,6 +159,20 @@ func (w *Forward) check(f *File, field string, wrong func(string, error)) {
 	}
 	if w.Rekey != f.Rekey {
 		w.Rekey.check(field+".rekey", wrong)
+	}
+}
+
+func (p *ProxyProtocol) check(w *Forward, field string, wrong func(string, error)) {
+	if w.Role == Client {
+		wrong(field, errors.New("is for a server: the service is behind it"))
+	}
+	if len(p.From) > 0 && w.Transport == QUIC {
+		wrong(field+".from", errors.New("is for tcp: over QUIC each packet would have a header"))
+	}
+	for i, text := range p.From {
+		if _, err := parseNetwork(text); err != nil {
+			wrong(fmt.Sprintf("%s.from[%d]", field, i), err)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -88,6 +89,13 @@ func TestErrorsNameFileLineAndField(t *testing.T) {
 		{"roots without names", `  fingerprints: ["` + fingerprint + `"]`, "  roots: [ca.crt]", ":3: peers.names: wants names, or any_name"},
 		{"SPIFFE ID", `  fingerprints: ["` + fingerprint + `"]`, "  roots: [ca.crt]\n  names: ['spiffe://UPPER/x']", ":5: peers.names[0]: "},
 		{"what becomes of refused peers", "forwards:\n", "  refused: ignore\nforwards:\n", ":5: peers.refused: wants one of drop, warn"},
+		{"proxy protocol of a client", "    transport: quic", "    transport: quic\n    proxy_protocol: {send: true}", ":13: forwards[1].proxy_protocol: is for a server"},
+		{"balancers over QUIC", "    role: server", "    role: server\n    transport: quic\n    proxy_protocol: {from: [10.0.0.1]}", ":9: forwards[0].proxy_protocol.from: is for tcp"},
+		{"name of a balancer", "    role: server", "    role: server\n    proxy_protocol: {from: [10.0.0.1, lb.example]}", ":8: forwards[0].proxy_protocol.from[1]: wants an IP address or a network"},
+		{"zone of a balancer", "    role: server", "    role: server\n    proxy_protocol: {from: ['fe80::1%eth0']}", ":8: forwards[0].proxy_protocol.from[0]: wants an IP address or a network"},
+		{"network that is an address", "    role: server", "    role: server\n    proxy_protocol: {from: [10.0.0.1/8]}", ":8: forwards[0].proxy_protocol.from[0]: wants a network, which is 10.0.0.0/8,"},
+		{"network of IPv4 in IPv6", "    role: server", "    role: server\n    proxy_protocol: {from: ['::ffff:10.0.0.0/104']}", ":8: forwards[0].proxy_protocol.from[0]: wants a network of IPv4 as such"},
+		{"network that is none", "    role: server", "    role: server\n    proxy_protocol: {from: [10.0.0.0/33]}", ":8: forwards[0].proxy_protocol.from[0]: wants an IP address or a network"},
 		{"admin for everybody", "identity:\n", "admin: 0.0.0.0:9470\nidentity:\n", ":1: admin: wants a loopback address"},
 		{"sessions without a file", "identity:\n", "sessions:\n  key: k\nidentity:\n", ":1: sessions.file: is missing"},
 		{"sessions without a key", "identity:\n", "sessions:\n  file: f\nidentity:\n", ":1: sessions.key: is missing"},
@@ -111,6 +119,21 @@ func TestErrorsNameFileLineAndField(t *testing.T) {
 				t.Errorf("got\n%v\nnot %s%s", err, path, test.want)
 			}
 		})
+	}
+}
+
+func TestBalancersAreThoseThatAreListed(t *testing.T) {
+	p := &ProxyProtocol{From: []string{"192.0.2.1", "10.0.0.0/8", "2001:db8::/32", "::ffff:198.51.100.1"}}
+	for address, want := range map[string]bool{
+		"192.0.2.1": true, "192.0.2.2": false, "10.255.0.1": true, "11.0.0.1": false, "2001:db8::7": true, "2001:db9::7": false,
+		"::ffff:192.0.2.1": true, "::ffff:10.1.1.1": true, "198.51.100.1": true, "2001:db8::7%eth0": true,
+	} {
+		if got := p.IsFrom(netip.MustParseAddr(address)); got != want {
+			t.Errorf("%s: got %v", address, got)
+		}
+	}
+	if (*ProxyProtocol)(nil).IsFrom(netip.MustParseAddr("192.0.2.1")) {
+		t.Error("there is a balancer where none is listed")
 	}
 }
 
@@ -145,5 +168,5 @@ func ExampleParse() {
 	_, err := Parse("mlstunnel.yaml", []byte("admin: off\nforwards:\n  - name: db\n    rolle: server\n"))
 	fmt.Println(err)
 	// Output:
-	// mlstunnel.yaml:4: forwards[0].rolle: unknown key; known here: connect_timeout, forward, identity, keep_alive, listen, max_connections, name, peers, rekey, role, transport
+	// mlstunnel.yaml:4: forwards[0].rolle: unknown key; known here: connect_timeout, forward, identity, keep_alive, listen, max_connections, name, peers, proxy_protocol, rekey, role, transport
 }

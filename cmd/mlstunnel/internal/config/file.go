@@ -89,6 +89,16 @@ type Rekey struct {
 	Records int64         `yaml:"records"`
 }
 
+// A ProxyProtocol is how a server tells the service, and is told by a balancer, where a connection comes from: with
+// headers of version 2 of the PROXY protocol.
+type ProxyProtocol struct {
+	// Send begins each connection to the service with a header.
+	Send bool `yaml:"send"`
+	// From has the addresses of balancers, or their networks. What comes from there begins with a header, and what
+	// comes from elsewhere does not.
+	From []string `yaml:"from"`
+}
+
 // The roles and transports of a [Forward].
 const (
 	Server = "server"
@@ -117,6 +127,8 @@ type Forward struct {
 	Identity *Identity `yaml:"identity"`
 	Peers    *Peers    `yaml:"peers"`
 	Rekey    *Rekey    `yaml:"rekey"`
+
+	ProxyProtocol *ProxyProtocol `yaml:"proxy_protocol"`
 }
 
 // An Error says what is wrong with a configuration, and where.

@@ -292,6 +292,14 @@ func ExpiryOf(c mls.Credential) time.Time {
 	return expiry
 }
 
+// AttestedNameOf is [NameOf] for a leaf with a certificate, and empty for one without.
+func AttestedNameOf(leaf *mls.LeafNode) string {
+	if len(leaf.Credential.Certificates) == 0 {
+		return ""
+	}
+	return NameOf(leaf)
+}
+
 // NameOf says who a peer's leaf names, as far as somebody attests it: of a certificate the SPIFFE ID, the first
 // name of a host, or the subject. A name in a credential without a certificate is the peer's own word, so
 // it is in quotes.

@@ -114,19 +114,25 @@ func (f *Forward) serveQUIC(q *quic.Conn) {
 		f.open.Go(func() {
 			defer f.leave()
 			defer streams.leave()
-			f.serveStream(end, link, log)
+			f.serveStream(end, endsOf(c), link, log)
 		})
 	}
 }
 
 // serveStream connects a stream to the service.
-func (f *Forward) serveStream(end secureStream, link *links.Link, log *slog.Logger) {
+func (f *Forward) serveStream(end secureStream, e ends, link *links.Link, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(f.living, f.config.Load().ConnectTimeout)
 	defer cancel()
 	service, err := dial(ctx, f.config.Load().Forward)
 	if err != nil {
 		f.stats.DialsFailed.Add(1)
 		log.Error("the service cannot be reached", "error", err)
+		end.abort()
+		return
+	}
+	if err := f.introduce(service, e, link); err != nil {
+		log.Error("telling the service about the peer", "error", err)
+		reset(service)
 		end.abort()
 		return
 	}

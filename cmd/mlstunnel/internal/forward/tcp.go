@@ -42,7 +42,14 @@ func serverName(c *config.Forward) string {
 
 // serveTCP serves a connection that a client has made.
 func (f *Forward) serveTCP(accepted net.Conn) {
-	remote := accepted.RemoteAddr().String()
+	e, err := f.introduced(accepted)
+	if err != nil {
+		f.stats.Failed.Add(1)
+		f.log.Warn("a balancer's connection", "balancer", accepted.RemoteAddr().String(), "error", err)
+		accepted.Close()
+		return
+	}
+	remote := e.source.String()
 	link := f.stats.Begin(remote)
 	log := f.log.With("link", link.ID(), "remote", remote)
 	t := &transport{TCPConn: accepted.(*net.TCPConn), forward: f}
@@ -64,6 +71,12 @@ func (f *Forward) serveTCP(accepted net.Conn) {
 	if err != nil {
 		f.stats.DialsFailed.Add(1)
 		log.Error("the service cannot be reached", "error", err)
+		end.abort()
+		return
+	}
+	if err := f.introduce(service, e, link); err != nil {
+		log.Error("telling the service about the peer", "error", err)
+		reset(service)
 		end.abort()
 		return
 	}

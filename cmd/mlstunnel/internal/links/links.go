@@ -276,6 +276,16 @@ func (l *Link) Peer() string {
 	return channel.Fingerprint(l.peer.SignatureKey)
 }
 
+// PeerName is the name that somebody attests to the peer, empty if there is none.
+func (l *Link) PeerName() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.peer == nil {
+		return ""
+	}
+	return credentials.AttestedNameOf(l.peer)
+}
+
 // Snapshot returns the state of all forwards, in the order in which they were added.
 func (r *Registry) Snapshot() Status {
 	r.mu.Lock()

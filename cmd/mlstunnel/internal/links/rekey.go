@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/mendlink/mendlink/channel"
@@ -72,10 +71,7 @@ func (l *Link) isWith(name string) bool {
 	if l.peer == nil {
 		return false
 	}
-	if len(l.peer.Credential.Certificates) > 0 && credentials.NameOf(l.peer) == name {
-		return true
-	}
-	return strings.HasPrefix(name, "SHA256:") && channel.Fingerprint(l.peer.SignatureKey) == name
+	return credentials.AttestedNameOf(l.peer) == name || channel.Fingerprint(l.peer.SignatureKey) == name
 }
 
 func (l *Link) rekey(ctx context.Context) Rekeyed {

@@ -139,9 +139,12 @@ func TestAReloadThatFailsLetsCredentialsGo(t *testing.T) {
 }
 
 // watchersOfFiles is how many goroutines look at files that may change.
-func watchersOfFiles() int {
+func watchersOfFiles() int { return goroutinesIn("identity.(*Live).run(") }
+
+// goroutinesIn is how many goroutines are in a function.
+func goroutinesIn(function string) int {
 	stacks := make([]byte, 16<<20)
-	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "identity.(*Live).run(")
+	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), function)
 }
 
 func TestAPeerThatIsTakenOutIsDropped(t *testing.T) {
