@@ -241,11 +241,8 @@ func TestSocketsOfTheServiceManagerAreUsed(t *testing.T) {
 			writeConfig(t, path, "unix:"+filepath.Join(directory, "admin"),
 				strings.Replace(forwardYAML("server", "server", "systemd:front", testbed.Echo(t), serverKey, clientPrint), "role:", "transport: "+transport+", role:", 1))
 			server := startProcess(t, func(c *exec.Cmd) {
-				// LISTEN_PID is only known in the process itself.
-				c.Args = append([]string{"sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`, c.Path}, c.Args[1:]...)
-				c.Path = "/bin/sh"
-				c.ExtraFiles = []*os.File{file}
-				c.Env = append(c.Env, "LISTEN_FDS=1", "LISTEN_FDNAMES=front", "NOTIFY_SOCKET="+filepath.Join(directory, "notify"))
+				withSocket(c, file)
+				c.Env = append(c.Env, "NOTIFY_SOCKET="+filepath.Join(directory, "notify"))
 			}, "run", "--config", path)
 			wantNotified(t, notified, "READY=1")
 			client := startProcess(t, nil, "client", "--transport", transport, "--listen", "127.0.0.1:0", "--forward", address, "--key", clientKey, "--peer", serverPrint,
@@ -258,6 +255,36 @@ func TestSocketsOfTheServiceManagerAreUsed(t *testing.T) {
 			wantNotified(t, notified, "STOPPING=1")
 		})
 	}
+}
+
+func TestAServerRefusesASocketThatIsNotTCP(t *testing.T) {
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "front"), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	file, err := l.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	key, fingerprint := testbed.Key(t, "server")
+	path := filepath.Join(t.TempDir(), "mlstunnel.yaml")
+	writeConfig(t, path, "'off'", forwardYAML("server", "server", "systemd:front", "127.0.0.1:1", key, fingerprint))
+	p := startProcess(t, func(c *exec.Cmd) { withSocket(c, file) }, "run", "--config", path)
+	defer time.AfterFunc(testbed.HangBound, func() { p.cmd.Process.Kill() }).Stop()
+	if err := p.ended(); err == nil || !strings.Contains(p.output(), "systemd:front is a socket of the kind unix, want tcp") {
+		t.Errorf("ended with %v, and said\n%s", err, p.output())
+	}
+}
+
+// withSocket hands a socket of the name front over, as the service manager does.
+func withSocket(c *exec.Cmd, socket *os.File) {
+	// LISTEN_PID is only known in the process itself.
+	c.Args = append([]string{"sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`, c.Path}, c.Args[1:]...)
+	c.Path = "/bin/sh"
+	c.ExtraFiles = []*os.File{socket}
+	c.Env = append(c.Env, "LISTEN_FDS=1", "LISTEN_FDNAMES=front")
 }
 
 func TestTheWatchdogIsFedWhileTheProcessIsAlive(t *testing.T) {

@@ -98,7 +98,14 @@ func (f *Forward) newSide(c *config.Forward) (side, error) {
 		return newQUICServer(f, c.Listen)
 	case c.Role == config.Server:
 		l, err := f.listen(c.Listen)
-		return &acceptor{f, l, f.serveTCP}, err
+		if err != nil {
+			return nil, err
+		}
+		if network := l.Addr().Network(); network != "tcp" {
+			l.Close()
+			return nil, fmt.Errorf("%s is a socket of the kind %s, want tcp", c.Listen, network)
+		}
+		return &acceptor{f, l, f.serveTCP}, nil
 	}
 	l, err := f.listen(c.Listen)
 	if err != nil {
