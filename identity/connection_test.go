@@ -76,6 +76,8 @@ func newEnd(t testing.TB, ca *authority, clock *clock, name, peer string) *end {
 		Time:       clock.Now,
 		Suites:     []ciphersuite.ID{ciphersuite.MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519},
 		Rekey:      netconn.RekeyPolicy{Every: -1, Bytes: -1, Records: -1},
+		// The tests wait for what is shown.
+		IdentitySpread: -1,
 		Trace: &channel.Trace{Event: func(_ channel.SessionID, event channel.Event) {
 			if refused, ok := event.(channel.PeerRefused); ok {
 				e.mu.Lock()

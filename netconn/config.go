@@ -15,8 +15,11 @@ import (
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
 
-// DefaultHandshakeTimeout is that of [Config.HandshakeTimeout].
-const DefaultHandshakeTimeout = 10 * time.Second
+// Defaults of [Config].
+const (
+	DefaultHandshakeTimeout = 10 * time.Second
+	DefaultIdentitySpread   = 3 * time.Second
+)
 
 // A Config says who one is, who the peer may be, and how a connection behaves. Only
 // Identity and Validator have no default. Every function copies the Config that it
@@ -34,6 +37,10 @@ type Config struct {
 	// new one, like after [Conn.Rotate], and Validator is asked about the peer again: see Refused. A Conn has to be
 	// closed then, also after a failure, as the source knows of it. Default: none; nothing changes by itself.
 	Identities IdentitySource
+	// IdentitySpread is over how long the connections with the same Identities are spread, when these change: each
+	// goes on with the new one after a random part of it. Validator is asked at once all the same. Default:
+	// DefaultIdentitySpread. Negative: at once.
+	IdentitySpread time.Duration
 	// Validator decides who may be the peer, as identity.Pinned does. It is asked
 	// in every handshake and resumption, whenever the peer changes its leaf, and by
 	// [Conn.Revalidate]. Required.
@@ -184,6 +191,9 @@ func (c *Config) withDefaults() (*Config, error) {
 	if d.HandshakeTimeout == 0 {
 		d.HandshakeTimeout = DefaultHandshakeTimeout
 	}
+	if d.IdentitySpread == 0 {
+		d.IdentitySpread = DefaultIdentitySpread
+	}
 	if d.Rand == nil {
 		d.Rand = rand.Reader
 	}
@@ -207,7 +217,7 @@ func (c *Config) driverConfig() *driver.Config {
 		Identity: c.Identity,
 		Rekey:    c.Rekey,
 		Rand:     c.Rand,
-		Settings: driver.Settings{Now: c.Time, Renew: c.Renew, Identities: c.Identities, Refused: c.Refused, Errors: &driverErrors},
+		Settings: driver.Settings{Now: c.Time, Renew: c.Renew, Identities: c.Identities, Spread: c.IdentitySpread, Refused: c.Refused, Errors: &driverErrors},
 	}
 }
 

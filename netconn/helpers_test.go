@@ -21,12 +21,12 @@ import (
 var quiet = RekeyPolicy{Every: -1, Bytes: -1, Records: -1}
 
 // newConfigs returns the configurations of two ends that accept each other, and
-// nobody else. They use the cheapest suite and make no updates by themselves.
+// nobody else. They use the cheapest suite, make no updates by themselves and show other identities at once.
 func newConfigs(t testing.TB) (initiator, responder *Config) {
 	t.Helper()
 	a, b := newIdentity(t, "initiator"), newIdentity(t, "responder")
-	return &Config{Identity: a, Validator: pin(t, b), Suites: []ciphersuite.ID{1}, Rekey: quiet},
-		&Config{Identity: b, Validator: pin(t, a), Suites: []ciphersuite.ID{1}, Rekey: quiet}
+	return &Config{Identity: a, Validator: pin(t, b), Suites: []ciphersuite.ID{1}, Rekey: quiet, IdentitySpread: -1},
+		&Config{Identity: b, Validator: pin(t, a), Suites: []ciphersuite.ID{1}, Rekey: quiet, IdentitySpread: -1}
 }
 
 func newIdentity(t testing.TB, name string) mls.Identity {

@@ -19,6 +19,7 @@ import (
 const (
 	DefaultHandshakeTimeout = 10 * time.Second
 	DefaultEpochGrace       = 10 * time.Second
+	DefaultIdentitySpread   = 3 * time.Second
 )
 
 // A Config says who one is, who the peer may be, and how a connection behaves. Only
@@ -38,6 +39,10 @@ type Config struct {
 	// connection whose configuration Select has chosen keeps the identity of that. Default: none; nothing
 	// changes by itself.
 	Identities channel.IdentitySource
+	// IdentitySpread is over how long the connections with the same Identities are spread, when these change: each
+	// goes on with the new one after a random part of it. Validator is asked at once all the same. Default:
+	// DefaultIdentitySpread. Negative: at once.
+	IdentitySpread time.Duration
 	// Refused says what becomes of a living connection whose peer Validator accepts no
 	// more. It is asked when a certificate of the peer expires, and when Identities say that something
 	// has changed. channel.RefusalClose ends the connection and the session. With RefusalWarn the
@@ -111,6 +116,9 @@ func (c *Config) withDefaults() (*Config, error) {
 	if d.HandshakeTimeout == 0 {
 		d.HandshakeTimeout = DefaultHandshakeTimeout
 	}
+	if d.IdentitySpread == 0 {
+		d.IdentitySpread = DefaultIdentitySpread
+	}
 	if d.EpochGrace == 0 {
 		d.EpochGrace = DefaultEpochGrace
 	}
@@ -131,7 +139,7 @@ func (c *Config) driverConfig(identity mls.Identity) *driver.Config {
 		Identity: identity,
 		Rekey:    c.Rekey,
 		Rand:     c.Rand,
-		Settings: driver.Settings{Now: c.Now, Renew: c.Renew, Identities: c.Identities, Refused: c.Refused, Errors: &driverErrors},
+		Settings: driver.Settings{Now: c.Now, Renew: c.Renew, Identities: c.Identities, Spread: c.IdentitySpread, Refused: c.Refused, Errors: &driverErrors},
 	}
 }
 

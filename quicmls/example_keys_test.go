@@ -187,6 +187,7 @@ func ExampleConfig_identities() {
 	self.SetIdentities(first)
 	config := configOf(mls.Identity{}, bob)
 	config.Identities = &self
+	config.IdentitySpread = -1 // there is only one connection
 	conn, err := quicmls.Dial(ctx, address, config)
 	if err != nil {
 		log.Fatal(err)

@@ -26,7 +26,7 @@ import (
 var quiet = channel.UpdatePolicy{Every: -1, Bytes: -1, Records: -1}
 
 // newConfigs returns the configurations of two ends that accept each other, and
-// nobody else. They use the cheapest suite and make no updates by themselves.
+// nobody else. They use the cheapest suite, make no updates by themselves and show other identities at once.
 func newConfigs(t testing.TB) (initiator, responder *Config) {
 	t.Helper()
 	a, b := newIdentity(t, "initiator"), newIdentity(t, "responder")
@@ -34,7 +34,7 @@ func newConfigs(t testing.TB) (initiator, responder *Config) {
 }
 
 func newConfig(own mls.Identity, peer mls.AuthenticationService) *Config {
-	return &Config{Config: channel.Config{Identity: own, Validator: peer, Suites: []ciphersuite.ID{1}}, Rekey: quiet}
+	return &Config{Config: channel.Config{Identity: own, Validator: peer, Suites: []ciphersuite.ID{1}}, Rekey: quiet, IdentitySpread: -1}
 }
 
 func newIdentity(t testing.TB, name string) mls.Identity {

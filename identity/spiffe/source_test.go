@@ -71,7 +71,7 @@ func config(t testing.TB, s *Source, patterns ...string) *netconn.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &netconn.Config{Identities: s, Validator: peers}
+	return &netconn.Config{Identities: s, Validator: peers, IdentitySpread: -1}
 }
 
 func connect(t testing.TB, initiator, responder *netconn.Config) (client, server *netconn.Conn, err error) {

@@ -49,6 +49,7 @@ type Settings struct {
 	Now        func() time.Time
 	Renew      func(context.Context) (mls.Identity, error) // nil: credentials are not renewed
 	Identities channel.IdentitySource                      // nil: nothing changes by itself
+	Spread     time.Duration                               // over how long Identities that change are shown; 0 or less: at once
 	Refused    channel.RefusalAction                       // zero: RefusalClose
 	Errors     *Errors
 }

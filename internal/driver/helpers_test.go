@@ -84,6 +84,12 @@ func (m *moody) ValidateLeaf(*mls.LeafNode, *mls.LeafNode) error {
 	return m.err
 }
 
+func (m *moody) times() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.asked
+}
+
 func (m *moody) refuse(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

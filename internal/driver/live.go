@@ -2,6 +2,7 @@ package driver
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -26,10 +27,12 @@ type live struct {
 	mu      sync.Mutex // guards what follows
 	unwatch func()     // nil if there is nothing to watch
 	running bool       // there is a goroutine that will look
+	waiting bool       // the own identity is another, and its turn is yet to come
+	ripe    bool       // its turn has come
 	err     error      // why the own identity could not be shown
 	expiry  time.Time  // of the peer's credential; zero: never
 
-	expiring, retrying *time.Timer // nil if there was no need yet
+	expiring, retrying, spreading *time.Timer // nil if there was no need yet
 }
 
 // needLive returns d's live, which few connections need.
@@ -98,26 +101,77 @@ func (l *live) follow() {
 	l.armExpiry()
 }
 
-// showIdentity has the peer see the identity of the moment, if it is another one.
+// showIdentity has the peer see the identity of the moment, if it is another one and its turn has come.
 func (l *live) showIdentity() error {
+	id, err := l.identityToShow()
+	if err != nil || id == nil {
+		l.shown()
+		return err
+	}
+	if !l.turn() {
+		return nil
+	}
+	_, err = l.driver.Rotate(*id)
+	if err == nil {
+		l.shown()
+	}
+	return err
+}
+
+// identityToShow returns the identity of the moment if the peer sees another one, nil if it does not.
+func (l *live) identityToShow() (*mls.Identity, error) {
 	d := l.driver
 	if d.settings.Identities == nil {
-		return nil
+		return nil, nil
 	}
 	identities := d.settings.Identities.Identities()
 	if len(identities) == 0 {
-		return nil // the source is for the validator alone
+		return nil, nil // the source is for the validator alone
 	}
 	for _, id := range identities {
 		switch fits, shown := d.shows(id); {
 		case shown:
-			return nil
+			return nil, nil
 		case fits:
-			_, err := d.Rotate(id)
-			return err
+			return &id, nil
 		}
 	}
-	return d.settings.Errors.NoIdentityFits
+	return nil, d.settings.Errors.NoIdentityFits
+}
+
+// turn reports that it is this connection's turn to show another identity. Many have the same one, and
+// hear at one moment that it has changed: so each draws when it follows.
+func (l *live) turn() bool {
+	spread := l.driver.settings.Spread
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if spread <= 0 || l.ripe {
+		return true
+	}
+	if !l.waiting && !l.driver.Ended() {
+		l.waiting = true
+		l.spreading = time.AfterFunc(rand.N(spread), l.ripen)
+	}
+	return false
+}
+
+// ripen says that it is this connection's turn.
+func (l *live) ripen() {
+	l.mu.Lock()
+	l.ripe = l.waiting
+	l.mu.Unlock()
+	l.changed()
+}
+
+// shown says that there is nothing to show, or no more. What changes from here on has another turn.
+func (l *live) shown() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting, l.ripe = false, false
+	if l.spreading != nil {
+		l.spreading.Stop()
+		l.spreading = nil
+	}
 }
 
 // shows reports that an identity's key fits the session, and that it is the one that the peer sees. A session
@@ -187,7 +241,7 @@ func (l *live) stop() {
 	l.mu.Lock()
 	unwatch := l.unwatch
 	l.unwatch = nil
-	for _, timer := range []*time.Timer{l.expiring, l.retrying} {
+	for _, timer := range []*time.Timer{l.expiring, l.retrying, l.spreading} {
 		if timer != nil {
 			timer.Stop()
 		}
