@@ -19,6 +19,7 @@ import (
 const (
 	DefaultHandshakeTimeout = 10 * time.Second
 	DefaultIdentitySpread   = 3 * time.Second
+	DefaultMaxHandshakes    = 1024
 )
 
 // A Config says who one is, who the peer may be, and how a connection behaves. Only
@@ -147,6 +148,10 @@ type Config struct {
 	// HandshakeTimeout bounds the handshake as a whole, from its first
 	// step. Default: DefaultHandshakeTimeout. Negative: no bound.
 	HandshakeTimeout time.Duration
+	// MaxHandshakes bounds how many connections of a [Listener] are in their handshake at a time, from Accept
+	// until it is complete, has failed, or Close was called. While there are so many, Accept waits, and who
+	// connects waits in the system's backlog. Default: DefaultMaxHandshakes. Negative: no bound.
+	MaxHandshakes int
 
 	// Rand is the source of all randomness. Default: crypto/rand.Reader.
 	Rand io.Reader

@@ -234,6 +234,9 @@ func (c *Conn) closeNotify() error {
 func (c *Conn) erase() {
 	c.handshakeMu.Lock()
 	defer c.handshakeMu.Unlock()
+	if c.opening != nil {
+		c.opening.through()
+	}
 	c.receiver.mu.Lock()
 	c.receiver.close()
 	c.receiver.mu.Unlock()

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+
+	"github.com/mendlink/mendlink/internal/driver"
 )
 
 // A Dialer connects to a peer as the initiator.
@@ -86,6 +88,7 @@ func hostName(network, address string) string {
 type Listener struct {
 	net.Listener
 	config *Config
+	gate   *driver.Gate
 }
 
 // Listen listens on a local address, as net.Listen does, for peers to accept.
@@ -98,22 +101,39 @@ func Listen(network, address string, config *Config) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Listener{Listener: inner, config: config}, nil
+	return NewListener(inner, config), nil
 }
 
 // NewListener returns a listener that accepts connections from inner. An unusable
 // config shows when the connections are used.
 func NewListener(inner net.Listener, config *Config) *Listener {
-	return &Listener{Listener: inner, config: config}
+	limit := DefaultMaxHandshakes
+	if config != nil && config.MaxHandshakes != 0 {
+		limit = config.MaxHandshakes
+	}
+	return &Listener{Listener: inner, config: config, gate: driver.NewGate(limit)}
 }
 
 // Accept waits for the next connection, a [*Conn], and returns it at once: a peer that
-// stalls cannot keep others waiting. The handshake takes place in the connection's first Read,
-// Write or HandshakeContext.
+// stalls cannot keep others waiting, unless Config.MaxHandshakes do. The handshake takes place in the connection's first Read,
+// Write or HandshakeContext. A connection that nobody uses has to be closed, as it counts among these.
 func (l *Listener) Accept() (net.Conn, error) {
+	leave, err := l.gate.Enter(context.Background())
+	if err != nil {
+		return nil, &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: err}
+	}
 	transport, err := l.Listener.Accept()
 	if err != nil {
+		leave()
 		return nil, err
 	}
-	return Server(transport, l.config), nil
+	c := Server(transport, l.config)
+	c.opening.leave = leave
+	return c, nil
+}
+
+// Close ends the listening. Connections that were accepted live on.
+func (l *Listener) Close() error {
+	l.gate.Close()
+	return l.Listener.Close()
 }

@@ -63,9 +63,11 @@ func (c *Conn) handshake(ctx context.Context, early bool) (err error) {
 	}
 	if err != nil {
 		c.handshakeErr = c.opError("handshake", c.orClosed(err))
+		c.opening.through()
 		return c.handshakeErr
 	}
 	if established {
+		c.opening.through()
 		c.opening = nil
 		c.driver.Establish()
 		c.receiver.pumpIfIdle() // an update may be under way already
@@ -81,6 +83,14 @@ type opening struct {
 	early   []byte                // own early data whose fate is open
 	fate    channel.EarlyDataFate // what that is
 	started bool                  // there is a session
+	leave   func()                // gives the place at the listener's gate back; nil if there is none
+}
+
+// through says that the handshake is complete, or never will be.
+func (o *opening) through() {
+	if o.leave != nil {
+		o.leave()
+	}
 }
 
 // boundHandshake adds the configured timeout, counted from the first step.

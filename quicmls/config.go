@@ -20,6 +20,7 @@ const (
 	DefaultHandshakeTimeout = 10 * time.Second
 	DefaultEpochGrace       = 10 * time.Second
 	DefaultIdentitySpread   = 3 * time.Second
+	DefaultMaxHandshakes    = 1024
 )
 
 // A Config says who one is, who the peer may be, and how a connection behaves. Only
@@ -61,6 +62,11 @@ type Config struct {
 	// HandshakeTimeout bounds the handshake of the session, from its first step. QUIC's own is
 	// bounded by QUIC.HandshakeIdleTimeout. Default: DefaultHandshakeTimeout. Negative: no bound.
 	HandshakeTimeout time.Duration
+	// MaxHandshakes bounds how many connections of a [Listener] are in the handshake of their session at a time, from
+	// Accept until it is complete or the connection has ended. While there are so many, Accept waits; some
+	// QUIC connections, 32 with quic-go v0.65.0, wait for it, and it refuses all others. Default: DefaultMaxHandshakes.
+	// Negative: no bound.
+	MaxHandshakes int
 	// EpochGrace is how long after an update a stream may still begin in the epoch before, and a
 	// datagram of it may still come. What begins later is reset: see [ErrEpochGone]. Streams
 	// that have begun are not concerned. No more than the last 200 epochs are kept, however
@@ -118,6 +124,9 @@ func (c *Config) withDefaults() (*Config, error) {
 	}
 	if d.IdentitySpread == 0 {
 		d.IdentitySpread = DefaultIdentitySpread
+	}
+	if d.MaxHandshakes == 0 {
+		d.MaxHandshakes = DefaultMaxHandshakes
 	}
 	if d.EpochGrace == 0 {
 		d.EpochGrace = DefaultEpochGrace

@@ -28,6 +28,7 @@ type Conn struct {
 
 	handshakeMu  sync.Mutex // guards the handshake as a whole
 	handshakeErr error      // final
+	leave        func()     // gives the place at the listener's gate back; nil if there is none, or no more
 	exported     []byte     // what binds the session to QUIC's handshake
 	unbound      bool       // that is not complete, so that the session is not bound to it yet
 	heard        bool       // a message has come

@@ -3,9 +3,12 @@ package quicmls
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 
 	"github.com/quic-go/quic-go"
+
+	"github.com/mendlink/mendlink/internal/driver"
 )
 
 // Dial connects to a UDP address and performs the handshake, or resumes the session that config.Store has for
@@ -83,6 +86,7 @@ func handshake(ctx context.Context, c *Conn) (*Conn, error) {
 type Listener struct {
 	quic   quicListener
 	config *Config
+	gate   *driver.Gate
 }
 
 // quicListener is what [quic.Listener] and [quic.EarlyListener] have in common.
@@ -129,21 +133,38 @@ func listen(config *Config, open func(*tls.Config, *quic.Config) (quicListener, 
 	if err != nil {
 		return nil, err
 	}
-	return &Listener{q, config}, nil
+	return &Listener{q, config, driver.NewGate(config.MaxHandshakes)}, nil
 }
 
 // Accept waits for the next QUIC connection and returns it at once: a peer that stalls cannot keep others
-// waiting. The session's handshake takes place in the first method of the Conn that needs it.
+// waiting, unless Config.MaxHandshakes do. The session's handshake takes place in the first method of the Conn that needs it.
 func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
-	q, err := l.quic.Accept(ctx)
+	leave, err := l.gate.Enter(ctx)
+	if errors.Is(err, net.ErrClosed) { // after Close there are those that have come already, and no others
+		leave, err = func() {}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	return newConn(q, l.config, nil, false), nil
+	q, err := l.quic.Accept(ctx)
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	c := newConn(q, l.config, nil, false)
+	stop := context.AfterFunc(c.ctx, leave) // nobody may ever perform the handshake
+	c.leave = func() {
+		stop()
+		leave()
+	}
+	return c, nil
 }
 
 // Addr returns the address that the listener listens on.
 func (l *Listener) Addr() net.Addr { return l.quic.Addr() }
 
 // Close ends the listening. Connections that were accepted live on.
-func (l *Listener) Close() error { return l.quic.Close() }
+func (l *Listener) Close() error {
+	l.gate.Close()
+	return l.quic.Close()
+}

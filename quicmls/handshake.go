@@ -83,6 +83,10 @@ func (c *Conn) established() {
 	c.control.ctx, c.control.first = c.ctx, nil
 	c.driver.Establish()
 	c.complete.Store(true)
+	if c.leave != nil {
+		c.leave()
+		c.leave = nil
+	}
 	go c.serve()
 	c.control.wake() // an update may be under way already
 }

@@ -1,0 +1,179 @@
+package netconn
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// A countingListener counts the transports that are open.
+type countingListener struct {
+	net.Listener
+	open, most atomic.Int32
+}
+
+type countedConn struct {
+	net.Conn
+	l      *countingListener
+	closed atomic.Bool
+}
+
+func (l *countingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if n := l.open.Add(1); n > l.most.Load() {
+		l.most.Store(n) // there is one goroutine that accepts
+	}
+	return &countedConn{Conn: c, l: l}, nil
+}
+
+func (c *countedConn) Close() error {
+	if c.closed.CompareAndSwap(false, true) {
+		c.l.open.Add(-1)
+	}
+	return c.Conn.Close()
+}
+
+// bounded returns a listener that allows so many handshakes, and how to connect to it without a word.
+func bounded(t *testing.T, handshakes int, rc *Config) (*Listener, *countingListener, func() net.Conn) {
+	t.Helper()
+	rc.MaxHandshakes = handshakes
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	counting := &countingListener{Listener: inner}
+	l := NewListener(counting, rc)
+	t.Cleanup(func() { l.Close() })
+	return l, counting, func() net.Conn {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+}
+
+// A flood of peers that connect and say nothing keeps this end busy with so many of them and no more,
+// and gives way to one that speaks.
+func TestAFloodOfHandshakesIsBounded(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	rc.HandshakeTimeout = 50 * time.Millisecond
+	const places, flood = 8, 200
+	l, counting, stall := bounded(t, places, rc)
+	served := make(chan error, 1)
+	accepting := make(chan struct{})
+	go func() {
+		defer close(accepting)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				if err := c.(*Conn).Handshake(); err != nil {
+					return
+				}
+				_, err := io.Copy(c, c)
+				served <- err
+			}()
+		}
+	}()
+	for range flood {
+		stall()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	var client *Conn
+	for client == nil { // one that waits for too long is cut off, and comes again
+		c, err := (&Dialer{Config: ic}).DialContext(ctx, "tcp", l.Addr().String())
+		if err == nil {
+			client = c.(*Conn)
+		} else if ctx.Err() != nil {
+			t.Fatal(err)
+		}
+	}
+	roundTrip(t, client)
+	if n := counting.most.Load(); n > places+1 { // one is through
+		t.Errorf("%d connections at a time, want %d in their handshake at most", n, places)
+	}
+	client.Close()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	l.Close()
+	<-accepting
+}
+
+// A place is free again when a handshake is complete, has failed, or Close was called.
+func TestAPlaceIsGivenBack(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	rc.HandshakeTimeout = -1
+	l, _, stall := bounded(t, 1, rc)
+	accepted := make(chan *Conn)
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				ended <- err
+				return
+			}
+			accepted <- c.(*Conn)
+		}
+	}()
+	next := func(after string) (c *Conn) {
+		t.Helper()
+		within(t, "accepting after "+after, func() { c = <-accepted })
+		return c
+	}
+	first := stall()
+	c := next("nothing")
+	stall()
+	select {
+	case <-accepted:
+		t.Fatal("a second handshake, want one at a time")
+	case <-time.After(50 * time.Millisecond):
+	}
+	first.Close()
+	if err := c.Handshake(); err == nil {
+		t.Fatal("a handshake with nobody")
+	}
+	defer c.Close()
+	c = next("a handshake that failed")
+	c.Close()
+	c.Close()
+	dialled := make(chan error, 1)
+	var client net.Conn
+	go func() {
+		var err error
+		client, err = (&Dialer{Config: ic}).DialContext(t.Context(), "tcp", l.Addr().String())
+		dialled <- err
+	}()
+	c = next("a Close")
+	if err := errors.Join(c.Handshake(), <-dialled); err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	defer c.Close()
+	stall()
+	last := next("a handshake that is complete")
+	defer last.Close()
+	// Nobody waits at a listener that is closed.
+	l.Close()
+	within(t, "Accept", func() {
+		if err := <-ended; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("error %v, want %v", err, net.ErrClosed)
+		}
+	})
+}
