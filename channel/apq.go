@@ -288,7 +288,7 @@ func (s *Session) FullSince() time.Time {
 	if s.pair == nil {
 		return time.Time{}
 	}
-	return s.fullAt
+	return time.Unix(s.fullAt, 0)
 }
 
 // errWithoutAPQ is the answer of an end that wants two groups to a peer that

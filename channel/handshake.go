@@ -212,7 +212,7 @@ func (s *Session) verifyWelcome(g groups) (Negotiated, error) {
 // it was sent to nobody, so lastCommit stays empty and equals no hash.
 func (s *Session) establish(g groups, terms Negotiated) (err error) {
 	s.group, s.pair, s.id, s.created, s.terms = g.Group, g.pair, SessionID(g.GroupID()), s.mls.Now(), terms
-	s.fullAt = s.created
+	s.fullAt = s.created.Unix()
 	s.labelPeer()
 	own, peer := ownLeaf(g.Group), peerLeaf(g.Group)
 	s.prevails = s.role == RoleInitiator

@@ -69,7 +69,7 @@ func (s *Session) marshal() ([]byte, error) {
 	w.Uint64(uint64(max(0, s.created.Unix())))
 	w.Optional(s.pair != nil)
 	if s.pair != nil {
-		w.Uint64(uint64(max(0, s.fullAt.Unix())))
+		w.Uint64(uint64(max(0, s.fullAt)))
 	}
 	w.Opaque(s.lastCommit)
 	w.Opaque(s.earlyDigest)
@@ -98,7 +98,7 @@ func (s *Session) unmarshal(data []byte) error {
 	s.created = time.Unix(int64(r.Uint64()), 0)
 	paired := version >= 3 && r.Optional()
 	if paired {
-		s.fullAt = time.Unix(int64(r.Uint64()), 0)
+		s.fullAt = int64(r.Uint64())
 	}
 	s.lastCommit = bytes.Clone(r.Opaque())
 	s.earlyDigest, s.lastAck = cloneOrNil(r.Opaque()), cloneOrNil(r.Opaque())

@@ -42,7 +42,7 @@ type Session struct {
 	prevails    bool            // where two resumptions cross; settled by the full handshake
 	group       *mls.Group      // the current epoch
 	pair        *mls.APQGroup   // that group is the traditional one of; nil: the session has one group
-	fullAt      time.Time       // of this end's last full update; of the full handshake if there was none
+	fullAt      int64           // when this end has made its last full update, or else the full handshake, in seconds of Unix time
 	lastCommit  []byte          // hash of the commit that led to it, ours or the peer's
 	earlyDigest []byte          // of the early data that came with that commit, if any did
 	lastAck     []byte          // the EpochKeyUpdate for that commit, nil if it is ours or pending has answered it

@@ -348,7 +348,7 @@ func (s *Session) adoptPending() error {
 	}
 	s.pending = nil
 	if p.groups().isFull() {
-		s.fullAt = s.mls.Now()
+		s.fullAt = s.mls.Now().Unix()
 	}
 	s.step(p.groups(), p.commit, p.secrets)
 	s.trace.epoch(s, true)
