@@ -237,8 +237,16 @@ func (p *Pair) connect(s *channel.Session, flights *[]Flight) (a, b *end, err er
 }
 
 func update(a, b *end) error {
+	return updateBy(a, b, func() error { return a.carryOut(a.session.Update(ctx, channel.ReasonRequested)) })
+}
+
+// updateFull is update in both groups, where a session has two.
+func updateFull(a, b *end) error {
+	return updateBy(a, b, func() error { return a.carryOut(a.session.UpdateFull(ctx, channel.ReasonRequested)) })
+}
+
+func updateBy(a, b *end, begin func() error) error {
 	epoch := a.session.Epoch() + 1
-	begin := func() error { return a.carryOut(a.session.Update(ctx, channel.ReasonRequested)) }
 	if err := a.timed(begin); err != nil {
 		return err
 	}
