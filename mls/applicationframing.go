@@ -1,6 +1,7 @@
 package mls
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/mendlink/mendlink/internal/wire"
@@ -27,17 +28,27 @@ func (f *ApplicationFraming) Marshal() ([]byte, error) {
 	}), nil
 }
 
-// parseApplicationFraming decodes application data that stays as it is while the
-// result is in use.
-func parseApplicationFraming(data []byte) (*ApplicationFraming, error) {
+// ParseApplicationFraming decodes application data. A type of zero is left as it
+// is: what it stands for depends on the group (see [ReceivedApplication]).
+func ParseApplicationFraming(data []byte) (*ApplicationFraming, error) {
+	return parseFramingAliased(bytes.Clone(data))
+}
+
+// parseFramingAliased is ParseApplicationFraming for data that stays as it is
+// while the result is in use.
+func parseFramingAliased(data []byte) (*ApplicationFraming, error) {
 	r := wire.NewReader(data)
 	f := new(ApplicationFraming)
 	f.MediaType.decode(r)
 	f.Content = r.Opaque()
-	if err := r.Finish(); err != nil {
-		return nil, fmt.Errorf("mls: decoding application data: %w", err)
+	err := r.Finish()
+	if err == nil {
+		err = f.verify()
 	}
-	return f, f.verify()
+	if err != nil {
+		return nil, invalid(CheckApplicationFraming, "%w", err)
+	}
+	return f, nil
 }
 
 func (f *ApplicationFraming) verify() error {
@@ -57,9 +68,9 @@ func applicationFraming(data []byte, context Extensions) (*ApplicationFraming, e
 	if err != nil || required == nil {
 		return nil, err
 	}
-	f, err := parseApplicationFraming(data)
+	f, err := parseFramingAliased(data)
 	if err != nil {
-		return nil, invalid(CheckApplicationFraming, "%w", err)
+		return nil, err
 	}
 	if f.MediaType.Type == "" {
 		f.MediaType = required[0]

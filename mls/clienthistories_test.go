@@ -43,6 +43,8 @@ type clientHistory struct {
 	facts   map[uint64]facts
 	said    int
 	kept    int // past epochs that clients keep
+	// components: clients have components, whose data changes as well.
+	components bool
 }
 
 // A correspondent is a member that gets letters.
@@ -63,6 +65,14 @@ func newClientHistory(t *rapid.T) *clientHistory {
 	h.psks["shared"] = []byte("a secret that all clients have")
 	h.componentPSKs[componentPSK{0x8001, "shared"}] = []byte("a secret of a component")
 	h.configure = func(cfg *Config) { cfg.MaxSkippedAge = -1 } // past epochs have a bound of their own
+	h.components = h.chance("components", 50)
+	h.configure = func(cfg *Config) {
+		cfg.MaxSkippedAge = -1 // past epochs have a bound of their own
+		if h.components {
+			componentConfig(cfg)
+			cfg.Components = append(cfg.Components, AppAcks())
+		}
+	}
 	h.options.PastEpochs = []int{0, -1, 1, 3}[h.below("past epochs", 4)]
 	h.kept = max(0, h.options.PastEpochs)
 	if h.options.PastEpochs == 0 {
@@ -384,6 +394,9 @@ func (h *clientHistory) say() {
 // proposal draws a proposal that fits a member's state.
 func (h *clientHistory) proposal(m *correspondent) Proposal {
 	members := m.view().Members()
+	if h.components && h.chance("of a component", 30) {
+		return h.componentProposal(m)
+	}
 	switch h.below("proposal", 5) {
 	case 0, 1:
 		if len(members) < 6 {
@@ -400,6 +413,28 @@ func (h *clientHistory) proposal(m *correspondent) Proposal {
 		return &PreSharedKey{PSK: PreSharedKeyID{Type: PSKApplication, Component: 0x8001, ID: []byte("shared")}}
 	}
 	return &PreSharedKey{PSK: PreSharedKeyID{Type: PSKExternal, ID: []byte("shared")}}
+}
+
+// componentProposal draws a proposal of a component.
+func (h *clientHistory) componentProposal(m *correspondent) Proposal {
+	id := []ComponentID{notesComponent, plainComponent}[h.below("component", 2)]
+	d, err := m.view().Extensions().AppDataDictionary()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	switch _, present := d.Find(id); h.below("what of a component", 4) {
+	case 0:
+		if present {
+			return &AppDataUpdate{Component: id, Remove: true}
+		}
+	case 1:
+		ack, err := m.m.AppAck()
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		return ack.Proposal()
+	}
+	return update(id, fmt.Sprint(h.said))
 }
 
 func (h *clientHistory) format() WireFormat {
