@@ -52,6 +52,7 @@ var kinds = []Kind{
 			"passive-client-welcome", "passive-client-handling-commit", "passive-client-random",
 			"passive-client-private", "passive-client-outside", "passive-client-successor", "passive-client-components",
 			"passive-client-self-remove",
+			"passive-client-app-data",
 		},
 		newVector: newCase[passiveClient],
 	},
@@ -70,6 +71,7 @@ var kinds = []Kind{
 	{Name: "targeted-messages", newVector: newCase[targetedMessages]},
 	{Name: "multi-targeted-messages", newVector: newCase[multiTargetedMessages]},
 	{Name: "last-resort", newVector: newCase[lastResort]},
+	{Name: "app-content", newVector: newCase[appContent]},
 }
 
 // newCase returns an empty case of a kind.

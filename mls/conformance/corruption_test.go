@@ -158,10 +158,12 @@ var corruptible = []corruptibleCase{
 	{file: "targeted-messages", own: true, index: 7, fields: 12},
 	{file: "multi-targeted-messages", own: true, index: 7, fields: 14},
 	{file: "last-resort", own: true, index: 0, fields: 4},
+	{file: "passive-client-app-data", own: true, index: 0, fields: 64},
+	{file: "app-content", own: true, index: 5, fields: 40},
 }
 
 // optional are fields that a case need not have.
-var optional = map[string]bool{"successor": true}
+var optional = map[string]bool{"successor": true, "components": true}
 
 // Whatever is changed in a case, in whatever field: it is noticed.
 func TestEachFieldIsChecked(t *testing.T) {

@@ -45,11 +45,13 @@ var generators = map[string]func(*generator) (vector, error){
 	"passive-client-outside":         generatePassiveOutside,
 	"passive-client-successor":       generatePassiveSuccessor,
 	"passive-client-components":      generatePassiveComponents,
+	"passive-client-app-data":        generatePassiveAppData,
 
 	"passive-client-self-remove": generatePassiveSelfRemove,
 
 	"safe-export":    generateSafeExport,
 	"component-data": generateComponentData,
+	"app-content":    generateAppContent,
 	"external-init":  generateExternalInit,
 
 	"application-psks":        generateApplicationPSKs,

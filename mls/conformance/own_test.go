@@ -66,6 +66,8 @@ var ownFiles = []ownFile{
 	{"targeted-messages", classicalAndOne, 1, 64},
 	{"multi-targeted-messages", classicalAndOne, 1, 136},
 	{"last-resort", classicalAndOne, 2, 96},
+	{"passive-client-app-data", []ciphersuite.ID{1, 2}, 1, 182},
+	{"app-content", []ciphersuite.ID{0}, 6, 72},
 }
 
 func (f *ownFile) path() string { return filepath.Join("testdata", f.name+".json.gz") }

@@ -42,6 +42,8 @@ type partyOptions struct {
 	// components are those that speak in SafeAADs and take secrets of epochs.
 	components mls.ComponentsList
 	selfRemove bool // all members support SelfRemove
+	// updated are those whose data in the GroupContext changes.
+	updated mls.ComponentsList
 }
 
 // generated is when all vectors are made.
@@ -82,6 +84,9 @@ func emptyParty(g *generator, o partyOptions) *party {
 	if o.private {
 		p.format = mls.WireFormatPrivateMessage
 		p.cfg.Padding = func(n int) int { return 256 - n%256 }
+	}
+	for _, id := range o.updated {
+		p.cfg.Components = append(p.cfg.Components, mls.Component{ID: id})
 	}
 	return p
 }
@@ -292,6 +297,9 @@ func (p *party) record(pending *mls.PendingCommit) error {
 		}
 		e.SafeExports = append(e.SafeExports, componentSecret{uint16(component), secret})
 	}
+	if err := p.recordAppData(&e, pending); err != nil {
+		return err
+	}
 	p.epochs = append(p.epochs, e)
 	return nil
 }
@@ -344,6 +352,9 @@ func (p *party) newPassiveClient(c *client) *passiveClient {
 		EncryptionPriv: encryptionKey, InitPriv: initKey, Epochs: []passiveEpoch{},
 	}
 	v.CipherSuite = p.suite.ID()
+	for _, id := range p.updated {
+		v.Components = append(v.Components, uint16(id))
+	}
 	return v
 }
 
@@ -372,7 +383,7 @@ func (p *party) active() *client {
 
 // joinFromOutside lets a client join by an external commit. If it is a member,
 // it takes the place of what it was.
-func (p *party) joinFromOutside(c *client, psks ...mls.PreSharedKeyID) error {
+func (p *party) joinFromOutside(c *client, proposals ...mls.Proposal) error {
 	info, err := p.active().group.GroupInfo(mls.GroupInfoOptions{})
 	if err != nil {
 		return err
@@ -381,7 +392,7 @@ func (p *party) joinFromOutside(c *client, psks ...mls.PreSharedKeyID) error {
 	if err != nil {
 		return err
 	}
-	o := mls.ExternalJoinOptions{Identity: c.identity, Leaf: leaf, PSKs: psks}
+	o := mls.ExternalJoinOptions{Identity: c.identity, Leaf: leaf, Proposals: proposals}
 	if was := slices.Index(p.members, c); was >= 0 {
 		p.members = slices.Delete(p.members, was, was+1)
 		o.Resync = func(leaf *mls.LeafNode) bool { return bytes.Equal(leaf.SignatureKey, c.signer.public) }

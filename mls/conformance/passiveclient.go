@@ -25,6 +25,9 @@ type passiveClient struct {
 	// Successor is how the client joins a group that continues this one, by
 	// re-initialization or as a branch. It is our addition to the format.
 	Successor *passiveClient `json:"successor,omitempty"`
+	// Components are those that the client knows, each of which replaces its data
+	// by what an update brings. It is our addition to the format.
+	Components []uint16 `json:"components,omitempty"`
 }
 
 type passivePSK struct {
@@ -39,6 +42,11 @@ type passiveEpoch struct {
 	// SafeExports are secrets of components in the epoch, in the order in which
 	// they are exported. It is our addition to the format.
 	SafeExports []componentSecret `json:"safe_exports,omitempty"`
+	// AppEphemerals are what the commit says to components, in its order, and
+	// AppData is what they have in the GroupContext after it. They are our
+	// addition to the format.
+	AppEphemerals []componentEntry `json:"app_ephemerals,omitempty"`
+	AppData       []componentEntry `json:"app_data,omitempty"`
 }
 
 // keptResumptionPSKs is how many epochs back a case can use resumption PSKs.
@@ -113,6 +121,7 @@ func (c *checker) nextEpoch(i int, g *mls.Group, e *passiveEpoch) *mls.Group {
 	g.Erase()
 	g = commit.Group()
 	c.equal(fmt.Sprintf("epochs[%d].epoch_authenticator", i), g.EpochAuthenticator(), e.Authenticator)
+	c.appData(i, commit, e)
 	for k, x := range e.SafeExports {
 		secret, err := g.SafeExportSecret(mls.ComponentID(x.Component))
 		if c.ok(fmt.Sprintf("epochs[%d].safe_exports[%d]", i, k), err) {
@@ -146,8 +155,13 @@ func (v *passiveClient) bundle(c *checker) *mls.KeyPackageBundle {
 
 // config returns a configuration that believes everybody.
 func (v *passiveClient) config(now time.Time) *mls.Config {
+	var components []mls.Component
+	for _, id := range v.Components {
+		components = append(components, mls.Component{ID: mls.ComponentID(id)})
+	}
 	return &mls.Config{
 		AuthenticationService: acceptAll{},
+		Components:            components,
 		Now:                   func() time.Time { return now },
 		MaxLifetime:           -1,
 		ResumptionPSKs:        keptResumptionPSKs,

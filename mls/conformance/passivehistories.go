@@ -184,7 +184,7 @@ func joinFromOutside(p *party) error {
 	if err != nil {
 		return err
 	}
-	return p.joinFromOutside(c, p.newPSK().PSK)
+	return p.joinFromOutside(c, p.newPSK())
 }
 
 // resync lets a member replace itself by an external commit.
