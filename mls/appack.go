@@ -125,11 +125,14 @@ func (g *Group) CompareAppAck(member LeafIndex, ack AppAck) (AckReport, error) {
 	return report, nil
 }
 
-// compareAppAcks compares all AppAcks of other members that a commit covers.
+// compareAppAcks compares the AppAcks of other members that a commit covers. Those
+// of one member count together, however many there are.
 func (g *Group) compareAppAcks(proposals []CommittedProposal) (reports []AckReport, err error) {
 	if !g.acknowledges() {
 		return nil, nil
 	}
+	acks := make(map[LeafIndex]AppAck)
+	var members []LeafIndex
 	for _, p := range proposals {
 		e, ok := p.Proposal.(*AppEphemeral)
 		if !ok || e.Component != ComponentAppAck || p.Sender.Type != SenderMember || p.Sender.Leaf == g.own {
@@ -139,7 +142,13 @@ func (g *Group) compareAppAcks(proposals []CommittedProposal) (reports []AckRepo
 		if err != nil {
 			return nil, err
 		}
-		report, err := g.CompareAppAck(p.Sender.Leaf, ack)
+		if _, ok := acks[p.Sender.Leaf]; !ok {
+			members = append(members, p.Sender.Leaf)
+		}
+		acks[p.Sender.Leaf] = append(acks[p.Sender.Leaf], ack...)
+	}
+	for _, member := range members {
+		report, err := g.CompareAppAck(member, acks[member])
 		if err != nil {
 			return nil, err
 		}

@@ -111,6 +111,24 @@ func TestAppAcksShowWhatWasSuppressed(t *testing.T) {
 	c.checkMessages()
 }
 
+// All that a member acknowledges in a commit counts together.
+func TestAppAcksOfOneMemberAddUp(t *testing.T) {
+	c := ackCrowd(t, 2)
+	messages := c.say(0, 3)
+	c.hear(1, messages[0])
+	first := c.ack(1)
+	c.hear(1, messages[2])
+	pending, err := c.members[1].g.Commit(CommitOptions{Proposals: []Proposal{first.Proposal(), AppAck{{0, 2, 2}}.Proposal()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reports := c.process(0, pending.Message()).(*ReceivedCommit).AppAcks
+	if len(reports) != 1 || reports[0].Member != 1 {
+		t.Fatalf("reports are %+v", reports)
+	}
+	wantRanges(t, "lost", reports[0].Lost, MessageRange{0, 1, 1})
+}
+
 // Those who are not told of a member's own AppAck are that member.
 func TestAppAcksOfOnesOwnAreNotCompared(t *testing.T) {
 	c := ackCrowd(t, 2)

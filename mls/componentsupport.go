@@ -1,6 +1,9 @@
 package mls
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // What the draft leaves open: that a GroupContext names components which its
 // members have to support, and nothing says who checks that. Here it is checked
@@ -9,7 +12,7 @@ import "fmt"
 // and its issue 102.
 
 // requiredComponents is what a GroupContext asks of all leaves beyond their
-// capabilities.
+// capabilities, each thing once: it is compared with each leaf.
 type requiredComponents struct {
 	components ComponentsList
 	safeAAD    ComponentsList
@@ -28,8 +31,23 @@ func componentsRequired(context Extensions) (required requiredComponents, err er
 	if required.safeAAD, err = d.list(ComponentSafeAAD); err != nil {
 		return required, err
 	}
-	required.mediaTypes, err = d.mediaTypes()
-	return required, err
+	if required.mediaTypes, err = d.mediaTypes(); err != nil {
+		return required, err
+	}
+	required.components, required.safeAAD = distinct(required.components), distinct(required.safeAAD)
+	seen := make(map[string]bool)
+	required.mediaTypes = slices.DeleteFunc(required.mediaTypes, func(t MediaType) bool {
+		key := t.key()
+		known := seen[key]
+		seen[key] = true
+		return known
+	})
+	return required, nil
+}
+
+func distinct(l ComponentsList) ComponentsList {
+	slices.Sort(l)
+	return slices.Compact(l)
 }
 
 // dictionaryIn is [Extensions.AppDataDictionary] for extensions that stay as
@@ -91,11 +109,15 @@ func (r *requiredComponents) verifySupport(leaf *LeafNode) error {
 }
 
 // coveredBy returns an error that names the first type of l which is not in
-// receivable.
+// receivable. Both lists are as long as others like.
 func (l MediaTypeList) coveredBy(receivable MediaTypeList) error {
-	for _, t := range l {
-		if !receivable.Contains(t) {
-			return fmt.Errorf("media type %v is required", t)
+	has := make(map[string]bool)
+	for i := range receivable {
+		has[receivable[i].key()] = true
+	}
+	for i := range l {
+		if !has[l[i].key()] {
+			return fmt.Errorf("media type %v is required", l[i])
 		}
 	}
 	return nil
@@ -103,9 +125,14 @@ func (l MediaTypeList) coveredBy(receivable MediaTypeList) error {
 
 // coveredBy returns an error that names the first component of l which is not in
 // supported. Those that come with the dictionary are not in need of being listed.
+// Both lists are as long as others like.
 func (l ComponentsList) coveredBy(supported ComponentsList) error {
+	has := make(map[ComponentID]bool)
+	for _, id := range supported {
+		has[id] = true
+	}
 	for _, id := range l {
-		if builtinComponents[id] == nil && !supported.Contains(id) {
+		if builtinComponents[id] == nil && !has[id] {
 			return fmt.Errorf("component %#04x is required", uint16(id))
 		}
 	}

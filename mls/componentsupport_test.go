@@ -268,3 +268,31 @@ func TestGreaseNeedsADictionary(t *testing.T) {
 		t.Errorf("a client without components has safe_aad %x", data)
 	}
 }
+
+// What others list costs no more than its length, even if both lists are long.
+func TestLongListsAreComparedInNoTime(t *testing.T) {
+	const n = 1 << 18
+	required, supported := make(ComponentsList, n), make(ComponentsList, n)
+	for i := range n {
+		required[i], supported[i] = 0x8001, 0x8002
+	}
+	supported[n-1] = 0x8001
+	if err := required.coveredBy(supported); err != nil {
+		t.Error(err)
+	}
+	x := requiring(required, nil)
+	if r, err := componentsRequired(Extensions{x}); err != nil || len(r.components) != 1 {
+		t.Errorf("%d components are required, %v", len(r.components), err)
+	}
+	types, receivable := make(MediaTypeList, n), make(MediaTypeList, n)
+	for i := range n {
+		types[i], receivable[i] = png, jsonType
+	}
+	receivable[n-1] = png
+	if err := types.coveredBy(receivable); err != nil {
+		t.Error(err)
+	}
+	if r, err := componentsRequired(Extensions{mediaExtension(png, jsonType, png)}); err != nil || len(r.mediaTypes) != 2 {
+		t.Errorf("the media types %v are required, %v", r.mediaTypes, err)
+	}
+}

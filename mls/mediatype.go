@@ -59,24 +59,29 @@ func (t MediaType) String() string {
 
 // Equal reports whether t and o are the same type with the same parameters, in
 // any order. Case does not matter in names, but in values.
-func (t MediaType) Equal(o MediaType) bool {
-	if !strings.EqualFold(t.Type, o.Type) || len(t.Parameters) != len(o.Parameters) {
-		return false
-	}
-	a, b := t.sorted(), o.sorted()
-	return slices.Equal(a, b)
-}
+func (t MediaType) Equal(o MediaType) bool { return t.key() == o.key() }
 
-// sorted returns the parameters in an order, with names in lower case.
-func (t MediaType) sorted() []MediaTypeParameter {
-	sorted := make([]MediaTypeParameter, 0, len(t.Parameters))
+// key returns what is the same for equal types only.
+func (t *MediaType) key() string {
+	same := MediaType{Type: lowerASCII(t.Type)}
 	for _, p := range t.Parameters {
-		sorted = append(sorted, MediaTypeParameter{strings.ToLower(p.Name), p.Value})
+		same.Parameters = append(same.Parameters, MediaTypeParameter{lowerASCII(p.Name), p.Value})
 	}
-	slices.SortFunc(sorted, func(a, b MediaTypeParameter) int {
+	slices.SortFunc(same.Parameters, func(a, b MediaTypeParameter) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Value, b.Value))
 	})
-	return sorted
+	return string(marshal(&same))
+}
+
+// lowerASCII is strings.ToLower for ASCII letters, and for octets that are no text.
+func lowerASCII(s string) string {
+	lower := []byte(s)
+	for i, b := range lower {
+		if 'A' <= b && b <= 'Z' {
+			lower[i] = b + 'a' - 'A'
+		}
+	}
+	return string(lower)
 }
 
 // verify checks that t has a type and a subtype, and that its parameters have names.

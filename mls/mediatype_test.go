@@ -106,6 +106,7 @@ func TestMediaTypesAreEqualWhereTheyMeanTheSame(t *testing.T) {
 		{MediaType{Type: "text/plain"}, plainText, false},
 		{two(x, x), two(x, y), false},
 		{png, jsonType, false},
+		{MediaType{Type: "text/\u017f"}, MediaType{Type: "text/s"}, false}, // but for Unicode, it is
 	} {
 		if test.a.Equal(test.b) != test.want || test.b.Equal(test.a) != test.want {
 			t.Errorf("%v and %v: want equal: %v", test.a, test.b, test.want)

@@ -36,8 +36,8 @@ type ReceivedCommit struct {
 	Proposals         []CommittedProposal
 	HasPath           bool
 	Removed           bool // this member, who is in the group no more
-	// AppAcks are what other members' acknowledgements show, if the client has
-	// the component [AppAcks].
+	// AppAcks are what other members' acknowledgements show, one for each of these
+	// members, if the client has the component [AppAcks].
 	AppAcks []AckReport
 	next    *Group
 }
