@@ -63,6 +63,18 @@ const (
 	// A client's own capabilities do not list default types.
 	CheckLeafDefaultTypes Check = "leaf-default-types"
 
+	// A multi-credential is well-formed and has at least one binding, and no more
+	// than MaxCredentialBindings, of which none holds a multi-credential.
+	CheckMultiCredential Check = "multi-credential"
+	// The signature of a credential binding is valid under its credential_key,
+	// for the signature_key of the leaf.
+	CheckCredentialBinding Check = "credential-binding"
+	// A leaf supports the cipher suites and types of all bindings in the multi
+	// credentials of all members.
+	CheckMultiCredentialSupport Check = "multi-credential-support"
+	// A leaf supports one binding of each member's weak-multi credential.
+	CheckWeakMultiCredentialSupport Check = "weak-multi-credential-support"
+
 	// A list of extensions holds each type once.
 	CheckExtensionTwice Check = "extension-twice"
 	// The data of an extension is what its type asks for.
@@ -386,6 +398,11 @@ var checkSections = map[Check]string{
 	CheckLeafVersionSupport:       "RFC 9420, Section 11.1",
 	CheckLeafSuiteSupport:         "RFC 9420, Section 11.1",
 	CheckLeafDefaultTypes:         "RFC 9420, Section 7.2",
+
+	CheckMultiCredential:            "draft-ietf-mls-extensions, Section 6.5",
+	CheckCredentialBinding:          "draft-ietf-mls-extensions, Section 6.5.2",
+	CheckMultiCredentialSupport:     "draft-ietf-mls-extensions, Section 6.5.2",
+	CheckWeakMultiCredentialSupport: "draft-ietf-mls-extensions, Section 6.5.2",
 
 	CheckExtensionTwice:             "RFC 9420, Section 13.4",
 	CheckExtensionData:              "RFC 9420, Section 13.4",

@@ -104,7 +104,7 @@ func TestEveryRuleIsEnforced(t *testing.T) {
 		welcomeRefusals(), safeRefusals(), successionRefusals(), customRefusals(),
 		applicationPSKRefusals(), componentRefusals(), componentSupportRefusals(), mediaRefusals(),
 		wireFormatRefusals(), selfRemoveRefusals(), webTokenRefusals(), apqRefusals(),
-		targetedRefusals(), appAckRefusals(), lastResortRefusals(),
+		targetedRefusals(), appAckRefusals(), lastResortRefusals(), multiCredentialRefusals(),
 	) {
 		seen := false
 		passed := t.Run(string(r.check)+"/"+r.name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -187,7 +188,11 @@ func (c *Config) withDefaults() (*Config, error) {
 // validateLeaf asks the Authentication Service about a leaf that takes the place
 // of previous, nil for a new member. RFC 9420, Sections 5.3.1 and 7.3.
 func (c *Config) validateLeaf(i LeafIndex, leaf, previous *LeafNode) error {
-	if err := c.AuthenticationService.ValidateLeaf(leaf, previous); err != nil {
+	err := c.AuthenticationService.ValidateLeaf(leaf, previous)
+	if broken := (*Error)(nil); errors.As(err, &broken) {
+		return fmt.Errorf("mls: leaf %d: %w", i, err) // it names a rule of its own
+	}
+	if err != nil {
 		return invalid(CheckLeafCredential, "leaf %d: %w", i, err)
 	}
 	return nil

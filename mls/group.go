@@ -70,7 +70,7 @@ type GroupOptions struct {
 type LeafOptions struct {
 	// Capabilities says what the client supports. What is left nil is filled
 	// in: version mls10, the suites of the Config, the credential type that the
-	// leaf uses, the extension types that it uses and those of the Config, the
+	// leaf uses (and those of a [MultiCredentialService]), the extension types that it uses and those of the Config, the
 	// proposal types of the Config (SelfRemove, where that is on, is one).
 	Capabilities Capabilities
 	// Extensions are those of the leaf. If it supports the extension

@@ -59,6 +59,8 @@ type crowd struct {
 	credential func(name string) Credential
 	members    []*client
 	invited    []*client
+	// identify, if set, gives new clients another identity.
+	identify func(*client)
 }
 
 // A componentPSK names an application PSK.
@@ -139,6 +141,9 @@ func (c *crowd) newClient() *client {
 	}
 	if c.credential != nil {
 		m.id.Credential = c.credential(name)
+	}
+	if c.identify != nil {
+		c.identify(m)
 	}
 	return m
 }

@@ -56,6 +56,9 @@ func describeLeaf(cfg *Config, s *ciphersuite.Suite, id *Identity, o *LeafOption
 	if err := leaf.Capabilities.verifyTypes(); err != nil {
 		return nil, err
 	}
+	if err := cfg.verifyOwnCredential(leaf); err != nil {
+		return nil, err
+	}
 	if leaf.Lifetime == (Lifetime{}) {
 		leaf.Lifetime = LifetimeFrom(cfg.Now(), defaultLifetime)
 	}
@@ -83,6 +86,11 @@ func (c Capabilities) withDefaults(cfg *Config, leaf *LeafNode, around Extension
 	}
 	if c.Credentials == nil {
 		c.Credentials = []CredentialType{leaf.Credential.Type}
+		for _, t := range cfg.supportedCredentials() {
+			if !slices.Contains(c.Credentials, t) {
+				c.Credentials = append(c.Credentials, t)
+			}
+		}
 	}
 	if c.Extensions == nil {
 		for _, x := range slices.Concat(leaf.Extensions, around) {

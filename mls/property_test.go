@@ -12,7 +12,19 @@ import (
 // any time and give commits up: those who should be members always agree.
 func TestRandomHistoriesKeepTheMembersTogether(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := selfRemoveCrowd(t, rapid.IntRange(1, 4).Draw(t, "members"))
+		c := emptyCrowd(t, suite1)
+		c.configure = func(cfg *Config) { cfg.SelfRemove = true }
+		c.as = multiService(acceptAll{})
+		w := c.newWallet()
+		c.identify = func(m *client) { // in turn with one credential, with two, and with two of which one is enough
+			if n := c.made % 3; n > 0 {
+				m.id = w.show(n == 2, m.id.Signer, m.name, m.name+" at work")
+			}
+		}
+		c.found(GroupOptions{})
+		if n := rapid.IntRange(0, 3).Draw(t, "further members"); n > 0 {
+			c.add(0, n)
+		}
 		for range rapid.IntRange(1, 4).Draw(t, "epochs") {
 			randomEpoch(t, c)
 		}

@@ -29,6 +29,9 @@ func (c *LeafChanges) apply(g *Group, old *LeafNode) (*LeafNode, *Identity, erro
 			return nil, nil, err
 		}
 		leaf.Credential, leaf.SignatureKey = id.Credential, key
+		if err := g.cfg.verifyOwnCredential(&leaf); err != nil {
+			return nil, nil, err
+		}
 	}
 	if c.Capabilities != nil {
 		leaf.Capabilities = *c.Capabilities

@@ -56,6 +56,13 @@ func nameIn(t failer, c *Credential) string {
 		compacted := mustCompact(t, *c.SDJWT)
 		return string(compacted.Payload)
 	}
+	bindings, err := c.Bindings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bindings != nil { // of several credentials, the first
+		c = &bindings[0].Credential
+	}
 	return string(c.Identity)
 }
 

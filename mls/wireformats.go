@@ -116,6 +116,9 @@ func (c *Config) verifyMembers(s *ciphersuite.Suite, t *ratchetTree, context Ext
 	if err := t.verifyMembers(s, context, before); err != nil {
 		return err
 	}
+	if err := c.verifyMultiCredentials(t, before); err != nil {
+		return err
+	}
 	return c.verifyWireFormats(t, context, before)
 }
 

@@ -72,6 +72,7 @@ var kinds = []Kind{
 	{Name: "multi-targeted-messages", newVector: newCase[multiTargetedMessages]},
 	{Name: "last-resort", newVector: newCase[lastResort]},
 	{Name: "app-content", newVector: newCase[appContent]},
+	{Name: "multi-credentials", newVector: newCase[multiCredential]},
 }
 
 // newCase returns an empty case of a kind.

@@ -160,6 +160,7 @@ var corruptible = []corruptibleCase{
 	{file: "last-resort", own: true, index: 0, fields: 4},
 	{file: "passive-client-app-data", own: true, index: 0, fields: 64},
 	{file: "app-content", own: true, index: 5, fields: 40},
+	{file: "multi-credentials", own: true, index: 0, fields: 16},
 }
 
 // optional are fields that a case need not have.

@@ -61,6 +61,8 @@ var generators = map[string]func(*generator) (vector, error){
 	"targeted-messages":       generateTargetedMessages,
 	"multi-targeted-messages": generateMultiTargetedMessages,
 	"last-resort":             generateLastResort,
+
+	"multi-credentials": generateMultiCredentials,
 }
 
 // Generators returns the names that [Generate] takes.

@@ -68,6 +68,7 @@ var ownFiles = []ownFile{
 	{"last-resort", classicalAndOne, 2, 96},
 	{"passive-client-app-data", []ciphersuite.ID{1, 2}, 1, 182},
 	{"app-content", []ciphersuite.ID{0}, 6, 72},
+	{"multi-credentials", allSuites, 2, 504},
 }
 
 func (f *ownFile) path() string { return filepath.Join("testdata", f.name+".json.gz") }
