@@ -389,6 +389,14 @@ func multiCredentialRefusals() []refusal {
 				c.invited = nil
 				return c.refusedProposals(add)
 			}},
+			refusal{check, name + " by a new member, of one that stays as it is", func(t *testing.T) error {
+				c, several := wide(t)
+				c.found(GroupOptions{})
+				c.commit(0, CommitOptions{Proposals: []Proposal{c.invite(LeafOptions{}), c.inviteAs(several, LeafOptions{})}})
+				add := c.invite(narrow)
+				c.invited = nil
+				return c.refusedProposals(add)
+			}},
 			refusal{check, name + " by a member that changes", func(t *testing.T) error {
 				c, several := wide(t)
 				c.identify = several
