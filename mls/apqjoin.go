@@ -74,7 +74,7 @@ func ParseAPQKeyPackage(message []byte) (*UnverifiedAPQKeyPackage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &UnverifiedAPQKeyPackage{T: &UnverifiedKeyPackage{p.t.keyPackage}, PQ: &UnverifiedKeyPackage{p.pq.keyPackage}}, nil
+	return &UnverifiedAPQKeyPackage{T: &UnverifiedKeyPackage{keyPackage: p.t.keyPackage}, PQ: &UnverifiedKeyPackage{keyPackage: p.pq.keyPackage}}, nil
 }
 
 // Verify checks both key packages, and that they are of one client and of suites

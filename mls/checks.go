@@ -366,6 +366,22 @@ const (
 	CheckMultiTargetedCommitment Check = "multi-targeted-commitment"
 )
 
+// Fewer signatures.
+const (
+	// The leaf of a key package with one signature has the hash of what is around it.
+	CheckOuterKeyPackageHash Check = "outer-key-package-hash"
+	// The hash of a key package is in leaves of key packages only.
+	CheckOuterKeyPackageHashSource Check = "outer-key-package-hash-source"
+	// Members understand key packages with one signature where one is added.
+	CheckOneSignatureSupport Check = "one-signature-support"
+	// A message with one signature is an Update of a member.
+	CheckOneSignatureContent Check = "one-signature-content"
+	// An Update with one signature keeps the signature key.
+	CheckOneSignatureKey Check = "one-signature-key"
+	// The leaf of an Update with one signature has the hash of what is around it.
+	CheckOuterUpdateHash Check = "outer-update-hash"
+)
+
 // checkSections says where each rule is stated: a section of RFC 9420, or
 // of the document that an extension is from.
 var checkSections = map[Check]string{
@@ -547,4 +563,11 @@ var checkSections = map[Check]string{
 	CheckMultiTargetedRecipients: "docs/extensions.md, Messages to several members",
 	CheckMultiTargetedKeys:       "docs/extensions.md, Messages to several members",
 	CheckMultiTargetedCommitment: "docs/extensions.md, Messages to several members",
+
+	CheckOuterKeyPackageHash:       "draft-kohbrok-mls-fewer-signatures-00, Section 3.3",
+	CheckOuterKeyPackageHashSource: "draft-kohbrok-mls-fewer-signatures-00, Section 3.2",
+	CheckOneSignatureSupport:       "docs/extensions.md, Fewer signatures",
+	CheckOneSignatureContent:       "draft-kohbrok-mls-fewer-signatures-00, Section 4.5",
+	CheckOneSignatureKey:           "draft-kohbrok-mls-fewer-signatures-00, Section 4.5",
+	CheckOuterUpdateHash:           "draft-kohbrok-mls-fewer-signatures-00, Section 4.5",
 }

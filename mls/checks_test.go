@@ -105,6 +105,7 @@ func TestEveryRuleIsEnforced(t *testing.T) {
 		applicationPSKRefusals(), componentRefusals(), componentSupportRefusals(), mediaRefusals(),
 		wireFormatRefusals(), selfRemoveRefusals(), webTokenRefusals(), apqRefusals(),
 		targetedRefusals(), appAckRefusals(), lastResortRefusals(), multiCredentialRefusals(),
+		oneSignatureRefusals(),
 	) {
 		seen := false
 		passed := t.Run(string(r.check)+"/"+r.name, func(t *testing.T) {

@@ -87,6 +87,11 @@ type Config struct {
 	// as long as past epochs. Default: off; such messages are [ErrUnsupported].
 	TargetedMessages bool
 
+	// OneSignature accepts, and lets the client make, key packages and Updates whose leaf
+	// speaks for what is around it, so that one signature does for both
+	// (draft-kohbrok-mls-fewer-signatures). New leaves say so, for the others to know. Default: off.
+	OneSignature bool
+
 	proposals  *proposalKinds
 	extensions extensionKinds
 }

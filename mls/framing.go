@@ -151,21 +151,26 @@ func (c *framedContent) decodeBody(r *wire.Reader) {
 	c.body = body[:len(body)-len(r.Rest())]
 }
 
-// framedContentAuthData is the struct FramedContentAuthData. RFC 9420, Section 6.1.
+// framedContentAuthData is the struct FramedContentAuthData, or OSFramedContentAuthData
+// without a signature. RFC 9420, Section 6.1; draft-kohbrok-mls-fewer-signatures-00.
 type framedContentAuthData struct {
 	signature       []byte
 	confirmationTag []byte // commits only
 }
 
-func (a *framedContentAuthData) encode(w *wire.Writer, t ContentType) {
-	w.Opaque(a.signature)
+func (a *framedContentAuthData) encode(w *wire.Writer, f WireFormat, t ContentType) {
+	if !f.isOneSignature() {
+		w.Opaque(a.signature)
+	}
 	if t == ContentCommit {
 		w.Opaque(a.confirmationTag)
 	}
 }
 
-func (a *framedContentAuthData) decode(r *wire.Reader, t ContentType) {
-	a.signature = r.Opaque()
+func (a *framedContentAuthData) decode(r *wire.Reader, f WireFormat, t ContentType) {
+	if !f.isOneSignature() {
+		a.signature = r.Opaque()
+	}
 	if t == ContentCommit {
 		a.confirmationTag = r.Opaque()
 	}
@@ -182,13 +187,13 @@ type authenticatedContent struct {
 func (a *authenticatedContent) encode(w *wire.Writer) {
 	w.Uint16(uint16(a.wireFormat))
 	a.content.encode(w)
-	a.auth.encode(w, a.content.contentType)
+	a.auth.encode(w, a.wireFormat, a.content.contentType)
 }
 
 func (a *authenticatedContent) decode(r *wire.Reader) {
 	a.wireFormat = WireFormat(r.Uint16())
 	a.content.decode(r)
-	a.auth.decode(r, a.content.contentType)
+	a.auth.decode(r, a.wireFormat, a.content.contentType)
 }
 
 // toBeSigned returns FramedContentTBS. encodedContext is the encoded

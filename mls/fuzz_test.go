@@ -3,6 +3,7 @@ package mls
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/mendlink/mendlink/internal/testvectors"
@@ -43,6 +44,9 @@ func FuzzMessage(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(last.Message())
+	for _, message := range oneSignatureMessages(newOneSignatureCrowd(f, suite1, 3)) {
+		f.Add(message)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var m mlsMessage
 		if unmarshal(data, &m) != nil {
@@ -120,8 +124,11 @@ func FuzzRestoreGroup(f *testing.F) {
 }
 
 func FuzzProcess(f *testing.F) {
-	c := newTargetedCrowd(f, suite1, 3)
-	for _, message := range exampleMessages(c) {
+	c := emptyCrowd(f, suite1)
+	c.configure = func(cfg *Config) { cfg.TargetedMessages, cfg.OneSignature = true, true }
+	c.found(GroupOptions{})
+	c.add(0, 2)
+	for _, message := range slices.Concat(exampleMessages(c), oneSignatureMessages(c)) {
 		f.Add(message)
 	}
 	for _, send := range c.members[0].g.targetedSenders() {

@@ -79,7 +79,8 @@ type LeafOptions struct {
 	// Lifetime applies to leaves of key packages. Default: one week from now.
 	Lifetime Lifetime
 
-	around Extensions // those of the key package that the leaf is made for
+	around        Extensions            // those of the key package that the leaf is made for
+	beforeSigning func(*LeafNode) error // completes the leaf, if not nil
 }
 
 // NewGroup creates a group with one member, in epoch 0. RFC 9420, Section 11.
@@ -322,6 +323,9 @@ func (s *publicState) signAs(signer crypto.Signer, a *authenticatedContent) (err
 	if err := verifyAuthenticatedData(a.content.authenticatedData, s.context.extensions); err != nil {
 		return err
 	}
+	if a.wireFormat.isOneSignature() {
+		return nil // its leaf has one
+	}
 	wire.Lend(func(w *wire.Writer) {
 		a.encodeToBeSigned(w, s.encodedContext)
 		a.auth.signature, err = s.suite.SignWithLabel(s.cfg.Rand, signer, "FramedContentTBS", w.Data())
@@ -348,14 +352,14 @@ func (g *Group) senderDataKeys() *secrettree.SenderData {
 
 // protect encodes signed content as an MLSMessage.
 func (g *Group) protect(a *authenticatedContent) ([]byte, error) {
-	if a.wireFormat == WireFormatPrivateMessage {
+	if a.wireFormat == WireFormatPrivateMessage || a.wireFormat == WireFormatOneSignaturePrivateMessage {
 		return protectPrivate(g.suite, g.cfg.Rand, a, g.secrets, g.senderDataKeys(), g.cfg.Padding)
 	}
 	m, err := protectPublic(g.suite, a, g.epoch.MembershipKey, g.encodedContext)
 	if err != nil {
 		return nil, err
 	}
-	return marshal(&mlsMessage{wireFormat: WireFormatPublicMessage, publicMessage: m}), nil
+	return marshal(&mlsMessage{wireFormat: a.wireFormat, publicMessage: m}), nil
 }
 
 func (g *Group) signAndProtect(a *authenticatedContent) ([]byte, error) {

@@ -61,6 +61,8 @@ type crowd struct {
 	invited    []*client
 	// identify, if set, gives new clients another identity.
 	identify func(*client)
+	// oneSignature: key packages have no signature but that of their leaf.
+	oneSignature bool
 }
 
 // A componentPSK names an application PSK.
@@ -153,7 +155,7 @@ func (c *crowd) invite(o LeafOptions) *Add {
 	c.t.Helper()
 	joiner := c.newClient()
 	var err error
-	if joiner.bundle, err = NewKeyPackage(joiner.cfg, KeyPackageOptions{Suite: c.suite.ID(), Identity: joiner.id, Leaf: o}); err != nil {
+	if joiner.bundle, err = NewKeyPackage(joiner.cfg, KeyPackageOptions{Suite: c.suite.ID(), Identity: joiner.id, Leaf: o, OneSignature: c.oneSignature}); err != nil {
 		c.t.Fatal(err)
 	}
 	c.invited = append(c.invited, joiner)

@@ -16,7 +16,7 @@ type KeyPackage struct {
 	InitKey     []byte // HPKE public key to which the Welcome is encrypted
 	LeafNode    LeafNode
 	Extensions  Extensions
-	Signature   []byte
+	Signature   []byte // empty where the leaf's signature does for both
 
 	// verified is the encoding of what was verified, so that what was changed
 	// since does not pass for it, and init the init key, parsed.
@@ -26,10 +26,12 @@ type KeyPackage struct {
 
 // An UnverifiedKeyPackage is a KeyPackage as it came from somebody else.
 type UnverifiedKeyPackage struct {
-	keyPackage *KeyPackage
+	keyPackage   *KeyPackage
+	oneSignature bool
 }
 
-// ParseKeyPackage decodes an MLSMessage that holds a KeyPackage.
+// ParseKeyPackage decodes an MLSMessage that holds a KeyPackage, or one with one signature
+// less (see [Config.OneSignature]).
 func ParseKeyPackage(message []byte) (*UnverifiedKeyPackage, error) {
 	var m mlsMessage
 	if err := unmarshal(message, &m); err != nil {
@@ -38,7 +40,7 @@ func ParseKeyPackage(message []byte) (*UnverifiedKeyPackage, error) {
 	if m.keyPackage == nil {
 		return nil, fmt.Errorf("mls: message is %v, want %v", m.wireFormat, WireFormatKeyPackage)
 	}
-	return &UnverifiedKeyPackage{m.keyPackage}, nil
+	return &UnverifiedKeyPackage{m.keyPackage, m.wireFormat.isOneSignature()}, nil
 }
 
 // CipherSuite returns the suite that the key package says it is for.
@@ -52,11 +54,15 @@ func (u *UnverifiedKeyPackage) Message() []byte {
 // Verify checks all rules of RFC 9420, Section 10.1, but for the verdict of the
 // Authentication Service, who is asked when the key package is added to a group.
 //
-// Errors: an [*Error] for a broken rule, or [*ciphersuite.UnsupportedError].
+// Errors: an [*Error] for a broken rule, [*ciphersuite.UnsupportedError], or one that
+// matches [ErrUnsupported] for a key package with one signature that the Config does not accept.
 func (u *UnverifiedKeyPackage) Verify(cfg *Config) (*KeyPackage, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
+	}
+	if u.oneSignature && !cfg.OneSignature {
+		return nil, fmt.Errorf("mls: verifying a %v: %w", WireFormatOneSignatureKeyPackage, ErrUnsupported)
 	}
 	s, err := cfg.Suites.Lookup(u.keyPackage.CipherSuite)
 	if err != nil {
@@ -126,17 +132,30 @@ func (k *KeyPackage) verify(s *ciphersuite.Suite, cfg *Config) error {
 	if err := leaf.verify(s, nil, 0); err != nil {
 		return err
 	}
-	wire.Lend(func(w *wire.Writer) {
-		k.encodeContent(w)
-		err = leaf.signature.VerifyWithLabel("KeyPackageTBS", w.Data(), k.Signature)
-	})
+	if cfg.OneSignature && k.isOneSignature() {
+		err = k.verifyOuterHash(s)
+	} else {
+		err = k.verifySignature()
+	}
 	if err != nil {
-		return invalid(CheckKeyPackageSignature, "%w", err)
+		return err
 	}
 	if err := cfg.verifyExtensions(InKeyPackage, k.Extensions); err != nil {
 		return err
 	}
 	k.verified, k.init = marshal(k), init
+	return nil
+}
+
+// verifySignature checks the signature with the key of the leaf, which has been verified.
+func (k *KeyPackage) verifySignature() (err error) {
+	wire.Lend(func(w *wire.Writer) {
+		k.encodeContent(w)
+		err = k.LeafNode.signature.VerifyWithLabel("KeyPackageTBS", w.Data(), k.Signature)
+	})
+	if err != nil {
+		return invalid(CheckKeyPackageSignature, "%w", err)
+	}
 	return nil
 }
 

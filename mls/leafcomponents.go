@@ -22,6 +22,9 @@ func (c *Config) describeComponents(leaf *LeafNode) error {
 			d = d.with(ComponentData{ID: own.ID, Data: own.Leaf})
 		}
 	}
+	if c.OneSignature {
+		all = append(all, oneSignatureComponents...)
+	}
 	// A client with a dictionary always has this entry, if only an empty one.
 	if d, err = d.listing(ComponentAppComponents, all); err != nil {
 		return err

@@ -37,6 +37,12 @@ func (f WireFormat) String() string {
 		return "multi_targeted_message"
 	case WireFormatAPQMessagePair:
 		return "apq_message_pair"
+	case WireFormatOneSignatureKeyPackage:
+		return "mls_os_key_package"
+	case WireFormatOneSignaturePrivateMessage:
+		return "mls_os_private_message"
+	case WireFormatOneSignaturePublicMessage:
+		return "mls_os_public_message"
 	}
 	return fmt.Sprintf("WireFormat(%#04x)", uint16(f))
 }
@@ -73,6 +79,12 @@ func (m *mlsMessage) encode(w *wire.Writer) {
 		m.targetedMessage.encode(w)
 	case WireFormatMultiTargetedMessage:
 		m.multiTargetedMessage.encode(w)
+	case WireFormatOneSignatureKeyPackage:
+		m.keyPackage.encodeOneSignature(w)
+	case WireFormatOneSignaturePrivateMessage:
+		m.privateMessage.encode(w)
+	case WireFormatOneSignaturePublicMessage:
+		m.publicMessage.encode(w)
 	}
 }
 
@@ -84,10 +96,10 @@ func (m *mlsMessage) decode(r *wire.Reader) {
 	}
 	switch m.wireFormat {
 	case WireFormatPublicMessage:
-		m.publicMessage = new(publicMessage)
+		m.publicMessage = &publicMessage{format: m.wireFormat}
 		m.publicMessage.decode(r)
 	case WireFormatPrivateMessage:
-		m.privateMessage = new(privateMessage)
+		m.privateMessage = &privateMessage{format: m.wireFormat}
 		m.privateMessage.decode(r)
 	case WireFormatWelcome:
 		m.welcome = new(welcome)
@@ -104,6 +116,15 @@ func (m *mlsMessage) decode(r *wire.Reader) {
 	case WireFormatMultiTargetedMessage:
 		m.multiTargetedMessage = new(multiTargetedMessage)
 		m.multiTargetedMessage.decode(r)
+	case WireFormatOneSignatureKeyPackage:
+		m.keyPackage = new(KeyPackage)
+		m.keyPackage.decodeOneSignature(r)
+	case WireFormatOneSignaturePrivateMessage:
+		m.privateMessage = &privateMessage{format: m.wireFormat}
+		m.privateMessage.decode(r)
+	case WireFormatOneSignaturePublicMessage:
+		m.publicMessage = &publicMessage{format: m.wireFormat}
+		m.publicMessage.decode(r)
 	default:
 		r.Fail(fmt.Errorf("mls: wire format %#04x: %w", uint16(m.wireFormat), ErrUnsupported))
 	}
@@ -126,14 +147,14 @@ func ParseHeader(message []byte) (Header, error) {
 	readVersion(r)
 	h := Header{WireFormat: WireFormat(r.Uint16())}
 	switch h.WireFormat {
-	case WireFormatPublicMessage:
+	case WireFormatPublicMessage, WireFormatOneSignaturePublicMessage:
 		h.GroupID = bytes.Clone(r.Opaque())
 		h.Epoch = r.Uint64()
 		var s Sender
 		s.decode(r)
 		r.Opaque() // authenticated_data
 		h.ContentType = readContentType(r)
-	case WireFormatPrivateMessage:
+	case WireFormatPrivateMessage, WireFormatOneSignaturePrivateMessage:
 		h.GroupID = bytes.Clone(r.Opaque())
 		h.Epoch = r.Uint64()
 		h.ContentType = readContentType(r)

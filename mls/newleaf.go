@@ -26,6 +26,11 @@ func newLeaf(cfg *Config, s *ciphersuite.Suite, id *Identity, o *LeafOptions) (*
 		return nil, nil, err
 	}
 	leaf.EncryptionKey = key.PublicKey()
+	if o.beforeSigning != nil {
+		if err := o.beforeSigning(leaf); err != nil {
+			return nil, nil, err
+		}
+	}
 	if err := cfg.verifyLeafContents(leaf, LeafNodeSourceKeyPackage); err != nil {
 		return nil, nil, err
 	}
@@ -51,7 +56,7 @@ func describeLeaf(cfg *Config, s *ciphersuite.Suite, id *Identity, o *LeafOption
 		Lifetime:     o.Lifetime,
 		Extensions:   slices.Clone(o.Extensions),
 	}
-	leaf.Capabilities = o.Capabilities.withDefaults(cfg, leaf, o.around)
+	leaf.Capabilities = cfg.withOneSignature(o.Capabilities).withDefaults(cfg, leaf, o.around)
 	cfg.listWireFormats(leaf)
 	if err := leaf.Capabilities.verifyTypes(); err != nil {
 		return nil, err
@@ -103,7 +108,7 @@ func (c Capabilities) withDefaults(cfg *Config, leaf *LeafNode, around Extension
 				c.Extensions = append(c.Extensions, x.Type)
 			}
 		}
-		if len(cfg.Components) > 0 && !slices.Contains(c.Extensions, ExtensionAppDataDictionary) {
+		if (len(cfg.Components) > 0 || cfg.OneSignature) && !slices.Contains(c.Extensions, ExtensionAppDataDictionary) {
 			c.Extensions = append(c.Extensions, ExtensionAppDataDictionary)
 		}
 	}
@@ -138,6 +143,10 @@ type KeyPackageOptions struct {
 	// them meanwhile can read the Welcomes that it was used for. It is to be
 	// replaced often. draft-ietf-mls-extensions, Section 6.4.
 	LastResort bool
+	// OneSignature makes a key package that the signature of its leaf speaks for, so
+	// that it needs none of its own. Whoever adds it, and all members of the group, have
+	// to understand that. It needs [Config.OneSignature].
+	OneSignature bool
 }
 
 // A KeyPackageBundle is a key package with its private keys. It is used once.
@@ -164,6 +173,9 @@ func NewKeyPackage(cfg *Config, o KeyPackageOptions) (*KeyPackageBundle, error) 
 		}
 	}
 	o.Leaf.around = o.Extensions
+	if o.OneSignature {
+		return newOneSignatureKeyPackage(cfg, s, &o)
+	}
 	leaf, leafKey, err := newLeaf(cfg, s, &o.Identity, &o.Leaf)
 	if err != nil {
 		return nil, fmt.Errorf("mls: creating a key package: %w", err)
@@ -204,7 +216,11 @@ func (b *KeyPackageBundle) KeyPackage() *KeyPackage { return b.keyPackage }
 
 // Message returns the public part as an MLSMessage.
 func (b *KeyPackageBundle) Message() []byte {
-	return marshal(&mlsMessage{wireFormat: WireFormatKeyPackage, keyPackage: b.keyPackage})
+	format := WireFormatKeyPackage
+	if b.keyPackage.isOneSignature() {
+		format = WireFormatOneSignatureKeyPackage
+	}
+	return marshal(&mlsMessage{wireFormat: format, keyPackage: b.keyPackage})
 }
 
 // Erase erases the private keys. It does no harm to a group that was joined

@@ -73,7 +73,7 @@ func (o *Observer) Process(message []byte) (Received, error) {
 	if err := o.cfg.unmarshal(message, &m); err != nil {
 		return nil, fmt.Errorf("mls: parsing a message: %w", err)
 	}
-	if m.wireFormat != WireFormatPublicMessage {
+	if m.publicMessage == nil {
 		return nil, fmt.Errorf("mls: observing a %v: %w", m.wireFormat, ErrUnsupported)
 	}
 	c := &m.publicMessage.content

@@ -11,6 +11,7 @@ import (
 
 // privateMessage is a signed and encrypted message. RFC 9420, Section 6.3.
 type privateMessage struct {
+	format              WireFormat // WireFormatPrivateMessage, or that with one signature less
 	groupID             []byte
 	epoch               uint64
 	contentType         ContentType
@@ -112,18 +113,18 @@ func protectPrivate(s *ciphersuite.Suite, rand io.Reader, a *authenticatedConten
 	data.generation = key.Generation
 	wire.Lend(func(plaintext *wire.Writer) {
 		a.content.encodeBody(plaintext)
-		a.auth.encode(plaintext, a.content.contentType)
+		a.auth.encode(plaintext, a.wireFormat, a.content.contentType)
 		if padding != nil {
 			plaintext.Bytes(make([]byte, max(0, padding(plaintext.Len()))))
 		}
-		message, err = sealPrivate(s, &a.content, plaintext.Data(), &data, key, senderKeys)
+		message, err = sealPrivate(s, a.wireFormat, &a.content, plaintext.Data(), &data, key, senderKeys)
 	})
 	return message, err
 }
 
 // sealPrivate encrypts PrivateMessageContent and then SenderData, each in the place
 // where the message has it: that is the only buffer. RFC 9420, Sections 6.3.1 and 6.3.2.
-func sealPrivate(s *ciphersuite.Suite, c *framedContent, plaintext []byte, data *senderData, key *secrettree.Key, senderKeys *secrettree.SenderData) ([]byte, error) {
+func sealPrivate(s *ciphersuite.Suite, f WireFormat, c *framedContent, plaintext []byte, data *senderData, key *secrettree.Key, senderKeys *secrettree.SenderData) ([]byte, error) {
 	contentAEAD, err := s.NewAEAD(key.Key)
 	if err != nil {
 		return nil, err
@@ -133,7 +134,7 @@ func sealPrivate(s *ciphersuite.Suite, c *framedContent, plaintext []byte, data 
 	var w wire.Writer
 	w.Grow(len(c.groupID) + len(c.authenticatedData) + sealedSenderData + ciphertext + 32)
 	w.Uint16(uint16(MLS10))
-	w.Uint16(uint16(WireFormatPrivateMessage))
+	w.Uint16(uint16(f))
 	aadAt := w.Len()
 	header.encodeSenderDataAAD(&w)
 	senderAADEnd := w.Len()
@@ -205,7 +206,7 @@ func openContent(cfg *Config, s *ciphersuite.Suite, m *privateMessage, data *sen
 		return nil, fmt.Errorf("%w: content", ErrDecrypt)
 	}
 	a := &authenticatedContent{
-		wireFormat: WireFormatPrivateMessage,
+		wireFormat: m.format,
 		content: framedContent{
 			groupID:           m.groupID,
 			epoch:             m.epoch,
@@ -216,7 +217,7 @@ func openContent(cfg *Config, s *ciphersuite.Suite, m *privateMessage, data *sen
 	}
 	r := wire.NewReaderWithContext(plaintext, cfg.proposals)
 	a.content.decodeBody(r)
-	a.auth.decode(r, m.contentType)
+	a.auth.decode(r, m.format, m.contentType)
 	if err := r.Err(); err != nil {
 		return nil, fmt.Errorf("mls: decoding a private message: %w", err)
 	}

@@ -321,7 +321,11 @@ func (s *publicState) verifyProposal(sender Sender, p Proposal) error {
 }
 
 func verifyAdd(s *publicState, _ Sender, p Proposal) error {
-	return p.(*Add).KeyPackage.verify(s.suite, s.cfg)
+	k := p.(*Add).KeyPackage
+	if err := k.verify(s.suite, s.cfg); err != nil {
+		return err
+	}
+	return s.verifyOneSignatureSupport(k)
 }
 
 func applyAdd(s *publicState, t *transition, p *coveredProposal) error {

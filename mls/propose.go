@@ -47,7 +47,7 @@ func (c *LeafChanges) apply(g *Group, old *LeafNode) (*LeafNode, *Identity, erro
 			return nil, nil, err
 		}
 	}
-	return &leaf, id, nil
+	return &leaf, id, leaf.dropOuterHashes()
 }
 
 // ProposeOptions say how a proposal is sent.
@@ -72,14 +72,26 @@ func (g *Group) Propose(p Proposal, o ProposeOptions) ([]byte, error) {
 
 // ProposeUpdate proposes a new leaf for this member, with a fresh encryption
 // key and the given changes. The change takes effect with another member's
-// commit. RFC 9420, Section 12.1.2.
+// commit. With [Config.OneSignature], the message has no signature around that of the
+// leaf if all members understand that and the signature key stays. RFC 9420, Section 12.1.2.
 func (g *Group) ProposeUpdate(c LeafChanges, o ProposeOptions) ([]byte, error) {
 	if err := g.usable(); err != nil {
 		return nil, err
 	}
-	leaf, id, err := c.apply(g, g.tree.leafNode(g.own))
+	old := g.tree.leafNode(g.own)
+	leaf, id, err := c.apply(g, old)
 	if err != nil {
 		return nil, fmt.Errorf("mls: proposing an update: %w", err)
+	}
+	if o.WireFormat == 0 {
+		o.WireFormat = WireFormatPrivateMessage
+	}
+	if g.usesOneSignature(leaf, old) {
+		o.WireFormat = o.WireFormat.withoutSignature()
+		a := g.newContent(ContentProposal, o.WireFormat, o.AuthenticatedData)
+		if err := leaf.setComponent(ComponentOuterUpdateHash, outerHash(g.outerUpdateHash(a))); err != nil {
+			return nil, fmt.Errorf("mls: proposing an update: %w", err)
+		}
 	}
 	key, err := g.suite.GenerateHPKEKeyPair(g.cfg.Rand)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 // publicMessage is a signed message in the clear. RFC 9420, Section 6.2.
 type publicMessage struct {
+	format        WireFormat // WireFormatPublicMessage, or that with one signature less
 	content       framedContent
 	auth          framedContentAuthData
 	membershipTag []byte // senders that are members only
@@ -16,7 +17,7 @@ type publicMessage struct {
 
 func (m *publicMessage) encode(w *wire.Writer) {
 	m.content.encode(w)
-	m.auth.encode(w, m.content.contentType)
+	m.auth.encode(w, m.format, m.content.contentType)
 	if m.content.sender.Type == SenderMember {
 		w.Opaque(m.membershipTag)
 	}
@@ -24,7 +25,7 @@ func (m *publicMessage) encode(w *wire.Writer) {
 
 func (m *publicMessage) decode(r *wire.Reader) {
 	m.content.decode(r)
-	m.auth.decode(r, m.content.contentType)
+	m.auth.decode(r, m.format, m.content.contentType)
 	if m.content.sender.Type == SenderMember {
 		m.membershipTag = r.Opaque()
 	}
@@ -33,7 +34,7 @@ func (m *publicMessage) decode(r *wire.Reader) {
 // authenticatedContent returns what the message protects. Its signature has yet
 // to be verified.
 func (m *publicMessage) authenticatedContent() *authenticatedContent {
-	return &authenticatedContent{wireFormat: WireFormatPublicMessage, content: m.content, auth: m.auth}
+	return &authenticatedContent{wireFormat: m.format, content: m.content, auth: m.auth}
 }
 
 // protectPublic encodes signed content as a PublicMessage.
@@ -41,7 +42,7 @@ func protectPublic(s *ciphersuite.Suite, a *authenticatedContent, membershipKey,
 	if err := a.content.verifyPublic(); err != nil {
 		return nil, err
 	}
-	m := &publicMessage{content: a.content, auth: a.auth}
+	m := &publicMessage{format: a.wireFormat, content: a.content, auth: a.auth}
 	if a.content.sender.Type == SenderMember {
 		m.membershipTag = membershipTag(s, a, membershipKey, encodedContext)
 	}
@@ -74,7 +75,7 @@ func (c *framedContent) verifyPublic() error {
 func membershipTag(s *ciphersuite.Suite, a *authenticatedContent, membershipKey, encodedContext []byte) (tag []byte) {
 	wire.Lend(func(w *wire.Writer) {
 		a.encodeToBeSigned(w, encodedContext)
-		a.auth.encode(w, a.content.contentType)
+		a.auth.encode(w, a.wireFormat, a.content.contentType)
 		tag = s.MAC(membershipKey, w.Data())
 	})
 	return tag

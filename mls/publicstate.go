@@ -138,12 +138,15 @@ func verifySenderLeaf(i LeafIndex, occupied bool) error {
 }
 
 // verifiedContent is content whose signature and sender have been verified.
-// Only [verifySigned] makes it, and only it is acted upon.
+// Only [verifySigned] and [publicState.verifyOneSignature] make it, and only it is acted upon.
 type verifiedContent struct{ *authenticatedContent }
 
 // verifyContent checks a message's signature, with the key that its sender type
 // calls for, and its authenticated data. RFC 9420, Section 6.1.
 func (s *publicState) verifyContent(a *authenticatedContent) (verifiedContent, error) {
+	if a.wireFormat.isOneSignature() {
+		return s.verifyOneSignature(a)
+	}
 	key, err := s.signatureKeyOf(&a.content)
 	if err != nil {
 		return verifiedContent{}, err

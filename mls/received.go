@@ -123,8 +123,8 @@ func (g *Group) stage(m *mlsMessage) (Received, *secrettree.Key, error) {
 // key is nil for a PublicMessage.
 func (g *Group) unprotect(m *mlsMessage) (verified verifiedContent, key *secrettree.Key, err error) {
 	var a *authenticatedContent
-	switch m.wireFormat {
-	case WireFormatPublicMessage:
+	switch {
+	case m.publicMessage != nil:
 		p := m.publicMessage
 		if err := g.verifyAddress(p.content.groupID, p.content.epoch); err != nil {
 			return verified, nil, err
@@ -138,7 +138,7 @@ func (g *Group) unprotect(m *mlsMessage) (verified verifiedContent, key *secrett
 			return verified, nil, err
 		}
 		a = p.authenticatedContent()
-	case WireFormatPrivateMessage:
+	case m.privateMessage != nil:
 		p := m.privateMessage
 		if err := g.verifyAddress(p.groupID, p.epoch); err != nil {
 			return verified, nil, err

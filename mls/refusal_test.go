@@ -149,7 +149,7 @@ func (c *crowd) forgePadding(octet byte) []byte {
 	}
 	var plaintext, aad, senderAAD wire.Writer
 	a.content.encodeBody(&plaintext)
-	a.auth.encode(&plaintext, ContentApplication)
+	a.auth.encode(&plaintext, WireFormatPrivateMessage, ContentApplication)
 	plaintext.Uint8(octet)
 	p.encodeContentAAD(&aad)
 	p.encodeSenderDataAAD(&senderAAD)

@@ -210,7 +210,10 @@ func (c *Config) verifyLeafContents(leaf *LeafNode, source LeafNodeSource) error
 			return invalid(CheckLeafExtensionSupport, "its own extension %#04x is not among its capabilities", uint16(x.Type))
 		}
 	}
-	return c.verifyExtensions(InLeafNode, leaf.Extensions)
+	if err := c.verifyExtensions(InLeafNode, leaf.Extensions); err != nil {
+		return err
+	}
+	return c.verifyOuterHashes(leaf)
 }
 
 // verifyLifetime checks the lifetime of a leaf that comes from a key package.

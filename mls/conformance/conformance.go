@@ -53,6 +53,7 @@ var kinds = []Kind{
 			"passive-client-private", "passive-client-outside", "passive-client-successor", "passive-client-components",
 			"passive-client-self-remove",
 			"passive-client-app-data",
+			"passive-client-fewer-signatures",
 		},
 		newVector: newCase[passiveClient],
 	},

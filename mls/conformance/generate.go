@@ -54,10 +54,12 @@ var generators = map[string]func(*generator) (vector, error){
 	"app-content":    generateAppContent,
 	"external-init":  generateExternalInit,
 
-	"application-psks":        generateApplicationPSKs,
-	"safe-operations":         generateSafeOperations,
-	"web-token-credentials":   generateWebTokenCredentials,
-	"wire-formats":            generateWireFormats,
+	"application-psks":                generateApplicationPSKs,
+	"safe-operations":                 generateSafeOperations,
+	"web-token-credentials":           generateWebTokenCredentials,
+	"wire-formats":                    generateWireFormats,
+	"passive-client-fewer-signatures": generatePassiveFewerSignatures,
+
 	"targeted-messages":       generateTargetedMessages,
 	"multi-targeted-messages": generateMultiTargetedMessages,
 	"last-resort":             generateLastResort,

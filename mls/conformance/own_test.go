@@ -63,6 +63,8 @@ var ownFiles = []ownFile{
 	{"web-token-credentials", []ciphersuite.ID{0}, 4, 60},
 	{"wire-formats", []ciphersuite.ID{0}, 5, 15},
 	{"passive-client-self-remove", classicalAndOne, 1, 224},
+	{"passive-client-fewer-signatures", []ciphersuite.ID{1, 2, 3}, 1, 72},
+
 	{"targeted-messages", classicalAndOne, 1, 64},
 	{"multi-targeted-messages", classicalAndOne, 1, 136},
 	{"last-resort", classicalAndOne, 2, 96},

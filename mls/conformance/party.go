@@ -44,6 +44,8 @@ type partyOptions struct {
 	selfRemove bool // all members support SelfRemove
 	// updated are those whose data in the GroupContext changes.
 	updated mls.ComponentsList
+	// oneSignature: key packages and Updates have no signature but that of their leaf.
+	oneSignature bool
 }
 
 // generated is when all vectors are made.
@@ -78,6 +80,7 @@ func emptyParty(g *generator, o partyOptions) *party {
 		Now:                   func() time.Time { return generated },
 		Rand:                  g.rand,
 		ResumptionPSKs:        keptResumptionPSKs,
+		OneSignature:          o.oneSignature,
 		PSK:                   func(id mls.PreSharedKeyID) ([]byte, error) { return findPSK(p.psks, id) },
 	}
 	p.cfg.SelfRemove = o.selfRemove
@@ -143,7 +146,7 @@ func (p *party) publish(c *client) error {
 	if err != nil {
 		return err
 	}
-	c.bundle, err = mls.NewKeyPackage(p.cfg, mls.KeyPackageOptions{Suite: p.suite.ID(), Identity: c.identity, Leaf: leaf})
+	c.bundle, err = mls.NewKeyPackage(p.cfg, mls.KeyPackageOptions{Suite: p.suite.ID(), Identity: c.identity, Leaf: leaf, OneSignature: p.oneSignature})
 	return err
 }
 

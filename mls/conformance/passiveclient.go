@@ -165,6 +165,7 @@ func (v *passiveClient) config(now time.Time) *mls.Config {
 		Now:                   func() time.Time { return now },
 		MaxLifetime:           -1,
 		ResumptionPSKs:        keptResumptionPSKs,
+		OneSignature:          true,
 		PSK:                   func(id mls.PreSharedKeyID) ([]byte, error) { return findPSK(v.ExternalPSKs, id) },
 		SelfRemove:            true,
 	}

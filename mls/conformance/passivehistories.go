@@ -44,6 +44,12 @@ func generatePassiveComponents(g *generator) (vector, error) {
 	return history(g, o, commitByReference, updatePath)
 }
 
+// generatePassiveFewerSignatures shows key packages and Updates without an outer signature,
+// with PublicMessages and PrivateMessages in turn.
+func generatePassiveFewerSignatures(g *generator) (vector, error) {
+	return history(g, partyOptions{private: g.turn(2) == 1, oneSignature: true}, commitByReference, updatePath)
+}
+
 // generatePassiveOutside shows what those do who are not members: external
 // senders, clients that ask to be added, and external commits.
 func generatePassiveOutside(g *generator) (vector, error) {
