@@ -75,16 +75,14 @@ func (c *Config) component(id ComponentID) *Component {
 // verifyComponentIDs checks that each component of the application has a number
 // of its own.
 func (c *Config) verifyComponentIDs() error {
-	seen := make(map[ComponentID]bool, len(c.Components))
 	for i := range c.Components {
 		id := c.Components[i].ID
 		if id == 0 || isGrease(uint16(id)) && id < 0x8000 {
 			return fmt.Errorf("mls: Config.Components: ID %#04x is reserved", uint16(id))
 		}
-		if seen[id] || builtinComponents[id] != nil {
+		if c.component(id) != &c.Components[i] || builtinComponents[id] != nil {
 			return fmt.Errorf("mls: Config.Components: component %#04x is defined already", uint16(id))
 		}
-		seen[id] = true
 	}
 	return nil
 }

@@ -31,10 +31,10 @@ func componentsRequired(context Extensions) (required requiredComponents, err er
 	if required.safeAAD, err = d.list(ComponentSafeAAD); err != nil {
 		return required, err
 	}
-	if required.mediaTypes, err = d.mediaTypes(); err != nil {
+	required.components, required.safeAAD = distinct(required.components), distinct(required.safeAAD)
+	if required.mediaTypes, err = d.mediaTypes(); err != nil || required.mediaTypes == nil {
 		return required, err
 	}
-	required.components, required.safeAAD = distinct(required.components), distinct(required.safeAAD)
 	seen := make(map[string]bool)
 	required.mediaTypes = slices.DeleteFunc(required.mediaTypes, func(t MediaType) bool {
 		key := t.key()
