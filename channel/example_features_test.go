@@ -190,3 +190,13 @@ func ExampleTrace() {
 	// synced -> awaiting KeySwitch
 	// awaiting KeySwitch -> synced
 }
+
+// Both ends agree beforehand, by their configuration, on a hello that is smaller.
+func ExampleConfig_oneSignature() {
+	alice, bob := configs()
+	alice.OneSignature, bob.OneSignature = true, true
+	first, second := sessions(alice, bob)
+	a, b := connect(first, second, start, nil)
+	fmt.Println(a.session.State(), b.session.State())
+	// Output: synced synced
+}

@@ -53,6 +53,8 @@ func (s *Session) sendClientHelloOf(suite ciphersuite.ID) ([]Event, error) {
 		Suite:    suite,
 		Identity: *s.identity,
 		Leaf:     s.leafOptions(s.ownOffer().marshal()),
+
+		OneSignature: s.cfg.OneSignature,
 	})
 	if err != nil {
 		return nil, because(AlertInternalError, err)

@@ -14,7 +14,7 @@ type MessageType uint8
 // The two-party messages. Those of the hellos and of resumption travel in the
 // clear, all others under the keys of an epoch.
 const (
-	MessageClientHello            MessageType = 0xE0 // MLSMessage(KeyPackage)
+	MessageClientHello            MessageType = 0xE0 // MLSMessage(KeyPackage), or of a OneSignatureKeyPackage
 	MessageServerHello            MessageType = 0xE1 // MLSMessage(Welcome)
 	MessageHandshakeDone          MessageType = 0xE2 // empty
 	MessageConnectionUpdate       MessageType = 0xE3 // MLSMessage(PrivateMessage(Commit))

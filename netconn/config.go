@@ -112,6 +112,11 @@ type Config struct {
 	// and [Conn.SetEarlyData]. Default: 0; early data is refused, and sent again by the peer.
 	MaxEarlyData int
 
+	// OneSignature makes the first message smaller by a signature, and lets this end
+	// accept such a one. Peers that accept connections need it first: see
+	// [channel.Config.OneSignature]. Default: false.
+	OneSignature bool
+
 	// Store keeps sessions, so that they can be resumed over another connection.
 	// Default: none; every connection begins with a full handshake.
 	Store channel.Store
@@ -245,6 +250,7 @@ func (c *Config) channelConfig() *channel.Config {
 		PSKIdentities:      c.PSKIdentities,
 		RequirePSK:         c.RequirePSK,
 		MaxEarlyData:       c.MaxEarlyData,
+		OneSignature:       c.OneSignature,
 		Store:              c.Store,
 		PeerName:           c.PeerName,
 		MaxSessionAge:      c.MaxSessionAge,
