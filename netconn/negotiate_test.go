@@ -34,6 +34,7 @@ func TestBothEndsSeeWhatWasNegotiated(t *testing.T) {
 	}
 	ic.PSK, rc.PSK = psk, psk
 	ic.PSKIdentities, rc.RequirePSK = [][]byte{[]byte("known")}, true
+	ic.OneSignature, rc.OneSignature = true, true
 	for i := range 2 { // the second time in a resumption
 		a, b := tcpPair(t)
 		client, server := connect(t, a, b, ic, rc)
@@ -77,6 +78,8 @@ func TestARefusedHandshakeNamesItsReason(t *testing.T) {
 			channel.AlertNoApplicationProtocol, "no_application_protocol", channel.ErrNoCommonProtocol},
 		"transport": {func(ic, rc *Config) { ic.TransportBinding, rc.TransportBinding = []byte("a"), []byte("b") },
 			channel.AlertHandshakeFailure, "handshake_failure", channel.ErrTransportBinding},
+		"hello with one signature": {func(ic, rc *Config) { ic.OneSignature = true },
+			channel.AlertHandshakeFailure, "handshake_failure", mls.ErrUnsupported},
 		"pre-shared key": {func(ic, rc *Config) {
 			ic.PSK, ic.PSKIdentities = func([]byte) ([]byte, error) { return []byte("x"), nil }, [][]byte{[]byte("x")}
 			rc.PSK, rc.RequirePSK = unknown, true
