@@ -2,9 +2,12 @@ package mls
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"testing"
 
@@ -695,4 +698,55 @@ func TestPastEpochsCheckTargetedMessages(t *testing.T) {
 	_, err = past.process(c.forgeMultiTargeted(nil, func(f *forgedMultiTargeted) { f.signer = c.members[2] }, nil))
 	wantCheck(t, err, CheckTargetedSignature)
 	wantEqual(t, "state", wire.Encode(past.encode), before)
+}
+
+var writePastTargeted = flag.Bool("write-past-targeted", false, "write testdata/pasttargeted.json anew")
+
+// storedPastTargeted is an encoded past epoch of version 2, with messages that it
+// has to read for ever.
+type storedPastTargeted struct {
+	State    hexBytes
+	Messages []hexBytes
+}
+
+// A past epoch that was stored by an earlier program is still readable.
+func TestStoredPastEpochsReadTargetedMessages(t *testing.T) {
+	const file = "testdata/pasttargeted.json"
+	c := newTargetedCrowd(t, suite1, 3)
+	if *writePastTargeted {
+		past := c.members[1].g.retire(testTime)
+		s := storedPastTargeted{State: wire.Encode(past.encode)}
+		for _, send := range c.members[0].g.targetedSenders() {
+			s.Messages = append(s.Messages, must(send()))
+		}
+		if err := os.WriteFile(file, must(json.MarshalIndent(s, "", "\t")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s storedPastTargeted
+	if err := json.Unmarshal(data, &s); err != nil {
+		t.Fatal(err)
+	}
+	past, err := restorePastEpoch(c.members[1].g.cfg, bytes.Clone(s.State))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer past.erase()
+	wantEqual(t, "state", wire.Encode(past.encode), s.State)
+	if len(s.Messages) != 2 {
+		t.Fatalf("%d messages, want 2", len(s.Messages))
+	}
+	for _, message := range s.Messages {
+		received, err := past.process(message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := received.(*ReceivedTargeted); string(got.Data) != "data" || got.Sender != 0 {
+			t.Errorf("received %+v", got)
+		}
+	}
 }
