@@ -45,6 +45,8 @@ type clientHistory struct {
 	kept    int // past epochs that clients keep
 	// components: clients have components, whose data changes as well.
 	components bool
+
+	targeted bool // clients send to one another
 }
 
 // A correspondent is a member that gets letters.
@@ -64,14 +66,15 @@ func newClientHistory(t *rapid.T) *clientHistory {
 	}
 	h.psks["shared"] = []byte("a secret that all clients have")
 	h.componentPSKs[componentPSK{0x8001, "shared"}] = []byte("a secret of a component")
-	h.configure = func(cfg *Config) { cfg.MaxSkippedAge = -1 } // past epochs have a bound of their own
 	h.components = h.chance("components", 50)
+	h.oneSignature, h.targeted = h.chance("fewer signatures", 50), h.chance("targeted messages", 50)
 	h.configure = func(cfg *Config) {
 		cfg.MaxSkippedAge = -1 // past epochs have a bound of their own
 		if h.components {
 			componentConfig(cfg)
 			cfg.Components = append(cfg.Components, AppAcks())
 		}
+		cfg.OneSignature, cfg.TargetedMessages = h.oneSignature, h.targeted
 	}
 	h.options.PastEpochs = []int{0, -1, 1, 3}[h.below("past epochs", 4)]
 	h.kept = max(0, h.options.PastEpochs)
@@ -92,6 +95,7 @@ func (h *clientHistory) actions() []func() {
 	return []func(){
 		h.deliverOne, h.deliverOne, h.deliverOne, h.deliverOne, h.deliverOne, h.deliverOne, h.deliverOne,
 		h.say, h.say, h.say, h.say,
+		h.sayToOne,
 		h.propose, h.propose,
 		h.commit, h.commit, h.commit, h.commit,
 		h.decide,
@@ -111,6 +115,19 @@ func (h *clientHistory) chance(what string, percent int) bool { return h.below(w
 
 func (h *clientHistory) someone() *correspondent {
 	return h.members[h.below("member", len(h.members))]
+}
+
+// sayToOne has a member send to another that is in its epoch, which reads it at once.
+func (h *clientHistory) sayToOne() {
+	from, to := h.someone(), h.someone()
+	if !h.targeted || from == to || from.view().Epoch() != to.view().Epoch() {
+		return
+	}
+	message, err := from.m.ProtectTo(to.view().OwnLeaf(), []byte("secret"), nil)
+	if err != nil {
+		h.t.Fatalf("%s sends to %s: %v", from.name, to.name, err)
+	}
+	to.readsTargeted(message, "secret", from.view().OwnLeaf())
 }
 
 func (h *clientHistory) enter(d *device) *correspondent {

@@ -298,7 +298,9 @@ func (d *device) keyPackage() *Add {
 	d.f.t.Helper()
 	var add *Add
 	d.do("makes a key package", func() error {
-		message, err := d.c.NewKeyPackage(background, KeyPackageOptions{Suite: d.f.suite.ID(), Identity: d.id, LastResort: d.lastResort})
+		message, err := d.c.NewKeyPackage(background, KeyPackageOptions{
+			Suite: d.f.suite.ID(), Identity: d.id, LastResort: d.lastResort, OneSignature: d.f.oneSignature,
+		})
 		if err != nil {
 			return err
 		}
