@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -70,6 +71,7 @@ type Driver struct {
 	mu      sync.Mutex // guards what follows; the transport's own locks for Carry come behind it
 	config  *Config    // nil once the handshake is complete
 	session *channel.Session
+	closed  error // that closed the session, nil before
 	state   state
 }
 
@@ -101,7 +103,7 @@ func (d *Driver) Start(s *channel.Session, first Step) error {
 func (d *Driver) Advance(next Step) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	events, err := next(d.session)
+	events, err := d.step(next)
 	n := 0
 	for ; n < len(events) && err == nil; n++ {
 		err = d.note(events[n])
@@ -115,6 +117,19 @@ func (d *Driver) Advance(next Step) error {
 		d.policy.arm()
 	}
 	return err
+}
+
+// step takes a step. Whoever finds the session closed learns of what closed it, and tells the peer that: it may
+// come before the one who closed it gets to say so. d.mu is locked.
+func (d *Driver) step(next Step) (events []channel.Event, err error) {
+	events, err = next(d.session)
+	switch {
+	case d.closed != nil && errors.Is(err, channel.ErrClosed):
+		err = d.closed
+	case d.closed == nil && d.session.State() == channel.StateClosed:
+		d.closed = err
+	}
+	return events, err
 }
 
 // Drive is Advance for what the peer has not asked for. If the session ends by it, the

@@ -239,6 +239,33 @@ func TestTheExpiryOfTokensIsWatched(t *testing.T) {
 	}
 }
 
+// Whoever takes a step between the refusal of a peer and the end of the connection gives the refusal as its
+// reason as well: the peer would take a session that is closed for an orderly end.
+func TestWhoFindsTheSessionClosedSaysWhy(t *testing.T) {
+	validator, revoked := new(moody), errors.New("revoked")
+	a, b := pair(t, func(c *channel.Config, _ *Config) { c.Validator = validator })
+	validator.refuse(revoked)
+	var later error
+	first := a.Advance(func(s *channel.Session) ([]channel.Event, error) {
+		return s.Revalidate(a.Context(), channel.RefusalClose)
+	})
+	later = a.Advance(func(s *channel.Session) ([]channel.Event, error) {
+		return s.Receive(a.Context(), channel.Message{Type: channel.MessageConnectionUpdate, Protected: true})
+	})
+	for what, err := range map[string]error{"who refused": first, "who came later": later} {
+		if !errors.Is(err, revoked) || channel.AlertOf(err) != channel.AlertBadCertificate {
+			t.Errorf("%s says %v, which the peer is told as %v", what, err, channel.AlertOf(err))
+		}
+	}
+	// A session that nobody has failed is closed, and no more.
+	b.Advance(func(s *channel.Session) ([]channel.Event, error) { s.Close(); return nil, nil })
+	if err := b.Advance(func(s *channel.Session) ([]channel.Event, error) {
+		return s.Update(b.Context(), channel.ReasonRequested)
+	}); !errors.Is(err, channel.ErrClosed) {
+		t.Errorf("a session that was closed says %v", err)
+	}
+}
+
 // A peer that is refused goes on as who it is and as nobody else, and only where the connection was
 // established before.
 func TestWhomATolerantValidatorLetsIn(t *testing.T) {
