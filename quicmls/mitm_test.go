@@ -176,6 +176,13 @@ func dialThrough(t testing.TB, ic, rc *Config, via func(address string) string) 
 	}()
 	client, clientErr = Dial(ctx, address, ic)
 	<-done
+	t.Cleanup(func() {
+		for _, c := range []*Conn{client, server} {
+			if c != nil {
+				c.CloseWithError(0, "")
+			}
+		}
+	})
 	return client, server, clientErr, serverErr
 }
 
@@ -282,7 +289,7 @@ func TestAResumptionThroughTheMiddleFailsAndTheSessionLives(t *testing.T) {
 			return own
 		})
 		if !errors.Is(serverErr, record.ErrAuthentication) || server.ConnectionState().HandshakeComplete {
-			t.Errorf("responder: %v, want record.ErrAuthentication", serverErr)
+			t.Fatalf("responder: %v, want record.ErrAuthentication", serverErr) // the initiator would wait for what it is told
 		}
 		if err == nil {
 			if s := client.ConnectionState(); !s.Resumed || s.SessionID != id {
