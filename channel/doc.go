@@ -64,6 +64,16 @@
 // Early data is delivered at most once, however often the flight is repeated, and
 // its sender waits until it knows whether it was.
 //
+// # A branch
+//
+//	joiner                                      founder
+//	BranchKeyPackage      KeyPackage --->       Branch
+//	JoinBranch            <--- Welcome
+//
+// The two ends can found an MLS group, to which others are added later, by branching off
+// from the session, which lives on: [Session.Branch]. The application carries the two octet
+// strings. Updates may be under way meanwhile: docs/branch.md.
+//
 // # What is kept, and when it is erased
 //
 // With a [Store], each state is saved before the message that reveals it is

@@ -16,5 +16,6 @@
 // A [Driver] takes the session's steps one at a time, keeps the [channel.ConnectionState],
 // follows the update policy with one timer, tells those who wait for an update, and owns the
 // connection's own goroutines. It keeps two connections of a process from going on from one session, shows
-// the peer the identity of the moment, and has the validator asked again when something has changed.
+// the peer the identity of the moment, and has the validator asked again when something has changed. A [Gate]
+// bounds how many connections of a listener are in their handshake.
 package driver
