@@ -134,6 +134,7 @@ func TestAppAcksOfOnesOwnAreNotCompared(t *testing.T) {
 	c := ackCrowd(t, 2)
 	c.hear(1, c.say(0, 1)...)
 	c.propose(1, c.ack(1).Proposal())
+	wantRanges(t, "AppAck of who received a proposal only", c.ack(0))
 	pending, err := c.members[0].g.Commit(CommitOptions{})
 	if err != nil {
 		t.Fatal(err)
