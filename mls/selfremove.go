@@ -1,7 +1,6 @@
 package mls
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -144,8 +143,10 @@ func (s *publicState) takeSelfRemove(message []byte) error {
 // coverSelfRemoves returns the pending SelfRemoves for a commit from outside,
 // one of each member.
 func (s *publicState) coverSelfRemoves() (covered []coveredProposal) {
+	leaving := make(map[LeafIndex]bool)
 	for _, p := range s.proposals {
-		if first := s.selfRemoveOf(p.sender.Leaf); first != nil && bytes.Equal(first.ref, p.ref) {
+		if _, ok := p.proposal.(*SelfRemove); ok && !leaving[p.sender.Leaf] {
+			leaving[p.sender.Leaf] = true
 			covered = append(covered, coveredProposal{CommittedProposal{p.proposal, p.sender, true}, p})
 		}
 	}

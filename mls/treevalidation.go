@@ -183,6 +183,19 @@ func (t *ratchetTree) credentialTypes(before *ratchetTree) (inUse, newTypes []Cr
 	return inUse, newTypes
 }
 
+// verifyMembers checks all rules between members, and between them and their
+// GroupContext: those of [ratchetTree.verifyMembers], and those of extensions that
+// the client understands.
+func (c *Config) verifyMembers(s *ciphersuite.Suite, t *ratchetTree, context Extensions, before *ratchetTree) error {
+	if err := t.verifyMembers(s, context, before); err != nil {
+		return err
+	}
+	if err := c.verifyMultiCredentials(t, before); err != nil {
+		return err
+	}
+	return c.verifyWireFormats(t, context, before)
+}
+
 // verifyMembersOf checks the rules of verifyMembers on a tree that is to follow
 // s's.
 func (s *publicState) verifyMembersOf(t *ratchetTree, context Extensions) error {

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/mendlink/mendlink/internal/wire"
-	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
 
 // The extensions by which a group makes sure that all members can read messages
@@ -108,18 +107,6 @@ func (c *Config) listWireFormats(leaf *LeafNode) {
 			leaf.Capabilities.Extensions = append(slices.Clip(leaf.Capabilities.Extensions), t)
 		}
 	}
-}
-
-// verifyMembers checks all rules between members, and between them and their
-// GroupContext: see [ratchetTree.verifyMembers].
-func (c *Config) verifyMembers(s *ciphersuite.Suite, t *ratchetTree, context Extensions, before *ratchetTree) error {
-	if err := t.verifyMembers(s, context, before); err != nil {
-		return err
-	}
-	if err := c.verifyMultiCredentials(t, before); err != nil {
-		return err
-	}
-	return c.verifyWireFormats(t, context, before)
 }
 
 // verifyWireFormats checks that all members support what required_wire_formats
