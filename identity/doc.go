@@ -10,7 +10,7 @@
 //	              SPIFFE ID: NewX509Validator
 //
 // None lets everybody in: a channel always knows its peer. SPIFFE's Workload API is in the nested module
-// identity/spiffe.
+// identity/spiffe, and peers with web tokens (SD-JWT, SD-CWT) in identity/webtoken.
 //
 // One's own identity is a credential and a key: [Generate] makes one, [KeyPair] reads
 // one with a certificate from files. The key may be any [crypto.Signer]: [New] and [NewX509] take
