@@ -50,7 +50,9 @@ func (p *Peers) inherit(dir string) {
 	if p == nil {
 		return
 	}
-	p.Refused = cmp.Or(p.Refused, Drop)
+	if p.Refused == "" { // else it is left alone, as it may be in force already
+		p.Refused = Drop
+	}
 	below(dir, &p.KnownHosts)
 	for _, list := range [][]string{p.Keys, p.Roots, p.Revoked} {
 		for i := range list {

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -22,7 +23,7 @@ import (
 var (
 	certificateLife   = flag.Duration("certificates.life", 0, "how long certificates are valid in tests of that; an hour by default, and 15 seconds where they run out")
 	certificateEvery  = flag.Duration("certificates.every", 0, "how often TestCertificatesAreReplacedUnderLoad replaces them; at once by default")
-	certificateFor    = flag.Duration("certificates.for", 0, "how long it does that; twice by default")
+	certificateFor    = flag.Duration("certificates.for", 0, "how long it does that; once by default")
 	certificateLinks  = flag.Int("certificates.links", 20, "on how many links")
 	certificateWithin = flag.Duration("certificates.within", 0, "by when all links have to have rotated after a file's change was noticed; not judged by default")
 )
@@ -195,7 +196,7 @@ func TestCertificatesAreReplacedUnderLoad(t *testing.T) {
 			}
 			rounds++
 			next = next.Add(*certificateEvery)
-			if rounds >= 2 && next.Sub(began) >= *certificateFor {
+			if next.Sub(began) >= *certificateFor {
 				break
 			}
 			time.Sleep(time.Until(next))
@@ -219,43 +220,55 @@ func TestCertificatesAreReplacedUnderLoad(t *testing.T) {
 
 // A certificate that nobody replaces in time has its links dropped or warned of, as the other end has it.
 func TestACertificateThatRunsOut(t *testing.T) {
+	t.Parallel() // it takes a while
 	life := cmp.Or(*certificateLife, 15*time.Second)
+	type expiring struct {
+		name, refused  string
+		server, client *Tunnel
+		c              net.Conn
+		issue          func(life time.Duration) (fingerprint string)
+	}
+	var cases []*expiring // all at once, as they take the same time
 	for _, refused := range []string{config.Drop, config.Warn} {
 		for _, transport := range []string{config.TCP, config.QUIC} {
-			t.Run(refused+"/"+transport, func(t *testing.T) {
-				t.Parallel() // it takes a while
-				e, authority, serverFile, _ := certifiedEnds(t, transport)
-				e.client.Forwards[0].Peers.Refused = refused
-				authority.IssueFor(t, serverFile, "spiffe://example.org/server", life)
-				server, client := e.startBoth(t, nil)
-				c := testbed.Dial(t, "tcp", addressOf(client, "client"))
-				c.SetDeadline(time.Now().Add(life + testbed.HangBound))
-				testbed.SayAndHear(t, c, "while it is valid")
-				if refused == config.Drop {
-					wantReset(t, c)
-				}
-				for end := time.Now().Add(life + testbed.HangBound); statusOf(client).PeerRefusals == 0; {
-					if time.Now().After(end) {
-						t.Fatal("the client has not refused the server yet")
-					}
-					time.Sleep(50 * time.Millisecond)
-				}
-				testbed.Eventually(t, "the server says that its certificate has run out", func() bool {
-					return strings.Contains(strings.Join(server.Status().Problems(), "\n"), "nothing has taken its place")
-				})
-				next := authority.Issue(t, serverFile, "spiffe://example.org/server")
-				if refused == config.Drop {
-					testbed.Eventually(t, "the server has another certificate", func() bool { return statusOf(server).Fingerprint == next && server.Status().Healthy() })
-					c = testbed.Dial(t, "tcp", addressOf(client, "client"))
-				}
-				testbed.Eventually(t, "the client sees another certificate", func() bool {
-					testbed.SayAndHear(t, c, "go on")
-					return statusOf(client).Links[0].Peer == next
-				})
-				if s := statusOf(client); (s.HandshakesFull+s.HandshakesResumed == 1) != (refused == config.Warn) {
-					t.Errorf("the client made %d handshakes", s.HandshakesFull+s.HandshakesResumed)
-				}
-			})
+			e, authority, serverFile, _ := certifiedEnds(t, transport)
+			e.client.Forwards[0].Peers.Refused = refused
+			c := &expiring{name: refused + " over " + transport, refused: refused, issue: func(life time.Duration) string {
+				return authority.IssueFor(t, serverFile, "spiffe://example.org/server", life)
+			}}
+			c.issue(life)
+			c.server, c.client = e.startBoth(t, nil)
+			c.c = testbed.Dial(t, "tcp", addressOf(c.client, "client"))
+			c.c.SetDeadline(time.Now().Add(life + 2*testbed.HangBound))
+			testbed.SayAndHear(t, c.c, "while it is valid")
+			cases = append(cases, c)
+		}
+	}
+	time.Sleep(life)
+	for _, c := range cases {
+		if c.refused == config.Drop {
+			wantReset(t, c.c)
+		}
+		testbed.Eventually(t, c.name+": the client refuses the server", func() bool { return statusOf(c.client).PeerRefusals > 0 })
+		testbed.Eventually(t, c.name+": the server says that its certificate has run out", func() bool {
+			return strings.Contains(strings.Join(c.server.Status().Problems(), "\n"), "nothing has taken its place")
+		})
+	}
+	next := make(map[*expiring]string)
+	for _, c := range cases {
+		next[c] = c.issue(time.Hour)
+	}
+	for _, c := range cases {
+		if c.refused == config.Drop {
+			testbed.Eventually(t, c.name+": the server has another certificate", func() bool { return statusOf(c.server).Fingerprint == next[c] && c.server.Status().Healthy() })
+			c.c = testbed.Dial(t, "tcp", addressOf(c.client, "client"))
+		}
+		testbed.Eventually(t, c.name+": the client sees another certificate", func() bool {
+			testbed.SayAndHear(t, c.c, "go on")
+			return statusOf(c.client).Links[0].Peer == next[c]
+		})
+		if s := statusOf(c.client); (s.HandshakesFull+s.HandshakesResumed == 1) != (c.refused == config.Warn) {
+			t.Errorf("%s: the client made %d handshakes", c.name, s.HandshakesFull+s.HandshakesResumed)
 		}
 	}
 }
