@@ -271,6 +271,7 @@ func (c *Config) mls() *mls.Config {
 	}
 	if c.APQ != nil {
 		m.Components = append(slices.Clip(components), mls.APQComponent())
+		m.WireFormats = mls.WireFormats{mls.WireFormatAPQMessagePair}
 	}
 	return m
 }

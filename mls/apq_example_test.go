@@ -15,7 +15,10 @@ func ExampleAPQGroup() {
 	const pure = ciphersuite.MLS_128_MLKEM768_AES256GCM_SHA384_Ed25519
 	book := addressBook{}
 	alice, bob := newIdentity(book, "alice"), newIdentity(book, "bob")
-	cfg := &mls.Config{AuthenticationService: book, Now: time.Now, Components: []mls.Component{mls.APQComponent()}}
+	cfg := &mls.Config{
+		AuthenticationService: book, Now: time.Now,
+		Components: []mls.Component{mls.APQComponent()}, WireFormats: mls.WireFormats{mls.WireFormatAPQMessagePair},
+	}
 
 	bundle, err := mls.NewAPQKeyPackage(cfg, mls.APQKeyPackageOptions{
 		T:  mls.KeyPackageOptions{Suite: suite, Identity: bob},
@@ -74,7 +77,10 @@ func ExampleJoinAPQExternal() {
 	const pure = ciphersuite.MLS_128_MLKEM768_AES256GCM_SHA384_Ed25519
 	book := addressBook{}
 	alice, bob := newIdentity(book, "alice"), newIdentity(book, "bob")
-	cfg := &mls.Config{AuthenticationService: book, Now: time.Now, Components: []mls.Component{mls.APQComponent()}}
+	cfg := &mls.Config{
+		AuthenticationService: book, Now: time.Now,
+		Components: []mls.Component{mls.APQComponent()}, WireFormats: mls.WireFormats{mls.WireFormatAPQMessagePair},
+	}
 	ofAlice, err := mls.NewAPQGroup(cfg, mls.APQGroupOptions{
 		T:  mls.GroupOptions{Suite: suite, Identity: alice},
 		PQ: mls.GroupOptions{Suite: pure, Identity: alice},

@@ -456,12 +456,16 @@ func TestPostQuantumSignatures(t *testing.T) {
 	}
 }
 
-func TestAPairTakesTheComponent(t *testing.T) {
+func TestAPairTakesTheConfiguration(t *testing.T) {
 	m := newAPQCrowd(t, 1).members[0]
-	m.cfg.Components = nil
-	if _, err := NewAPQGroup(m.cfg, APQGroupOptions{}); !errors.Is(err, ErrUnsupported) {
-		t.Errorf("error %v, want %v", err, ErrUnsupported)
+	for _, take := range []func(*Config){func(c *Config) { c.Components = nil }, func(c *Config) { c.WireFormats = nil }} {
+		cfg := *m.cfg
+		take(&cfg)
+		if _, err := NewAPQGroup(&cfg, APQGroupOptions{}); !errors.Is(err, ErrUnsupported) {
+			t.Errorf("error %v, want %v", err, ErrUnsupported)
+		}
 	}
+	m.cfg.Components = nil
 	if _, err := NewAPQKeyPackage(m.cfg, m.keyPackageOptions()); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("error %v, want %v", err, ErrUnsupported)
 	}

@@ -68,7 +68,7 @@ type APQGroupOptions struct {
 }
 
 // NewAPQGroup creates a pair of groups with one member, in epoch 0. cfg needs
-// [APQComponent] among its Components.
+// [APQComponent] among its Components, and [WireFormatAPQMessagePair] among its WireFormats.
 func NewAPQGroup(cfg *Config, o APQGroupOptions) (*APQGroup, error) {
 	cfg, err := cfg.withAPQ()
 	if err != nil {
@@ -83,9 +83,7 @@ func NewAPQGroup(cfg *Config, o APQGroupOptions) (*APQGroup, error) {
 		if g.Extensions, err = apqContext(g.Extensions, info); err != nil {
 			return nil, err
 		}
-		if g.Leaf, err = apqLeaf(g.Leaf); err != nil {
-			return nil, err
-		}
+		g.Leaf = apqLeaf(g.Leaf)
 	}
 	t, err := NewGroup(cfg, o.T)
 	if err != nil {
@@ -110,8 +108,8 @@ func (c *Config) withAPQ() (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.component(ComponentAPQInfo) == nil {
-		return nil, fmt.Errorf("mls: Config.Components lacks the APQComponent: %w", ErrUnsupported)
+	if c.component(ComponentAPQInfo) == nil || !slices.Contains(c.WireFormats, WireFormatAPQMessagePair) {
+		return nil, fmt.Errorf("mls: Config.Components lacks the APQComponent, or Config.WireFormats WireFormatAPQMessagePair: %w", ErrUnsupported)
 	}
 	return c, nil
 }
@@ -198,28 +196,21 @@ func apqContext(x Extensions, info APQInfo) (Extensions, error) {
 		return nil, err
 	}
 	required.Proposals = including(required.Proposals, ProposalAppDataUpdate)
-	return x.with(entry).with(required.Extension()).withPairsIn(ExtensionRequiredWireFormats)
+	formats, err := x.RequiredWireFormats()
+	if err != nil {
+		return nil, err
+	}
+	formats = including(formats, WireFormatAPQMessagePair)
+	return x.with(entry).with(required.Extension()).with(formats.Required()), nil
 }
 
-// apqLeaf adds what a pair needs to what a leaf is made of.
-func apqLeaf(o LeafOptions) (LeafOptions, error) {
-	dictionary, err := withAPQList(o.Extensions)
-	if err != nil {
-		return o, err
+// apqLeaf adds what a pair needs to what a leaf is made of. The components and wire
+// formats come from the Config.
+func apqLeaf(o LeafOptions) LeafOptions {
+	if o.Capabilities.Proposals != nil {
+		o.Capabilities.Proposals = including(o.Capabilities.Proposals, ProposalAppDataUpdate)
 	}
-	entry, err := dictionary.Extension()
-	if err != nil {
-		return o, err
-	}
-	if o.Extensions, err = o.Extensions.with(entry).withPairsIn(ExtensionSupportedWireFormats); err != nil {
-		return o, err
-	}
-	capabilities := &o.Capabilities
-	for _, t := range []ExtensionType{ExtensionAppDataDictionary, ExtensionSupportedWireFormats, ExtensionRequiredWireFormats} {
-		capabilities.Extensions = including(capabilities.Extensions, t)
-	}
-	capabilities.Proposals = including(capabilities.Proposals, ProposalAppDataUpdate)
-	return o, nil
+	return o
 }
 
 // withAPQList returns the dictionary of extensions with the component in its
@@ -238,17 +229,6 @@ func withAPQList(x Extensions) (AppDataDictionary, error) {
 	list = including(list, ComponentAPQInfo)
 	slices.Sort(list)
 	return dictionary.with(ComponentData{ID: ComponentAppComponents, Data: list.Marshal()}), nil
-}
-
-// withPairsIn returns e with pairs of messages in the list of wire formats that an
-// extension has.
-func (e Extensions) withPairsIn(t ExtensionType) (Extensions, error) {
-	list, err := e.wireFormats(t)
-	if err != nil {
-		return nil, err
-	}
-	list = including(list, WireFormatAPQMessagePair)
-	return e.with(Extension{Type: t, Data: list.Marshal()}), nil
 }
 
 // including returns a copy of a list with x in it.

@@ -62,6 +62,7 @@ func (c *apqCrowd) newClient() *apqClient {
 		Now:                   func() time.Time { return testTime },
 		Rand:                  c.rand,
 		Components:            []Component{APQComponent()},
+		WireFormats:           WireFormats{WireFormatAPQMessagePair},
 		ResumptionPSKs:        1,
 	}
 	return m

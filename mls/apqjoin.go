@@ -22,7 +22,7 @@ type APQKeyPackage struct{ T, PQ *KeyPackage }
 type APQKeyPackageBundle struct{ T, PQ *KeyPackageBundle }
 
 // NewAPQKeyPackage makes a pair of key packages and their private keys. cfg
-// needs [APQComponent] among its Components.
+// needs what [NewAPQGroup] does.
 func NewAPQKeyPackage(cfg *Config, o APQKeyPackageOptions) (*APQKeyPackageBundle, error) {
 	cfg, err := cfg.withAPQ()
 	if err != nil {
@@ -46,10 +46,8 @@ func NewAPQKeyPackage(cfg *Config, o APQKeyPackageOptions) (*APQKeyPackageBundle
 }
 
 // newAPQHalf makes one key package of a pair.
-func newAPQHalf(cfg *Config, o KeyPackageOptions) (_ *KeyPackageBundle, err error) {
-	if o.Leaf, err = apqLeaf(o.Leaf); err != nil {
-		return nil, err
-	}
+func newAPQHalf(cfg *Config, o KeyPackageOptions) (*KeyPackageBundle, error) {
+	o.Leaf = apqLeaf(o.Leaf)
 	return NewKeyPackage(cfg, o)
 }
 
@@ -182,9 +180,7 @@ func JoinAPQExternal(cfg *Config, groupInfo []byte, o APQExternalJoinOptions) (_
 	after.TEpoch, after.PQEpoch = tContext.epoch+1, pqContext.epoch+1
 	updates := apqUpdates(before, after)
 	for _, half := range []*ExternalJoinOptions{&o.T, &o.PQ} {
-		if half.Leaf, err = apqLeaf(half.Leaf); err != nil {
-			return nil, err
-		}
+		half.Leaf = apqLeaf(half.Leaf)
 		half.Proposals = append(append([]Proposal(nil), half.Proposals...), updates...)
 	}
 	p := &APQPendingCommit{}
