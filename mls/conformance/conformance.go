@@ -65,6 +65,8 @@ var kinds = []Kind{
 	{Name: "external-init", newVector: newCase[externalInit]},
 
 	{Name: "application-psks", newVector: newCase[applicationPSKs]},
+
+	{Name: "apq", newVector: newCase[apqClient]},
 	{Name: "safe-operations", newVector: newCase[safeOperations]},
 	{Name: "web-token-credentials", newVector: newCase[webTokenCredentials]},
 	{Name: "wire-formats", newVector: newCase[wireFormats]},

@@ -65,6 +65,7 @@ var generators = map[string]func(*generator) (vector, error){
 	"last-resort":             generateLastResort,
 
 	"multi-credentials": generateMultiCredentials,
+	"apq":               generateAPQ,
 }
 
 // Generators returns the names that [Generate] takes.

@@ -71,6 +71,7 @@ var ownFiles = []ownFile{
 	{"passive-client-app-data", []ciphersuite.ID{1, 2}, 1, 182},
 	{"app-content", []ciphersuite.ID{0}, 6, 72},
 	{"multi-credentials", allSuites, 2, 504},
+	{"apq", []ciphersuite.ID{1, 2, 3, 7}, 1, 224},
 }
 
 func (f *ownFile) path() string { return filepath.Join("testdata", f.name+".json.gz") }
