@@ -8,15 +8,20 @@ import (
 	"testing"
 )
 
-// fuzzed is where FuzzSession begins: two machines that have been through an
-// update from each end and a resumption, and all messages of that and of a
-// full handshake between two others.
-var fuzzed = sync.OnceValues(func() (*joint, []Message) {
-	s := twoLinks().withFullHandshakes()
+// fuzzed is where FuzzSession begins, and fuzzedPair where FuzzSessionOfTwoGroups does.
+var (
+	fuzzed     = sync.OnceValues(func() (*joint, []Message) { return lived(twoLinks().withFullHandshakes()) })
+	fuzzedPair = sync.OnceValues(func() (*joint, []Message) { return lived(twoLinks().ofTwoGroups().withFullHandshakes()) })
+)
+
+// lived returns two machines that have been through updates from each end and
+// a resumption, and all messages of that and of a full handshake between two
+// others.
+func lived(s *setting) (*joint, []Message) {
 	j := newJoint(s, budget{unlimited, unlimited, 0, unlimited, 0})
 	var sent []wireRecord
 	j.tap = &sent
-	for _, a := range []action{{kind: update, end: 0, arg: int(ReasonRequested)}, {kind: update, end: 1, arg: int(ReasonRequested)}, {kind: cutBoth}, {kind: dial}} {
+	for _, a := range []action{{kind: update, end: 0, arg: int(ReasonRequested)}, {kind: update, end: 1, arg: int(s.reasons[len(s.reasons)-1])}, {kind: cutBoth}, {kind: dial}} {
 		j.apply(a)
 		j.settle()
 	}
@@ -29,14 +34,18 @@ var fuzzed = sync.OnceValues(func() (*joint, []Message) {
 	for _, r := range sent {
 		corpus = append(corpus, r.message)
 	}
-	a, b := initiate(panics{}, newHost(panics{}, "carol"), newHost(panics{}, "dave"))
+	carol, dave := newHost(panics{}, "carol"), newHost(panics{}, "dave")
+	if s.paired {
+		carol.cfg.APQ, dave.cfg.APQ = &APQ{}, &APQ{}
+	}
+	a, b := initiate(panics{}, carol, dave)
 	a.start(panics{})
 	for _, p := range []*peer{b, a, b} {
 		corpus = append(corpus, p.in[0].Message)
 		p.deliver(panics{})
 	}
 	return j, corpus
-})
+}
 
 // A program is a sequence of things to do to two machines, in octets.
 type program []byte
@@ -111,6 +120,17 @@ func (p program) run(j *joint, corpus []Message) (authenticated bool) {
 // As long as it came in the clear, the stored session can be resumed afterwards.
 func FuzzSession(f *testing.F) {
 	start, corpus := fuzzed()
+	fuzzSession(f, start, corpus)
+}
+
+// The same for sessions of two groups, whose hellos and full updates are pairs of
+// messages.
+func FuzzSessionOfTwoGroups(f *testing.F) {
+	start, corpus := fuzzedPair()
+	fuzzSession(f, start, corpus)
+}
+
+func fuzzSession(f *testing.F, start *joint, corpus []Message) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for n := range corpus {
 		f.Add([]byte{2, byte(n), 0, 0, 0, 6, byte(n), 2, 0, 90, 3, byte(n), 4, 0, 40, 0, 0, 0, 0})
