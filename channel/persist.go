@@ -34,7 +34,8 @@ import (
 //	struct { UpdateReason reason; opaque commit<V>; Epoch next; } Pending;
 //
 // The next epoch of two groups is as mls.APQGroup.MarshalAfter writes it.
-// Version 2 has no full_at; the session is of one group.
+// Sessions of one group are stored as version 2, which has no full_at: programs from
+// before there were others share stores with this one.
 const stateVersion = 3
 
 // entry is a session's place in the store.
@@ -63,12 +64,16 @@ func (s *Session) marshal() ([]byte, error) {
 	}
 	// The buffer must not grow: that would leave a copy behind.
 	w := wire.NewWriter(make([]byte, 0, size))
-	w.Uint8(stateVersion)
+	if s.pair == nil {
+		w.Uint8(stateVersion - 1)
+	} else {
+		w.Uint8(stateVersion)
+	}
 	w.Uint8(uint8(s.role))
 	w.Optional(s.prevails)
 	w.Uint64(uint64(max(0, s.created.Unix())))
-	w.Optional(s.pair != nil)
 	if s.pair != nil {
+		w.Optional(true)
 		w.Uint64(uint64(max(0, s.fullAt)))
 	}
 	w.Opaque(s.lastCommit)
