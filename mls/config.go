@@ -169,7 +169,7 @@ func (c *Config) withDefaults() (*Config, error) {
 		return nil, err
 	}
 	extensions := builtinExtensions
-	if c.knowsWireFormats() {
+	if c.WireFormats != nil {
 		extensions = extensions.withWireFormats()
 	}
 	if d.extensions, err = extensions.with(c.Extensions); err != nil {

@@ -87,12 +87,6 @@ func (k extensionKinds) withWireFormats() extensionKinds {
 	return all
 }
 
-// knowsWireFormats reports whether the client understands the two extensions: for
-// Config.WireFormats, or for pairs of groups.
-func (c *Config) knowsWireFormats() bool {
-	return c.WireFormats != nil || c.component(ComponentAPQInfo) != nil
-}
-
 // listWireFormats has a leaf of the client's own say which wire formats it
 // supports, unless it does already.
 func (c *Config) listWireFormats(leaf *LeafNode) {
@@ -111,10 +105,10 @@ func (c *Config) listWireFormats(leaf *LeafNode) {
 
 // verifyWireFormats checks that all members support what required_wire_formats
 // lists; if there is an earlier tree with the same GroupContext extensions, in
-// which they did, all that are new. A client that does not know the extension
-// is in no group that has it.
+// which they did, all that are new. A client that has no Config.WireFormats does
+// not know the extension, and is in no group that has it.
 func (c *Config) verifyWireFormats(t *ratchetTree, context Extensions, before *ratchetTree) error {
-	if !c.knowsWireFormats() {
+	if c.WireFormats == nil {
 		return nil
 	}
 	required, err := context.RequiredWireFormats()

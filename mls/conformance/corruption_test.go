@@ -158,7 +158,6 @@ var corruptible = []corruptibleCase{
 	{file: "passive-client-fewer-signatures", own: true, index: 0, fields: 18},
 	{file: "passive-client-fewer-signatures", own: true, index: 1, fields: 18},
 
-	{file: "targeted-messages", index: 1, fields: 12},
 	{file: "targeted-messages", own: true, index: 7, fields: 12},
 	{file: "multi-targeted-messages", own: true, index: 7, fields: 14},
 	{file: "last-resort", own: true, index: 0, fields: 4},
