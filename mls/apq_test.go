@@ -45,6 +45,7 @@ func TestTheFirstCommitOfAJoinerIsFull(t *testing.T) {
 		t.Error("who owes a full commit is not who has joined")
 	}
 	c.commit(0, APQCommitOptions{})
+	c.commit(0, APQCommitOptions{Full: true})
 	c.restart()
 	if !c.members[1].g.OwesFull() {
 		t.Error("another's commit, or a restart, has paid")

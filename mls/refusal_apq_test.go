@@ -208,6 +208,23 @@ func apqRefusals() []refusal {
 				return []Proposal{p}
 			})
 		}},
+		{CheckAPQPSK, "none in a Welcome", func(t *testing.T) error {
+			c := newAPQCrowd(t, 1)
+			g, k := c.members[0].g, c.invite(1)[0]
+			after := g.Info()
+			after.TEpoch, after.PQEpoch = 1, 1
+			updates := apqUpdates(g.Info(), after)
+			second, err := g.pq.Commit(CommitOptions{Proposals: append([]Proposal{&Add{KeyPackage: k.PQ}}, updates...)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, err := g.t.Commit(CommitOptions{Proposals: append([]Proposal{&Add{KeyPackage: k.T}}, updates...)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = JoinAPQ(c.invited[0].cfg, joinPair(first.Welcome(), second.Welcome()), c.invited[0].bundle, APQJoinOptions{})
+			return err
+		}},
 		{CheckAPQPSKPlace, "in the post-quantum half", func(t *testing.T) error {
 			c := newAPQCrowd(t, 2)
 			for _, m := range c.members {
