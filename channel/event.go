@@ -50,10 +50,10 @@ type Updated struct {
 	// Own says that this end made the update, which has renewed its private
 	// keys, and that the peer has confirmed it.
 	Own bool
-	// Full says that the update was a full one, in a session of two groups.
-	Full bool
 	// Reason is why this end made the update. Zero if Own is false.
 	Reason UpdateReason
+	// Full says that the update was a full one, in a session of two groups.
+	Full bool
 }
 
 // StepSend asks for everything that follows to be sent under the next key of the

@@ -93,7 +93,7 @@ func TestTraceTellsALifeInOrderAndNoSecrets(t *testing.T) {
 	update(t, client)
 	told("update", "saved 2", "synced -> awaiting EpochKeyUpdate", "sent ConnectionUpdate", "received EpochKeyUpdate", "epoch 2, own: true",
 		"saved 3", "awaiting EpochKeyUpdate -> synced", "receiving keys of 2", "sent KeySwitch", "sending keys of 2",
-		"channel.Updated {Epoch:2 Own:true Reason:requested}")
+		"channel.Updated {Epoch:2 Own:true Reason:requested Full:false}")
 	if err := client.UpdateKeys(false); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestTraceTellsALifeInOrderAndNoSecrets(t *testing.T) {
 	if err := client.Rotate(t.Context(), next); err != nil {
 		t.Fatal(err)
 	}
-	told("rotation", "sent ConnectionUpdate", "epoch 3, own: true", "channel.Updated {Epoch:3 Own:true Reason:identity}")
+	told("rotation", "sent ConnectionUpdate", "epoch 3, own: true", "channel.Updated {Epoch:3 Own:true Reason:identity Full:false}")
 	done := make(chan error, 1)
 	go func() { done <- server.Update(t.Context()) }()
 	for updated := false; !updated; {
