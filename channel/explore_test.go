@@ -108,7 +108,7 @@ var deepFamilies = []family{
 	{"two groups, for ever", oneLink().ofTwoGroups(), budget{unlimited, unlimited, 0, 0, 0}, 48000, 317000},
 	{"two groups and a store that fails, for longer", oneLink().ofTwoGroups(), budget{2, 1, 1, 0, 0}, 6700, 30000},
 	{"two groups and identities that change, for longer", oneLink().ofTwoGroups().withRotations(), budget{2, 1, 0, 0, 0}, 9700, 54000},
-	{"two groups and an old connection", twoLinks().ofTwoGroups(), budget{3, 2, 0, 0, 0}, 1, 1},
+	{"two groups and an old connection", twoLinks().ofTwoGroups(), budget{3, 2, 0, 0, 0}, 27000, 133000},
 }
 
 // scaled returns n, or a part of it under the race detector, which is slow and looks for
