@@ -215,8 +215,12 @@ func TestEveryOctetOfASmallTalkMatters(t *testing.T) {
 								t.Errorf("%s: %v at the end that reads, want io.ErrUnexpectedEOF", what, err)
 							}
 							// Octets that change places may be equal, a resumption may give way to a full handshake,
-							// and nobody looks at what follows the end.
-							if err := errors.Join(client.err, server.err); err == nil && early == "" && attack.name != "swap" && offset < n-1 {
+							// and nobody looks at what follows the end: nor at one octet more, where those up to the end are equal.
+							last := n - 1
+							if attack.name == "duplicate" {
+								last -= 4
+							}
+							if err := errors.Join(client.err, server.err); err == nil && early == "" && attack.name != "swap" && offset < last {
 								t.Errorf("%s: both ends are content", what)
 							}
 						}
