@@ -18,7 +18,7 @@ import (
 // Defaults of [Config].
 const (
 	DefaultHandshakeTimeout = 10 * time.Second
-	DefaultIdentitySpread   = 3 * time.Second
+	DefaultIdentitySpread   = time.Second
 	DefaultMaxHandshakes    = 1024
 )
 

@@ -19,7 +19,7 @@ import (
 const (
 	DefaultHandshakeTimeout = 10 * time.Second
 	DefaultEpochGrace       = 10 * time.Second
-	DefaultIdentitySpread   = 3 * time.Second
+	DefaultIdentitySpread   = time.Second
 	DefaultMaxHandshakes    = 1024
 )
 

@@ -56,7 +56,7 @@ func withComponents(t *testing.T, play func(s *stage)) {
 	}
 	context := componentContext(t)
 	theirs := componentPeer{openMLS.start(t), context}
-	ours := mendlink{suites: ciphersuite.Default(), context: context, components: []mls.Component{
+	ours := mendlink{suites: ciphersuite.Default(), context: context, selfRemove: true, components: []mls.Component{
 		{ID: part, Name: "part", Update: appended}, {ID: absent, Name: "absent", Update: appended},
 	}}
 	for _, cast := range [][]implementation{{ours, theirs}, {theirs, ours}} {
@@ -171,4 +171,23 @@ func addComponentPSK(s *stage, a *actor, component uint16, id, secret []byte) {
 	case *peerMember:
 		s.must(m.call("app_psk", map[string]any{"component": component, "id": id, "secret": secret}, nil), "%s takes a key", a.name)
 	}
+}
+
+// Members of either implementation leave by themselves, and members of either commit it.
+func TestOpenMLSMembersRemoveThemselves(t *testing.T) {
+	withComponents(t, func(s *stage) {
+		alice := s.create()
+		others := s.add(alice, 3)
+		s.propose(others[0], proposal{SelfRemove: true})
+		s.commit(alice)
+		if len(s.group) != 3 {
+			s.Fatalf("%d members are left, want 3", len(s.group))
+		}
+		s.propose(alice, proposal{SelfRemove: true})
+		s.commit(others[2]) // of the other implementation than the one that committed before
+		if len(s.group) != 2 {
+			s.Fatalf("%d members are left, want 2", len(s.group))
+		}
+		s.talk()
+	})
 }

@@ -66,6 +66,7 @@ type proposal struct {
 	AppDataUpdate     *item       `json:"app_data_update,omitempty"`
 	AppDataRemove     *uint16     `json:"app_data_remove,omitempty"` // the component
 	AppEphemeral      *item       `json:"app_ephemeral,omitempty"`
+	SelfRemove        bool        `json:"self_remove,omitempty"` // always in a PublicMessage
 }
 
 // An item is something of a component.

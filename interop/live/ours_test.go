@@ -18,6 +18,7 @@ type mendlink struct {
 	grease     bool
 	components []mls.Component
 	context    mls.Extensions // of the groups that are created
+	selfRemove bool
 }
 
 func (mendlink) Name() string { return "mendlink" }
@@ -41,6 +42,7 @@ func (m mendlink) NewMember(id ciphersuite.ID, identity string) (member, error) 
 		ResumptionPSKs:        3,
 		GREASE:                m.grease,
 		Components:            m.components,
+		SelfRemove:            m.selfRemove,
 	}
 	o.context = m.context
 	return o, nil
@@ -212,6 +214,10 @@ func (o *ourMember) Propose(p proposal, public bool) ([]byte, error) {
 	options := mls.ProposeOptions{WireFormat: wireFormat(public)}
 	if p.Update {
 		return o.group.ProposeUpdate(mls.LeafChanges{}, options)
+	}
+	if p.SelfRemove {
+		options.WireFormat = mls.WireFormatPublicMessage
+		return o.group.Propose(&mls.SelfRemove{}, options)
 	}
 	parsed, err := o.proposal(p)
 	if err != nil {

@@ -76,7 +76,8 @@ func cutLinks(ctx context.Context, b *bed, o *options, transport string) (t tall
 		return t, err
 	}
 
-	end := time.Now().Add(o.cutting)
+	began := time.Now()
+	end := began.Add(o.cutting)
 	var mu sync.Mutex
 	var clients sync.WaitGroup
 	fail := func(e error) {
@@ -101,11 +102,11 @@ func cutLinks(ctx context.Context, b *bed, o *options, transport string) (t tall
 			}
 		})
 	}
-	for range o.cuts {
+	for n := range o.cuts { // spread over the time, though a cut may last
 		select {
 		case <-ctx.Done():
 			fail(ctx.Err())
-		case <-time.After(o.cutting / time.Duration(o.cuts+1)):
+		case <-time.After(time.Until(began.Add(time.Duration(n+1) * o.cutting / time.Duration(o.cuts+1)))):
 			if err := between.cut(ctx); err != nil {
 				fail(err)
 			}

@@ -215,7 +215,7 @@ impl mendlink_interop_peer::Member for Member {
     }
 
     fn propose(&mut self, r: &Request) -> Result<Value> {
-        self.frame(r.public)?;
+        self.frame(r.public || r.proposal.self_remove)?;
         if r.proposal.self_remove {
             let group = self.group.as_mut().ok_or("not in a group")?;
             let message = group.leave_group_via_self_remove(&self.provider, &self.signer)?;
