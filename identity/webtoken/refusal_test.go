@@ -356,7 +356,10 @@ func TestEachSpoiltSDCWTIsRefused(t *testing.T) {
 		"simple(59) with a text":       {func(c *forgedCWT) { c.claims[hiddenKeys] = "x" }, ErrDisclosure},
 		"simple(59) with texts":        {func(c *forgedCWT) { c.claims[hiddenKeys] = []any{"x"} }, ErrDisclosure},
 		"tag 60 with a text":           {func(c *forgedCWT) { c.claims[500] = []any{cbor.Tag{Number: 60, Content: "x"}} }, ErrDisclosure},
-		"a hidden expiry":              {func(c *forgedCWT) { delete(c.claims, 4); c.claims[hiddenKeys] = hidden(f.hide(c, salt, int64(4000000000), 4)) }, ErrDisclosure},
+		"a hidden expiry": {func(c *forgedCWT) {
+			delete(c.claims, 4)
+			c.claims[hiddenKeys] = hidden(f.hide(c, salt, int64(4000000000), 4))
+		}, ErrDisclosure},
 		"a hidden key": {func(c *forgedCWT) {
 			cnf := c.claims[8]
 			delete(c.claims, 8)
