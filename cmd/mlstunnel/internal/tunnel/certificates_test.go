@@ -233,6 +233,7 @@ func TestACertificateThatRunsOut(t *testing.T) {
 		for _, transport := range []string{config.TCP, config.QUIC} {
 			e, authority, serverFile, _ := certifiedEnds(t, transport)
 			e.client.Forwards[0].Peers.Refused = refused
+			e.client.Forwards[0].ConnectTimeout = testbed.HangBound // attempts have become rare by the time that one succeeds
 			c := &expiring{name: refused + " over " + transport, refused: refused, issue: func(life time.Duration) string {
 				return authority.IssueFor(t, serverFile, "spiffe://example.org/server", life)
 			}}
