@@ -191,3 +191,77 @@ func TestOpenMLSMembersRemoveThemselves(t *testing.T) {
 		s.talk()
 	})
 }
+
+// In a group whose GroupContext asks for it, all that is authenticated is a SafeAAD, and its items arrive.
+func TestOpenMLSSafeAAD(t *testing.T) {
+	dictionary, err := mls.AppDataDictionary{{ID: mls.ComponentSafeAAD, Data: mls.ComponentsList{}.Marshal()}}.Extension()
+	if err != nil {
+		t.Fatal(err)
+	}
+	context := mls.Extensions{dictionary}
+	theirs := componentPeer{openMLS.start(t), context}
+	ours := mendlink{suites: ciphersuite.Default(), context: context, components: []mls.Component{{ID: part, Name: "part"}, {ID: absent, Name: "absent"}}}
+	for _, cast := range [][]implementation{{ours, theirs}, {theirs, ours}} {
+		s := &stage{T: t, suite: 1, roles: cast}
+		alice := s.create()
+		bob := s.add(alice, 1)[0]
+		s.commit(bob)
+		s.commit(alice)
+		for _, said := range []mls.SafeAAD{nil, {{ID: part, Data: []byte("of a part")}}, {{ID: part, Data: nil}, {ID: absent, Data: []byte("of another")}}} {
+			for _, way := range [][2]*actor{{alice, bob}, {bob, alice}} {
+				message := s.protectWith(way[0], said)
+				component := mls.ComponentID(part)
+				if len(said) > 1 {
+					component = absent
+				}
+				want, _ := said.Find(component)
+				if got := s.itemOf(way[1], message, component); string(got) != string(want) {
+					t.Errorf("%s hears %q of component %#04x, want %q", way[1].name, got, uint16(component), want)
+				}
+			}
+		}
+	}
+}
+
+// protectWith has a member send a message with a SafeAAD.
+func (s *stage) protectWith(a *actor, said mls.SafeAAD) (message []byte) {
+	s.Helper()
+	switch m := a.member.(type) {
+	case *ourMember:
+		aad, err := said.Marshal()
+		s.must(err, "marshalling a SafeAAD")
+		message, err = m.group.Protect([]byte("hello"), aad)
+		s.must(err, "%s sends a message", a.name)
+	case *peerMember:
+		items := []item{}
+		for _, i := range said {
+			items = append(items, item{uint16(i.ID), i.Data})
+		}
+		var err error
+		message, err = m.message("protect", map[string]any{"data": []byte("hello"), "safe_aad": items})
+		s.must(err, "%s sends a message", a.name)
+	}
+	return message
+}
+
+// itemOf has a member process an application message, and returns the item of a component in its SafeAAD.
+func (s *stage) itemOf(a *actor, message []byte, component mls.ComponentID) []byte {
+	s.Helper()
+	switch m := a.member.(type) {
+	case *ourMember:
+		received, err := m.group.Process(message)
+		s.must(err, "%s processes a message", a.name)
+		said, err := mls.ParseSafeAAD(received.(*mls.ReceivedApplication).AuthenticatedData)
+		s.must(err, "%s reads a SafeAAD", a.name)
+		data, _ := said.Find(component)
+		return data
+	case *peerMember:
+		var r struct {
+			SafeAAD []byte `json:"safe_aad"`
+		}
+		s.must(m.call("process", map[string]any{"message": message, "component": component}, &r), "%s processes a message", a.name)
+		return r.SafeAAD
+	}
+	s.Fatalf("no message for %T", a.member)
+	return nil
+}

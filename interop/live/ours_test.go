@@ -226,8 +226,17 @@ func (o *ourMember) Propose(p proposal, public bool) ([]byte, error) {
 	return o.group.Propose(parsed, options)
 }
 
+// nothing is the authenticated data of handshake messages: a SafeAAD without items where the group asks for one.
+func (o *ourMember) nothing() []byte {
+	dictionary, err := o.group.Extensions().AppDataDictionary()
+	if _, framed := dictionary.Find(mls.ComponentSafeAAD); err == nil && framed {
+		return []byte{0}
+	}
+	return nil
+}
+
 func (o *ourMember) Commit(c commit) (*committed, error) {
-	options := mls.CommitOptions{WireFormat: wireFormat(c.Public), WithoutTree: c.WithoutTree}
+	options := mls.CommitOptions{WireFormat: wireFormat(c.Public), WithoutTree: c.WithoutTree, AuthenticatedData: o.nothing()}
 	for _, p := range c.Proposals {
 		parsed, err := o.proposal(p)
 		if err != nil {

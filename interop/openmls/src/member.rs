@@ -310,6 +310,12 @@ impl mendlink_interop_peer::Member for Member {
     fn protect(&mut self, r: &Request) -> Result<Value> {
         let group = self.group.as_mut().ok_or("not in a group")?;
         group.set_aad(r.authenticated_data.0.clone());
+        let items = r.safe_aad.iter();
+        group.set_safe_aad(
+            items
+                .map(|i| SafeAadItem::new(i.component, i.data.0.clone()))
+                .collect(),
+        )?;
         let message = group.create_message(&self.provider, &self.signer, &r.data.0)?;
         Ok(json!({ "message": b64(message.to_bytes()?) }))
     }
@@ -318,6 +324,7 @@ impl mendlink_interop_peer::Member for Member {
         let message = parse(&r.message)?.try_into_protocol_message()?;
         let group = self.group.as_mut().ok_or("not in a group")?;
         let processed = group.process_message(&self.provider, message)?;
+        let safe_aad = processed.safe_aad_item(r.component).map(b64);
         match processed.into_content() {
             ProcessedMessageContent::UnresolvedAppDataCommit(c) => {
                 let updates = app_data_updates(
@@ -328,9 +335,9 @@ impl mendlink_interop_peer::Member for Member {
                 group.merge_staged_commit(&self.provider, staged)?;
                 Ok(json!({ "kind": "commit", "removed": false }))
             }
-            ProcessedMessageContent::ApplicationMessage(m) => {
-                Ok(json!({ "kind": "application", "data": b64(m.into_bytes()) }))
-            }
+            ProcessedMessageContent::ApplicationMessage(m) => Ok(
+                json!({ "kind": "application", "data": b64(m.into_bytes()), "safe_aad": safe_aad }),
+            ),
             ProcessedMessageContent::ProposalMessage(p)
             | ProcessedMessageContent::ExternalJoinProposalMessage(p) => {
                 group.store_pending_proposal(self.provider.storage(), *p)?;

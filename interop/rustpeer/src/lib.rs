@@ -52,6 +52,7 @@ pub struct Request {
     pub resync: bool,
     pub data: Bytes,
     pub authenticated_data: Bytes,
+    pub safe_aad: Vec<Item>,
     pub component: u16,
     pub label: String,
     pub context: Bytes,
