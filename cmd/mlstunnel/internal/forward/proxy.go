@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"time"
 
@@ -60,6 +61,24 @@ func tcpAddr(a net.Addr) *net.TCPAddr {
 		return a
 	}
 	return &net.TCPAddr{}
+}
+
+// reachService connects to the service and tells it who comes, if it is to know. An error is in the log.
+func (f *Forward) reachService(e ends, link *links.Link, log *slog.Logger) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(f.living, f.config.Load().ConnectTimeout)
+	defer cancel()
+	service, err := dial(ctx, f.config.Load().Forward)
+	if err != nil {
+		f.stats.DialsFailed.Add(1)
+		log.Error("the service cannot be reached", "error", err)
+		return nil, err
+	}
+	if err := f.introduce(service, e, link); err != nil {
+		log.Error("telling the service about the peer", "error", err)
+		reset(service)
+		return nil, err
+	}
+	return service, nil
 }
 
 // introduced returns the ends of an accepted connection: as the header says if it comes from a balancer, which

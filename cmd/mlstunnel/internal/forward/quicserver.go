@@ -121,18 +121,8 @@ func (f *Forward) serveQUIC(q *quic.Conn) {
 
 // serveStream connects a stream to the service.
 func (f *Forward) serveStream(end secureStream, e ends, link *links.Link, log *slog.Logger) {
-	ctx, cancel := context.WithTimeout(f.living, f.config.Load().ConnectTimeout)
-	defer cancel()
-	service, err := dial(ctx, f.config.Load().Forward)
+	service, err := f.reachService(e, link, log)
 	if err != nil {
-		f.stats.DialsFailed.Add(1)
-		log.Error("the service cannot be reached", "error", err)
-		end.abort()
-		return
-	}
-	if err := f.introduce(service, e, link); err != nil {
-		log.Error("telling the service about the peer", "error", err)
-		reset(service)
 		end.abort()
 		return
 	}
