@@ -15,8 +15,8 @@ type invitation struct {
 	joiner  *peer
 	message []byte
 	since   uint64 // the joiner's epoch
-	later   int    // how many others the joiner has made since
-	used    bool
+	used    bool   // somebody has joined with it
+	gone    bool   // others have taken its place
 }
 
 // A branching is a branch that was founded and waits to be joined.
@@ -37,10 +37,8 @@ type branchWorld struct {
 }
 
 func (w *branchWorld) invite(t tb, p *peer) {
-	for _, i := range w.invitations {
-		if i.joiner == p && !i.used {
-			i.later++
-		}
+	if waiting := w.waiting(p); len(waiting) == maxBranchKeyPackages {
+		waiting[0].gone = true
 	}
 	w.invitations = append(w.invitations, &invitation{joiner: p, message: p.keyPackage(t), since: p.Epoch()})
 }
@@ -50,15 +48,22 @@ func (w *branchWorld) found(t tb, i *invitation) {
 	w.branchings = append(w.branchings, &branching{i, group, welcome, i.joiner.other.Epoch()})
 }
 
-// waitsSince returns the epoch in which the oldest key package of p was made that waits.
-func (w *branchWorld) waitsSince(p *peer) uint64 {
-	since := p.Epoch()
+// waiting returns the key packages of p that wait, the oldest first.
+func (w *branchWorld) waiting(p *peer) (waiting []*invitation) {
 	for _, i := range w.invitations {
-		if i.joiner == p && !i.used && i.later < maxBranchKeyPackages {
-			since = min(since, i.since)
+		if i.joiner == p && !i.used && !i.gone {
+			waiting = append(waiting, i)
 		}
 	}
-	return since
+	return waiting
+}
+
+// waitsSince returns the epoch in which the oldest of them was made.
+func (w *branchWorld) waitsSince(p *peer) uint64 {
+	if waiting := w.waiting(p); len(waiting) > 0 {
+		return waiting[0].since
+	}
+	return p.Epoch()
 }
 
 // join checks that the joiner comes in exactly if it can: its key package waits, and the
@@ -70,7 +75,7 @@ func (w *branchWorld) join(t tb, b *branching) {
 	group, err := p.JoinBranch(b.welcome)
 	ahead := p.pending != nil && b.epoch == p.Epoch()+1
 	switch {
-	case b.used || b.later >= maxBranchKeyPackages:
+	case b.used || b.gone:
 		if !errors.Is(err, ErrNoBranch) {
 			t.Fatalf("%s joins with a key package that is gone: error %v, want %v", p.name, err, ErrNoBranch)
 		}

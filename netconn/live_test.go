@@ -183,6 +183,7 @@ func TestAPeerIsAskedAboutAgainWhenSomethingChanges(t *testing.T) {
 		}}
 		x, y := tcpPair(t)
 		client, server := connect(t, x, y, ic, rc)
+		server.driver.KeepUp() // or its first look, after the handshake, comes late and warns as well
 		revoked := errors.New("revoked")
 		validator.refuse(revoked)
 		b.change(b.Identities()...)

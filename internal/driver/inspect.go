@@ -16,8 +16,21 @@ func (d *Driver) FollowPolicy() {
 	d.policy.follow(false)
 }
 
-// KeepUp does now what is done when something has changed.
-func (d *Driver) KeepUp() { d.needLive().follow() }
+// KeepUp does now what is done when something has changed, once what that has begun is done.
+func (d *Driver) KeepUp() {
+	l := d.needLive()
+	for l.looks() {
+		time.Sleep(time.Millisecond)
+	}
+	l.follow()
+}
+
+// looks reports that a goroutine is about to look.
+func (l *live) looks() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.running
+}
 
 // Schedule returns that of the update policy.
 func (d *Driver) Schedule() *channel.Schedule { return d.policy.schedule }
