@@ -159,6 +159,7 @@ func TestBranchesWhileUpdatesCross(t *testing.T) {
 		}
 		w.finish(t)
 	})
+	t.Log(joined)
 	wantAll(t, joined, "ahead", "behind", "in the same epoch", "not at all")
 }
 

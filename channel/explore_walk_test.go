@@ -26,8 +26,13 @@ type walker struct {
 }
 
 // wild starts where everything can happen.
-func wild() *joint {
-	s := overlappingLinks().withFullHandshakes().because(ReasonBytes, ReasonAge, ReasonRequested)
+func wild() *joint { return anything(overlappingLinks()) }
+
+// wildPair is wild in a session of two groups.
+func wildPair() *joint { return anything(overlappingLinks().ofTwoGroups()) }
+
+func anything(s *setting) *joint {
+	s.withFullHandshakes().because(append(s.reasons, ReasonBytes, ReasonAge)...)
 	s.maxLinks, s.rotating, s.early, s.repeating = 3, true, true, true
 	return newJoint(s, budget{unlimited, unlimited, unlimited, unlimited, unlimited})
 }
@@ -140,17 +145,24 @@ func (w *walker) shorten(trace []action, v *violation, until time.Time) ([]actio
 	return trace, v
 }
 
-// Long walks come to states that no exhaustive search gets to.
+// Long walks come to states that no exhaustive search gets to. Those in sessions of two groups,
+// whose steps are dearer, are shorter together.
 func TestExploreAtRandom(t *testing.T) {
 	t.Parallel()
 	seed, steps := *exploreSeed, *exploreSteps
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
 	}
+	t.Run("one group", func(t *testing.T) { exploreAtRandom(t, wild, seed, steps) })
+	t.Run("two groups", func(t *testing.T) { exploreAtRandom(t, wildPair, seed, steps/4) })
+}
+
+func exploreAtRandom(t *testing.T, start func() *joint, seed uint64, steps int) {
+	t.Parallel()
 	if testing.Short() || raceEnabled {
 		steps = min(steps, 2000)
 	}
-	w := &walker{start: wild, atEnd: (*joint).settlesAndHeals}
+	w := &walker{start: start, atEnd: (*joint).settlesAndHeals}
 	taken := make(map[kind]int)
 	for n := 0; steps > 0; n++ {
 		trace, v := w.walk(seed, n, min(steps, walkLength))

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"testing"
+
+	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
 
 // fuzzed is where FuzzSession begins, and fuzzedPair where FuzzSessionOfTwoGroups does.
@@ -14,37 +16,62 @@ var (
 	fuzzedPair = sync.OnceValues(func() (*joint, []Message) { return lived(twoLinks().ofTwoGroups().withFullHandshakes()) })
 )
 
-// lived returns two machines that have been through updates from each end and
-// a resumption, and all messages of that and of a full handshake between two
-// others.
+// lived returns two machines that have been through updates from each end, a step of
+// the keys, a resumption with early data and one after a lost acknowledgement, and all
+// messages of that and of a full handshake, with a retry, between two others.
 func lived(s *setting) (*joint, []Message) {
-	j := newJoint(s, budget{unlimited, unlimited, 0, unlimited, 0})
+	withEarlyData := *s
+	j := newJoint(withEarlyData.withEarlyData(true), budget{unlimited, unlimited, 0, unlimited, unlimited})
 	var sent []wireRecord
 	j.tap = &sent
-	for _, a := range []action{{kind: update, end: 0, arg: int(ReasonRequested)}, {kind: update, end: 1, arg: int(s.reasons[len(s.reasons)-1])}, {kind: cutBoth}, {kind: dial}} {
-		j.apply(a)
+	for _, actions := range [][]action{
+		{{kind: update, end: 0, arg: int(ReasonRequested)}},
+		{{kind: update, end: 1, arg: int(s.reasons[len(s.reasons)-1])}},
+		{{kind: step, end: 0, arg: 1}},
+		{{kind: cutBoth}},
+		{{kind: dial}},
+		{{kind: update, end: 0, arg: int(ReasonRequested)}, {kind: deliver, end: 1}, {kind: cutBoth}},
+		{{kind: dial}},
+	} {
+		for _, a := range actions {
+			j.apply(a)
+		}
 		j.settle()
 	}
-	j.mustAgree("the first connection")
+	j.mustAgree("the last connection")
 	if j.violated != nil {
 		panic(j.violated)
 	}
-	j.tap = nil
+	j.tap, j.setting = nil, s
 	corpus := []Message{{Type: MessageResumptionRefused, Body: []byte{byte(RefusedUnknown)}}}
 	for _, r := range sent {
 		corpus = append(corpus, r.message)
 	}
 	carol, dave := newHost(panics{}, "carol"), newHost(panics{}, "dave")
+	carol.cfg.Suites = []ciphersuite.ID{chaCha, suite}
 	if s.paired {
-		carol.cfg.APQ, dave.cfg.APQ = &APQ{}, &APQ{}
+		all := DefaultAPQSuites()
+		carol.cfg.APQ, dave.cfg.APQ = &APQ{Suites: []APQSuites{all[1], all[0]}}, &APQ{Suites: all[:1]}
 	}
 	a, b := initiate(panics{}, carol, dave)
 	a.start(panics{})
-	for _, p := range []*peer{b, a, b} {
+	for _, p := range []*peer{b, a, b, a, b} {
 		corpus = append(corpus, p.in[0].Message)
 		p.deliver(panics{})
 	}
 	return j, corpus
+}
+
+// The fuzz targets have a message of each type to begin with.
+func TestFuzzingBeginsWithEveryMessage(t *testing.T) {
+	for _, start := range []func() (*joint, []Message){fuzzed, fuzzedPair} {
+		_, corpus := start()
+		for m, name := range messageNames {
+			if !slices.ContainsFunc(corpus, func(c Message) bool { return c.Type == m }) {
+				t.Errorf("there is no %s", name)
+			}
+		}
+	}
 }
 
 // A program is a sequence of things to do to two machines, in octets.
@@ -59,19 +86,22 @@ func (p *program) next() int {
 	return int(n)
 }
 
-// message returns a message of the corpus, perhaps under another type, cut
-// short, or with an octet changed.
+// message returns a message of the corpus, perhaps under another type, with an octet
+// changed, cut short, or with a body of the program's own.
 func (p *program) message(corpus []Message) Message {
 	m := corpus[p.next()%len(corpus)]
 	m.Body = bytes.Clone(m.Body)
 	change := p.next()
 	if change&1 != 0 {
-		m.Type = MessageClientHello + MessageType(p.next()%10)
+		m.Type = MessageClientHello + MessageType(p.next()%16) // all that there are, and two that there are not
 	}
 	if at := p.next()<<8 | p.next(); change&2 != 0 && len(m.Body) > 0 {
 		m.Body[at%len(m.Body)] ^= byte(1 << (at % 8))
 	} else if change&4 != 0 {
 		m.Body = m.Body[:at%(len(m.Body)+1)]
+	} else if change&8 != 0 {
+		n := min(at, len(*p))
+		m.Body, *p = bytes.Clone((*p)[:n]), (*p)[n:]
 	}
 	return m
 }
