@@ -23,7 +23,6 @@ const (
 	AlertInsufficientSecurity  Alert = 71
 	AlertInternalError         Alert = 80
 	AlertUserCanceled          Alert = 90
-	AlertMissingExtension      Alert = 109
 	AlertUnrecognizedName      Alert = 112
 	AlertUnknownPSKIdentity    Alert = 115
 	AlertNoApplicationProtocol Alert = 120
@@ -45,7 +44,6 @@ var alertNames = map[Alert]string{
 	AlertInsufficientSecurity:  "insufficient_security",
 	AlertInternalError:         "internal_error",
 	AlertUserCanceled:          "user_canceled",
-	AlertMissingExtension:      "missing_extension",
 	AlertUnrecognizedName:      "unrecognized_name",
 	AlertUnknownPSKIdentity:    "unknown_psk_identity",
 	AlertNoApplicationProtocol: "no_application_protocol",

@@ -19,15 +19,15 @@ const (
 	MessageHandshakeDone          MessageType = 0xE2 // empty
 	MessageConnectionUpdate       MessageType = 0xE3 // MLSMessage(PrivateMessage(Commit))
 	MessageEpochKeyUpdate         MessageType = 0xE4 // MLSMessage(PrivateMessage(application)) of the new epoch
-	MessageKeySwitch              MessageType = 0xE5 // uint64 epoch
+	MessageKeySwitch              MessageType = 0xE5 // uint64 epoch, opaque confirmation[16]
 	MessageResumptionRequest      MessageType = 0xE6 // MLSMessage(PrivateMessage(Commit))
 	MessageResumptionResponse     MessageType = 0xE7 // MLSMessage(PrivateMessage(Commit))
 	MessageResumptionRefused      MessageType = 0xE8 // uint8 RefusalReason
 	MessageHelloRetry             MessageType = 0xE9 // CipherSuite suites<V>
 	MessageKeyUpdate              MessageType = 0xEA // uint8 request
 	MessageEarlyData              MessageType = 0xEB // opaque nonce[32], opaque ciphertext<V>
-	MessageResumptionAcknowledged MessageType = 0xED // opaque epoch_key_update<V>, opaque early_digest<V>
 	MessageEarlyDataStatus        MessageType = 0xEC // uint8 delivered (0, 1 or 2), opaque digest[32]
+	MessageResumptionAcknowledged MessageType = 0xED // opaque epoch_key_update<V>, opaque early_digest<V>
 )
 
 var messageNames = map[MessageType]string{
