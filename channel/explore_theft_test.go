@@ -13,7 +13,7 @@ type thief struct {
 	keys    map[string]bool // traffic secrets
 }
 
-// steal copies the sessions and the store of a machine.
+// steal copies the sessions, the store and the traffic keys of a machine.
 func (j *joint) steal(i int) *thief {
 	f := j.fork(i)
 	t := &thief{machine: i, keys: make(map[string]bool)}
@@ -34,6 +34,11 @@ func (j *joint) steal(i int) *thief {
 	for _, l := range f.links {
 		if p := l.ports[i]; p != nil {
 			take(p.session)
+			for _, k := range []*trafficKey{p.send, p.receive} {
+				if k != nil {
+					t.keys[k.secret] = true
+				}
+			}
 		}
 	}
 	return t
@@ -154,5 +159,42 @@ func exploreThefts(t *testing.T, where *setting, limit int) {
 	}
 	if t.Logf("%d thefts, %d of them useful until the update, %v", thefts, useful, s); thefts < scaled(limit*3/100) || useful < scaled(limit/200) {
 		t.Errorf("only %d thefts were tried, %d of them useful", thefts, useful)
+	}
+}
+
+// Each direction heals at its own message: that of the peer with the peer's EpochKeyUpdate, that of
+// the robbed end with its KeySwitch. An update of the peer heals neither.
+func TestEachDirectionHealsAtItsMessage(t *testing.T) {
+	t.Parallel()
+	for robbed := range 2 {
+		j := newJoint(oneLink(), budget{unlimited, unlimited, 0, 0, 0})
+		var sent []wireRecord
+		j.tap = &sent
+		known := func(when string, thief *thief, own, peers bool) {
+			t.Helper()
+			if j.violated != nil {
+				t.Fatal(j.violated)
+			}
+			thief.watch(sent)
+			sent = nil
+			l := j.links[0]
+			if k := l.ports[robbed].send; thief.keys[k.secret] != own {
+				t.Errorf("%s, the thief reads what the robbed end sends under %v: %t, want %t", when, k, !own, own)
+			}
+			if k := l.ports[1-robbed].send; thief.keys[k.secret] != peers {
+				t.Errorf("%s, the thief reads what its peer sends under %v: %t, want %t", when, k, !peers, peers)
+			}
+		}
+		thief := j.steal(robbed)
+		known("after the theft", thief, true, true)
+		j.apply(action{update, 0, 1 - robbed, int(ReasonRequested)})
+		j.settle()
+		known("after an update of the peer", thief, true, true)
+		j.apply(action{update, 0, robbed, int(ReasonRequested)})
+		known("with the ConnectionUpdate", thief, true, true)
+		j.apply(action{deliver, 0, 1 - robbed, 0})
+		known("from the EpochKeyUpdate on", thief, true, false)
+		j.apply(action{deliver, 0, robbed, 0})
+		known("from the KeySwitch on", thief, false, false)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -189,9 +188,9 @@ func TestEveryDeliberateFaultIsNoticed(t *testing.T) {
 		if _, err := m.apply(); err != nil {
 			t.Errorf("%s: %v", m.fault, err)
 		}
-		row := regexp.MustCompile(`(?m)^\| ` + regexp.QuoteMeta(m.fault) + ` \| .*\|$`)
-		if !row.MatchString(page) {
-			t.Errorf("docs/security.md does not list the fault %q", m.fault)
+		row := fmt.Sprintf("\n| %s | `%s` | %s |\n", m.fault, m.file, strings.ReplaceAll(m.tests, "|", ", "))
+		if !strings.Contains(page, row) {
+			t.Errorf("docs/security.md lacks the row%s", row)
 		}
 	}
 	if !*runMutations {

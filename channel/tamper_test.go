@@ -55,6 +55,7 @@ func TestEveryByteFlipped(t *testing.T) {
 		m     MessageType
 	}{
 		{"ClientHello", StateAwaitingHello, MessageClientHello},
+		{"HelloRetry", StateAwaitingServerHello, MessageHelloRetry},
 		{"ServerHello", StateAwaitingServerHello, MessageServerHello},
 		{"ConnectionUpdate", StateSynced, MessageConnectionUpdate},
 		{"EpochKeyUpdate", StateUpdating, MessageEpochKeyUpdate},
@@ -109,10 +110,10 @@ func deliverTampered(t *testing.T, p *peer, m Message) error {
 		switch sent.Message.Type {
 		case MessageResumptionRefused:
 			return nil // the group ID or the epoch was hit
-		case MessageServerHello, MessageHelloRetry:
+		case MessageServerHello, MessageHelloRetry, MessageClientHello:
 			other := p.other.clone(t)
 			if _, err := other.Session.receive(ctx, sent.Message); err == nil {
-				return fmt.Errorf("the initiator takes the %v", sent.Message.Type)
+				return fmt.Errorf("the other end takes the %v", sent.Message.Type)
 			}
 			return nil
 		}
