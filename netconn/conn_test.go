@@ -469,12 +469,9 @@ func TestWhatADeadlineLeftBehindFollowsByItself(t *testing.T) {
 	checkGoroutines(t)
 	ic, rc := newConfigs(t)
 	a, b := net.Pipe()
-	client, server := connect(t, a, b, ic, rc)
-	client.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
-	n, err := client.Write([]byte("late"))
-	if n != 4 || !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("Write: %d, %v; want 4 and os.ErrDeadlineExceeded", n, err)
-	}
+	late := &actingConn{Conn: a, act: func() {}}
+	client, server := connect(t, late, b, ic, rc)
+	leaveBehind(t, client, late, "late")
 	if n, err := client.Write([]byte("later")); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("Write after the deadline: %d, %v; want 0 and os.ErrDeadlineExceeded", n, err)
 	}
@@ -501,12 +498,23 @@ func TestReadDeadlineInTheMiddleOfARecordLosesNothing(t *testing.T) {
 	client.sender.rest()
 	client.sender.mu.Unlock()
 	for _, cut := range []int{3, 20} {
-		go a.Write(rec[:cut])
-		rec = rec[cut:]
-		server.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-		if n, err := server.Read(make([]byte, 100)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Fatalf("%d, %v", n, err)
+		written := make(chan struct{})
+		go func() {
+			defer close(written)
+			a.Write(rec[:cut])
+		}()
+		for there := false; !there; {
+			server.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+			if n, err := server.Read(make([]byte, 100)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Fatalf("%d, %v", n, err)
+			}
+			select {
+			case <-written:
+				there = true
+			default: // a deadline came first
+			}
 		}
+		rec = rec[cut:]
 	}
 	server.SetReadDeadline(time.Time{})
 	go a.Write(rec)
