@@ -1,6 +1,7 @@
 package netconn
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -182,7 +183,7 @@ func (c *Config) withDefaults() (*Config, error) {
 	if c == nil {
 		return nil, errors.New("netconn: there is no Config")
 	}
-	d := *c
+	d := c.clone()
 	driver.TakeIdentities(d.Identities, &d.Identity, &d.Alternatives, &d.PreviousIdentities)
 	if d.Identity.Signer == nil {
 		return nil, errors.New("netconn: Config needs an Identity")
@@ -196,8 +197,6 @@ func (c *Config) withDefaults() (*Config, error) {
 	if err := c.Rekey.Verify(); err != nil {
 		return nil, err
 	}
-	d.Suites = append([]ciphersuite.ID(nil), c.Suites...)
-	d.Protocols = slices.Clone(c.Protocols)
 	if d.HandshakeTimeout == 0 {
 		d.HandshakeTimeout = DefaultHandshakeTimeout
 	}
@@ -210,7 +209,24 @@ func (c *Config) withDefaults() (*Config, error) {
 	if d.Time == nil {
 		d.Time = time.Now
 	}
-	return &d, nil
+	return d, nil
+}
+
+// clone returns a copy that shares nothing with c that could be changed.
+func (c *Config) clone() *Config {
+	d := *c
+	d.Alternatives, d.PreviousIdentities = slices.Clone(c.Alternatives), slices.Clone(c.PreviousIdentities)
+	d.Suites = append([]ciphersuite.ID(nil), c.Suites...)
+	if c.APQ != nil {
+		d.APQ = &channel.APQ{Suites: slices.Clone(c.APQ.Suites), Required: c.APQ.Required}
+	}
+	d.Protocols = slices.Clone(c.Protocols)
+	d.TransportBinding = bytes.Clone(c.TransportBinding)
+	d.PSKIdentities = slices.Clone(c.PSKIdentities)
+	for i, id := range d.PSKIdentities {
+		d.PSKIdentities[i] = bytes.Clone(id)
+	}
+	return &d
 }
 
 // settings are what a Conn itself needs of its Config after the handshake.

@@ -108,8 +108,11 @@ func Listen(network, address string, config *Config) (*Listener, error) {
 // config shows when the connections are used.
 func NewListener(inner net.Listener, config *Config) *Listener {
 	limit := DefaultMaxHandshakes
-	if config != nil && config.MaxHandshakes != 0 {
-		limit = config.MaxHandshakes
+	if config != nil {
+		config = config.clone()
+		if config.MaxHandshakes != 0 {
+			limit = config.MaxHandshakes
+		}
 	}
 	return &Listener{Listener: inner, config: config, gate: driver.NewGate(limit)}
 }
