@@ -38,6 +38,9 @@ func Dial(ctx context.Context, address string, config *Config) (*Conn, error) {
 //
 // Whoever records the packet can replay it: the request, and nothing else, is in it. A replay gets an
 // answer and never a connection.
+//
+// quic-go (as of v0.65.0) opens a stream on 0-RTT and takes in the responder's parameters without a lock (its issue 4303). Go's
+// race detector may say so.
 func DialEarly(ctx context.Context, address string, config *Config) (*Conn, error) {
 	config, err := config.withDefaults()
 	if err != nil {
