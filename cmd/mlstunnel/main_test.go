@@ -128,7 +128,7 @@ func writeConfig(t *testing.T, path, admin, forwards string) {
 }
 
 func forwardYAML(name, role, listen, forward, key, peer string) string {
-	return fmt.Sprintf("  - {name: %s, role: %s, listen: '%s', forward: '%s', identity: {key: '%s', name: %s}, peers: {fingerprints: ['%s']}}\n",
+	return fmt.Sprintf("  - {name: %s, role: %s, listen: '%s', forward: '%s', connect_timeout: 60s, identity: {key: '%s', name: %s}, peers: {fingerprints: ['%s']}}\n",
 		name, role, listen, forward, key, name, peer)
 }
 

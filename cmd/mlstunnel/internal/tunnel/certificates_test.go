@@ -233,7 +233,6 @@ func TestACertificateThatRunsOut(t *testing.T) {
 		for _, transport := range []string{config.TCP, config.QUIC} {
 			e, authority, serverFile, _ := certifiedEnds(t, transport)
 			e.client.Forwards[0].Peers.Refused = refused
-			e.client.Forwards[0].ConnectTimeout = testbed.HangBound // attempts have become rare by the time that one succeeds
 			c := &expiring{name: refused + " over " + transport, refused: refused, issue: func(life time.Duration) string {
 				return authority.IssueFor(t, serverFile, "spiffe://example.org/server", life)
 			}}
@@ -281,7 +280,6 @@ func TestAPeerThatIsTakenOutIsWarnedOf(t *testing.T) {
 		e.server.Forwards[0].Peers.Refused = config.Warn
 		e.server.Rekey = &config.Rekey{Every: 100 * time.Millisecond}
 		e.client.Rekey = e.server.Rekey
-		e.client.Forwards[0].ConnectTimeout = time.Second
 		server, client := e.startBoth(t, nil)
 		c := testbed.Dial(t, "tcp", addressOf(client, "client"))
 		testbed.SayAndHear(t, c, "hello")

@@ -70,7 +70,7 @@ func TestAfterACutTheNextConnectionResumes(t *testing.T) {
 	transports(t, func(t *testing.T, transport string) {
 		e := pinnedEnds(t, transport, testbed.Echo(t))
 		for _, f := range []*config.File{e.server, e.client} {
-			f.Forwards[0].KeepAlive = 100 * time.Millisecond
+			f.Forwards[0].KeepAlive = 2 * time.Second // a busy machine must not look like a cut
 		}
 		var n *network
 		server, client := e.startBoth(t, func(address string) string {

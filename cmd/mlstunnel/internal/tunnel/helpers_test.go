@@ -33,7 +33,7 @@ func pinnedEnds(t *testing.T, transport, service string) *ends {
 
 func newEnds(transport, service string, server, client config.Identity, serverPeers, clientPeers *config.Peers) *ends {
 	file := func(f config.Forward) *config.File {
-		f.Transport = transport
+		f.Transport, f.ConnectTimeout = transport, testbed.HangBound // however busy the machine is
 		return &config.File{Admin: "off", Forwards: []config.Forward{f}}
 	}
 	return &ends{
