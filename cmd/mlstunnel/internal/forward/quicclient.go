@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
@@ -13,29 +14,36 @@ import (
 	"github.com/mendlink/mendlink/quicmls"
 )
 
-// longEnough is how long a link has to have been up so that the next attempt after its end is made soon.
-const longEnough = 5 * time.Second
+const (
+	// longEnough is how long a link has to have been up so that the next attempt after its end is made soon.
+	longEnough = 5 * time.Second
+	// wantedDelay is how long, at the most, the next attempt is put off while somebody waits for the link.
+	wantedDelay = time.Second
+)
 
 // A quicClient keeps one connection to the server up, and carries plain connections over its streams.
 type quicClient struct {
 	acceptor
-	moved chan struct{} // something was put in if the server has another address
+	moved  chan struct{} // something was put in if the server has another address
+	wanted chan struct{} // something was put in if somebody waits for the link
 
-	mu      sync.Mutex // guards what follows
-	current *quicLink  // nil while there is none
-	err     error      // why there is none
-	changed chan struct{}
+	mu       sync.Mutex // guards what follows
+	current  *quicLink  // nil while there is none
+	err      error      // why there is none
+	attempts int        // that have begun
+	changed  chan struct{}
 }
 
 // A quicLink is a connection that is up.
 type quicLink struct {
 	conn    *quicmls.Conn
+	server  string // its address
 	link    *links.Link
 	streams *tally
 }
 
 func newQUICClient(f *Forward, l net.Listener) *quicClient {
-	c := &quicClient{moved: make(chan struct{}, 1), changed: make(chan struct{}), err: errors.New("forward: not connected yet")}
+	c := &quicClient{moved: make(chan struct{}, 1), wanted: make(chan struct{}, 1), changed: make(chan struct{}), err: errNotYet}
 	c.acceptor = acceptor{f, l, c.carry}
 	return c
 }
@@ -50,16 +58,22 @@ func (c *quicClient) run() {
 
 func (c *quicClient) updated(before, now *config.Forward) {
 	if before.Forward != now.Forward {
-		select {
-		case c.moved <- struct{}{}:
-		default:
-		}
+		signal(c.moved)
+	}
+}
+
+// signal puts something into a channel with room for one, unless it is there already.
+func signal(to chan struct{}) {
+	select {
+	case to <- struct{}{}:
+	default:
 	}
 }
 
 // keep keeps a connection up, until no more connections are taken in.
 func (c *quicClient) keep() {
 	f := c.forward
+	f.stats.SetProblem(errNotYet)
 	var wait backoff
 	for f.accepting.Err() == nil {
 		q, err := c.dial()
@@ -67,26 +81,67 @@ func (c *quicClient) keep() {
 			f.stats.DialsFailed.Add(1)
 			f.log.Warn("dialling the server", "error", err)
 			c.publish(nil, err)
-			if wait.sleep(f.accepting) != nil {
-				return
-			}
+			c.pause(&wait)
 			continue
 		}
 		began := time.Now()
 		c.publish(q, nil)
 		f.open.Go(func() { c.serve(q) })
-		select {
-		case <-q.conn.Context().Done():
-		case <-f.accepting.Done():
-		case <-c.moved:
-		}
-		c.publish(nil, errors.New("forward: link is down"))
+		c.whileUp(q)
+		c.publish(nil, errDown)
 		q.streams.close()
 		if time.Since(began) > longEnough {
 			wait.reset()
 		}
-		if f.accepting.Err() == nil && wait.sleep(f.accepting) != nil {
+		c.pause(&wait)
+	}
+}
+
+var (
+	errNotYet = errors.New("forward: not connected yet")
+	errDown   = errors.New("forward: link is down")
+)
+
+// whileUp waits until a link has ended, or is not the one to use any more.
+func (c *quicClient) whileUp(q *quicLink) {
+	for {
+		select {
+		case <-q.conn.Context().Done():
+			q.conn.CloseWithError(0, "") // returns when the next link can have its session
 			return
+		case <-c.forward.accepting.Done():
+			return
+		case <-c.moved:
+			if c.forward.config.Load().Forward != q.server {
+				return
+			}
+		}
+	}
+}
+
+// pause puts the next attempt off: by a delay that grows, but by no more than wantedDelay while somebody waits, and not
+// at all if the server has moved.
+func (c *quicClient) pause(wait *backoff) {
+	f := c.forward
+	soon := min(wantedDelay, f.config.Load().ConnectTimeout/2)
+	soon = soon/2 + rand.N(soon/2+1)
+	began, delay := time.Now(), wait.delay()
+	t := time.NewTimer(delay)
+	defer t.Stop()
+	for wanted := c.wanted; ; {
+		select {
+		case <-f.accepting.Done():
+			return
+		case <-t.C:
+			return
+		case <-c.moved:
+			wait.reset()
+			return
+		case <-wanted:
+			wanted = nil // once is enough
+			if soon < delay {
+				t.Reset(time.Until(began.Add(soon)))
+			}
 		}
 	}
 }
@@ -94,6 +149,9 @@ func (c *quicClient) keep() {
 // dial connects once, and resumes the session if there is one.
 func (c *quicClient) dial() (*quicLink, error) {
 	f := c.forward
+	c.mu.Lock()
+	c.attempts++
+	c.mu.Unlock()
 	cfg := f.config.Load()
 	ctx, cancel := context.WithTimeout(f.accepting, cfg.ConnectTimeout)
 	defer cancel()
@@ -104,7 +162,7 @@ func (c *quicClient) dial() (*quicLink, error) {
 		return nil, err
 	}
 	f.establishedQUIC(link, conn)
-	return &quicLink{conn, link, &tally{done: finished(conn)}}, nil
+	return &quicLink{conn, cfg.Forward, link, &tally{done: finished(conn)}}, nil
 }
 
 // serve does what a connection needs until it ends.
@@ -127,11 +185,15 @@ func (c *quicClient) publish(q *quicLink, err error) {
 	c.changed = make(chan struct{})
 }
 
-// open opens a stream on the link that there is, or is as soon as it is up again.
+// open opens a stream on the link that there is, or is as soon as it is up again. When an attempt that has begun
+// meanwhile shows that an end does not accept the other, it waits no longer.
 func (c *quicClient) open(ctx context.Context) (secureStream, *quicLink, error) {
+	c.mu.Lock()
+	before := c.attempts
+	c.mu.Unlock()
 	for {
 		c.mu.Lock()
-		q, err, changed := c.current, c.err, c.changed
+		q, err, attempts, changed := c.current, c.err, c.attempts, c.changed
 		c.mu.Unlock()
 		if q != nil && q.streams.enter() {
 			stream, err := q.conn.OpenStreamSync(ctx)
@@ -145,6 +207,10 @@ func (c *quicClient) open(ctx context.Context) (secureStream, *quicLink, error) 
 				return secureStream{}, nil, fmt.Errorf("forward: opening a stream: %w", err)
 			}
 		}
+		if attempts > before && isRefusal(err) {
+			return secureStream{}, nil, err
+		}
+		signal(c.wanted)
 		select {
 		case <-changed:
 		case <-ctx.Done():

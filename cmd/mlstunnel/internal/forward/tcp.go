@@ -11,6 +11,7 @@ import (
 	"github.com/mendlink/mendlink/cmd/mlstunnel/internal/config"
 	"github.com/mendlink/mendlink/cmd/mlstunnel/internal/links"
 	"github.com/mendlink/mendlink/netconn"
+	"github.com/mendlink/mendlink/quicmls"
 )
 
 // netconnConfig returns the configuration of one connection, whose session tells link what it does.
@@ -83,8 +84,8 @@ func (f *Forward) carryTCP(p net.Conn) {
 		reset(p)
 		return
 	}
+	defer link.End() // last: once the link is gone, the next one can have its session
 	defer end.Close()
-	defer link.End()
 	defer link.Opened()()
 	log := f.log.With("link", link.ID(), "peer", link.Peer())
 	log.Debug("link is up", "resumed", end.ConnectionState().Resumed)
@@ -138,7 +139,10 @@ func isRefusal(err error) bool {
 	if _, ok := errors.AsType[*channel.Error](err); ok {
 		return true
 	}
-	_, ok := errors.AsType[*netconn.AlertError](err)
+	if _, ok := errors.AsType[*netconn.AlertError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[*quicmls.AlertError](err)
 	return ok
 }
 

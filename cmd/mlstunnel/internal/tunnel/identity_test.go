@@ -4,7 +4,6 @@ import (
 	"net"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/mendlink/mendlink/cmd/mlstunnel/internal/config"
 	"github.com/mendlink/mendlink/cmd/mlstunnel/internal/testbed"
@@ -54,7 +53,6 @@ func TestAPeerThatIsNotKnownGetsNothing(t *testing.T) {
 		e := pinnedEnds(t, transport, testbed.Service(t, func(*net.TCPConn) { reached <- struct{}{} }))
 		_, stranger := testbed.Key(t, "stranger")
 		e.server.Forwards[0].Peers = &config.Peers{Fingerprints: []string{stranger}}
-		e.client.Forwards[0].ConnectTimeout = time.Second
 		server, client := e.startBoth(t, nil)
 		wantTurnedAway(t, addressOf(client, "client"))
 		testbed.Eventually(t, "the refusal is counted", func() bool { return statusOf(server).PeerRefusals > 0 && statusOf(server).HandshakesFailed > 0 })
