@@ -1,6 +1,7 @@
 package mls
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"testing"
@@ -10,10 +11,12 @@ import (
 
 // Whatever members do, in whatever order they hear of it, and whatever fails on
 // the way: those of one epoch agree on its secrets, whoever has missed something
-// catches up, whoever was removed reads no more, and a failure changes nothing.
+// catches up, whoever was removed reads no more, and a failure changes nothing. All that
+// also holds where they send fewer signatures, and targeted messages.
 func TestRandomHistoriesOnABadNetwork(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		h := &history{network: newNetwork(t), rt: t}
+		fewer, targeted := rapid.Bool().Draw(t, "fewer signatures"), rapid.Bool().Draw(t, "targeted messages")
+		h := &history{network: newNetwork(t, fewer, targeted), rt: t}
 		actions := h.actions()
 		for range rapid.IntRange(10, 120).Draw(t, "steps") {
 			actions[rapid.IntRange(0, len(actions)-1).Draw(t, "action")]()
@@ -35,6 +38,7 @@ func (h *history) actions() []func() {
 	return []func(){
 		h.deliverOne, h.deliverOne, h.deliverOne, h.deliverOne, h.deliverOne, h.deliverOne,
 		h.say, h.say,
+		h.sayToSome,
 		h.propose, h.propose, h.propose,
 		h.commit, h.commit, h.commit,
 		h.proposeFromOutside,
@@ -103,6 +107,41 @@ func (h *history) say() {
 		l.message, err = m.g.Protect([]byte(l.data), nil)
 		return err
 	})
+	h.send(l)
+}
+
+// sayToSome has a member send to some others of its epoch. That does not have to wait for a
+// commit.
+func (h *history) sayToSome() {
+	m := h.someone()
+	var others []LeafIndex
+	for _, other := range m.g.Members() {
+		if other.Index != m.g.OwnLeaf() {
+			others = append(others, other.Index)
+		}
+	}
+	if !h.targeted || len(others) == 0 {
+		return
+	}
+	first := h.below("first recipient", len(others))
+	h.said++
+	l := &letter{private: true, epoch: m.g.Epoch(), from: m.name, data: fmt.Sprintf("number %d", h.said), to: others[first : first+1]}
+	several := h.chance("several", 50)
+	if several {
+		l.to = others[first:]
+	}
+	before := mustMarshal(h.t, m.g)
+	h.try(m, h.fault(), "speaks to some", func() (err error) {
+		if several {
+			l.message, err = m.g.ProtectToSeveral(l.to, []byte(l.data), nil)
+		} else {
+			l.message, err = m.g.ProtectTo(l.to[0], []byte(l.data), nil)
+		}
+		return err
+	})
+	if !bytes.Equal(mustMarshal(h.t, m.g), before) {
+		h.t.Fatalf("%s: sending a targeted message has changed the state", m.name)
+	}
 	h.send(l)
 }
 

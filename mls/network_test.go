@@ -29,6 +29,8 @@ type network struct {
 
 	authority crypto.Signer // of external sender 0
 	faults    *faults
+
+	targeted bool // members send to one another
 }
 
 // An endpoint is a member on the network.
@@ -45,11 +47,12 @@ type letter struct {
 	kind       ContentType
 	epoch      uint64
 	private    bool
-	selfRemove bool   // of proposals
-	from       string // name of the sender
-	data       string // of application data
-	welcome    []byte // of commits
-	tree       []byte // of commits
+	selfRemove bool        // of proposals
+	from       string      // name of the sender
+	data       string      // of application data
+	to         []LeafIndex // of targeted messages
+	welcome    []byte      // of commits
+	tree       []byte      // of commits
 }
 
 // facts are what all members of an epoch agree on.
@@ -129,13 +132,16 @@ var paint = CustomProposalType{
 	},
 }
 
-// newNetwork returns a group of one.
-func newNetwork(t failer) *network {
+// newNetwork returns a group of one, whose members send fewer signatures and targeted
+// messages, or not.
+func newNetwork(t failer, oneSignature, targeted bool) *network {
 	t.Helper()
 	n := &network{
-		crowd: emptyCrowd(t, suite1), waiting: make(map[string]*client), letters: make(map[uint64][]*letter),
+		targeted: targeted,
+		crowd:    emptyCrowd(t, suite1), waiting: make(map[string]*client), letters: make(map[uint64][]*letter),
 		commits: make(map[uint64]*letter), facts: make(map[uint64]facts), faults: &faults{after: -1},
 	}
+	n.oneSignature = oneSignature
 	n.psks["shared"] = []byte("a secret that all clients have")
 	n.componentPSKs[componentPSK{0x8001, "shared"}] = []byte("a secret of a component")
 	n.as = faultyService{faults: n.faults}
@@ -144,7 +150,7 @@ func newNetwork(t failer) *network {
 		cfg.Proposals = []CustomProposalType{paint}
 		cfg.Extensions = []CustomExtensionType{{Type: colour, Name: "colour"}}
 		cfg.WireFormats = WireFormats{furtherFormat}
-		cfg.SelfRemove = true
+		cfg.SelfRemove, cfg.OneSignature, cfg.TargetedMessages = true, n.oneSignature, n.targeted
 		cfg.GREASE = n.made%2 == 0
 		cfg.Padding = func(length int) int { return length % 5 }
 		psk := cfg.PSK
@@ -191,7 +197,7 @@ func (n *network) invite() (*client, *KeyPackage) {
 
 func (n *network) keyPackage(m *client) *KeyPackageBundle {
 	n.t.Helper()
-	bundle, err := NewKeyPackage(m.cfg, KeyPackageOptions{Suite: n.suite.ID(), Identity: m.id})
+	bundle, err := NewKeyPackage(m.cfg, KeyPackageOptions{Suite: n.suite.ID(), Identity: m.id, OneSignature: n.oneSignature})
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -205,7 +211,7 @@ func (n *network) verified(bundle *KeyPackageBundle) *KeyPackage {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	k, err := unverified.Verify(&Config{AuthenticationService: acceptAll{}, Now: func() time.Time { return n.now }})
+	k, err := unverified.Verify(&Config{AuthenticationService: acceptAll{}, Now: func() time.Time { return n.now }, OneSignature: n.oneSignature})
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -229,7 +235,7 @@ func (n *network) observe(g *Group) {
 	}
 	if n.observer, err = NewObserver(&Config{
 		AuthenticationService: acceptAll{}, Now: func() time.Time { return n.now }, Proposals: []CustomProposalType{paint},
-		WireFormats: WireFormats{furtherFormat}, SelfRemove: true,
+		WireFormats: WireFormats{furtherFormat}, SelfRemove: true, OneSignature: n.oneSignature,
 	}, info, nil); err != nil {
 		n.t.Fatalf("the observer begins: %v", err)
 	}
@@ -267,7 +273,7 @@ func (n *network) send(l *letter) {
 	for _, m := range n.endpoints {
 		m.inbox = append(m.inbox, l)
 	}
-	if l.kind == ContentApplication || l.epoch != n.head || n.observer == nil {
+	if l.kind == ContentApplication || l.to != nil || l.epoch != n.head || n.observer == nil {
 		return
 	}
 	if l.private {
@@ -359,6 +365,10 @@ func (n *network) deliver(m *endpoint, l *letter, fault int) {
 	switch {
 	case l.epoch != m.g.Epoch():
 		n.refuses(m, l, ErrWrongEpoch)
+	case l.to != nil && !slices.Contains(l.to, m.g.OwnLeaf()):
+		n.refuses(m, l, ErrNotRecipient)
+	case l.to != nil:
+		n.reads(m, l, fault)
 	case l.kind == ContentCommit && own && m.pending != nil && bytes.Equal(m.pending.Message(), l.message):
 		m.adopt(m.pending.Group())
 		m.pending = nil
@@ -382,6 +392,27 @@ func (n *network) refuses(m *endpoint, l *letter, want error) {
 	}
 	if !bytes.Equal(mustMarshal(n.t, m.g), before) {
 		n.t.Fatalf("%s: a refusal has changed the state", m.name)
+	}
+}
+
+// reads checks that a recipient of a targeted message reads it, however often, and stays as
+// it was.
+func (n *network) reads(m *endpoint, l *letter, fault int) {
+	n.t.Helper()
+	before := mustMarshal(n.t, m.g)
+	n.try(m, fault, "processes a targeted message", func() error {
+		received, err := m.g.Process(l.message)
+		if err != nil {
+			return err
+		}
+		got, ok := received.(*ReceivedTargeted)
+		if !ok || string(got.Data) != l.data || string(m.g.Leaf(got.Sender).Credential.Identity) != l.from || !slices.Equal(got.Recipients, l.to) {
+			n.t.Fatalf("%s reads %+v, %s wrote %q to %v", m.name, received, l.from, l.data, l.to)
+		}
+		return nil
+	})
+	if !bytes.Equal(mustMarshal(n.t, m.g), before) {
+		n.t.Fatalf("%s: a targeted message has changed the state", m.name)
 	}
 }
 
