@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/mendlink/mendlink/mls"
 )
 
 var (
@@ -25,16 +27,16 @@ type walker struct {
 	check, atEnd func(*joint) *violation
 }
 
-// wild starts where everything can happen.
-func wild() *joint { return anything(overlappingLinks()) }
-
-// wildPair is wild in a session of two groups.
-func wildPair() *joint { return anything(overlappingLinks().ofTwoGroups()) }
-
-func anything(s *setting) *joint {
-	s.withFullHandshakes().because(append(s.reasons, ReasonBytes, ReasonAge)...)
+// wild is the setting in which everything can happen.
+func wild() *setting {
+	s := overlappingLinks().withFullHandshakes().because(ReasonBytes, ReasonAge, ReasonRequested)
 	s.maxLinks, s.rotating, s.early, s.repeating = 3, true, true, true
-	return newJoint(s, budget{unlimited, unlimited, unlimited, unlimited, unlimited})
+	return s
+}
+
+// wildly starts in a setting without a bound on what can happen.
+func (s *setting) wildly() func() *joint {
+	return func() *joint { return newJoint(s, budget{unlimited, unlimited, unlimited, unlimited, unlimited}) }
 }
 
 // weights say how often actions of a kind are taken, compared with others.
@@ -145,25 +147,57 @@ func (w *walker) shorten(trace []action, v *violation, until time.Time) ([]actio
 	return trace, v
 }
 
-// Long walks come to states that no exhaustive search gets to. Those in sessions of two groups,
-// whose steps are dearer, are shorter together.
+// Long walks come to states that no exhaustive search gets to.
 func TestExploreAtRandom(t *testing.T) {
 	t.Parallel()
-	seed, steps := *exploreSeed, *exploreSteps
+	pairs := wild()
+	pairs.paired, pairs.reasons = true, append(pairs.reasons, ReasonFullAge)
+	hellos := wild()
+	hellos.oneSignature = true
+	taken := make(map[kind]int)
+	for _, e := range []struct {
+		name    string
+		setting *setting
+		share   int // percent of the actions
+		hello   mls.WireFormat
+	}{
+		{"one group", wild(), 60, mls.WireFormatKeyPackage},
+		{"two groups", pairs, 30, mls.WireFormatAPQMessagePair}, // of which everything takes longer
+		{"hellos with one signature", hellos, 10, mls.WireFormatOneSignatureKeyPackage},
+	} {
+		t.Run(e.name, func(t *testing.T) { walkAtRandom(t, e.setting, *exploreSteps*e.share/100, e.hello, taken) })
+	}
+	for k := deliver; k <= step; k++ {
+		if taken[k] == 0 && !t.Failed() {
+			t.Errorf("no walk has an action of kind %d", k)
+		}
+	}
+}
+
+// walkAtRandom takes about so many actions, in walks in which sessions begin with hellos of the
+// given format, and counts them.
+func walkAtRandom(t *testing.T, s *setting, steps int, hello mls.WireFormat, taken map[kind]int) {
+	seed := *exploreSeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
 	}
-	t.Run("one group", func(t *testing.T) { exploreAtRandom(t, wild, seed, steps) })
-	t.Run("two groups", func(t *testing.T) { exploreAtRandom(t, wildPair, seed, steps/4) })
-}
-
-func exploreAtRandom(t *testing.T, start func() *joint, seed uint64, steps int) {
-	t.Parallel()
 	if testing.Short() || raceEnabled {
 		steps = min(steps, 2000)
 	}
-	w := &walker{start: start, atEnd: (*joint).settlesAndHeals}
-	taken := make(map[kind]int)
+	hellos := 0
+	check := func(j *joint) *violation {
+		for _, r := range j.captured {
+			if r.message.Type != MessageClientHello {
+				continue
+			}
+			hellos++
+			if got := mls.WireFormat(r.message.Body[2])<<8 | mls.WireFormat(r.message.Body[3]); got != hello {
+				return &violation{"hello", fmt.Sprintf("a ClientHello is a %v, want %v", got, hello)}
+			}
+		}
+		return j.violated
+	}
+	w := &walker{start: s.wildly(), check: check, atEnd: (*joint).settlesAndHeals}
 	for n := 0; steps > 0; n++ {
 		trace, v := w.walk(seed, n, min(steps, walkLength))
 		steps -= walkLength
@@ -175,10 +209,8 @@ func exploreAtRandom(t *testing.T, start func() *joint, seed uint64, steps int) 
 			taken[a.kind]++
 		}
 	}
-	t.Logf("seed %d: actions by kind: %s", seed, fmt.Sprint(taken))
-	for k := deliver; k <= step; k++ {
-		if taken[k] == 0 {
-			t.Errorf("no walk has an action of kind %d", k)
-		}
+	t.Logf("seed %d: actions by kind so far: %s, hellos seen %d times", seed, fmt.Sprint(taken), hellos)
+	if hellos == 0 {
+		t.Error("no walk has a full handshake")
 	}
 }

@@ -54,6 +54,9 @@ type setting struct {
 	repeating bool
 	// paired makes it a session of two groups.
 	paired bool
+	// oneSignature makes full handshakes, after the first, begin with hellos that have
+	// one signature less.
+	oneSignature bool
 }
 
 // A budget is how much may still happen. What is unlimited does not decrease.
@@ -223,7 +226,7 @@ func newJoint(s *setting, left budget) *joint {
 		m := &machine{name: p.name, cfg: p.host.cfg, store: p.store, history: newHistory()}
 		m.cfg.Validator = anybody{}
 		m.cfg.Now = func() time.Time { return time.Unix(1_800_000_000, 0) }
-		m.cfg.ResumeOnly = s.resumeOnly
+		m.cfg.ResumeOnly, m.cfg.OneSignature = s.resumeOnly, s.oneSignature
 		m.summaries, m.taken = make(map[SessionID]summary), make(map[MessageType]Message)
 		m.identities = [2]mls.Identity{m.cfg.Identity, newHost(panics{}, p.name).cfg.Identity}
 		m.cfg.PreviousIdentities = m.identities[:]

@@ -90,7 +90,11 @@ func (w *world) update(t *rapid.T) {
 	if p == nil {
 		return
 	}
-	p.update(t, rapid.SampledFrom([]UpdateReason{ReasonBytes, ReasonAge, ReasonRequested}).Draw(t, "reason"))
+	reasons := []UpdateReason{ReasonBytes, ReasonAge, ReasonRequested}
+	if p.pair != nil {
+		reasons = append(reasons, ReasonFullAge)
+	}
+	p.update(t, rapid.SampledFrom(reasons).Draw(t, "reason"))
 	w.look(t)
 }
 
@@ -174,9 +178,14 @@ func (w *world) rest(t *rapid.T) {
 // both have in their stores can be resumed from either end.
 func TestAnyScheduleLeavesSessionsThatResume(t *testing.T) {
 	t.Parallel()
-	resumed := 0
+	resumed, full := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := established(t)
+		if rapid.IntRange(0, 2).Draw(t, "two groups") == 0 {
+			a, b = establishedWithEarlyData(true)
+			a, b = a.copied(t), b.copied(t)
+			connect(a, b)
+		}
 		w := &world{hosts: [2]*host{a.host, b.host}, links: [][2]*peer{{a, b}}}
 		for range 40 {
 			w.deliver(t)
@@ -205,11 +214,21 @@ func TestAnyScheduleLeavesSessionsThatResume(t *testing.T) {
 			cut(link[0], link[1])
 		}
 		resumed += w.resumed
+		for _, link := range w.links {
+			for _, u := range slices.Concat(link[0].updated, link[1].updated) {
+				if u.Full {
+					full++
+				}
+			}
+		}
 		for _, id := range w.sessions(2) {
 			recoverSession(t, rapid.SampledFrom(ways).Draw(t, "way"), id, w.hosts[0], w.hosts[1])
 		}
 	})
 	if resumed == 0 && !t.Failed() {
 		t.Error("no schedule came to a resumption")
+	}
+	if full == 0 && !t.Failed() {
+		t.Error("no schedule came to a full update")
 	}
 }
