@@ -94,6 +94,9 @@ func (h *history) catchUpOne() { h.catchUp(h.someone()) }
 func (h *history) restartOne() {
 	m := h.someone()
 	m.g = m.clone(h.t)
+	if h.observer != nil && h.chance("the observer", 50) {
+		h.observer = h.observer.restored(h.t)
+	}
 }
 
 func (h *history) say() {

@@ -11,7 +11,8 @@ import (
 // accepts, members may still refuse.
 //
 // Like a [Group], an Observer is the view of one epoch: a commit yields the next
-// as another Observer. It must not be used from several goroutines at once.
+// as another Observer. [Observer.Marshal] stores it, [RestoreObserver] reads it back.
+// It must not be used from several goroutines at once.
 type Observer struct {
 	publicState
 	external Extensions // the external_pub of the epoch, if it is known

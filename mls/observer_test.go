@@ -33,14 +33,37 @@ func (c *crowd) wantSameView(o *Observer) {
 	}
 }
 
+// restored returns the observer that comes back after o was stored.
+func (o *Observer) restored(t failer) *Observer {
+	t.Helper()
+	state := o.Marshal()
+	again, err := RestoreObserver(o.cfg, state)
+	if err != nil {
+		t.Fatalf("the observer in epoch %d does not come back: %v", o.Epoch(), err)
+	}
+	if !bytes.Equal(again.Marshal(), state) {
+		t.Errorf("the observer in epoch %d is another after it was stored", o.Epoch())
+	}
+	return again
+}
+
+// The one that is apart gets the tree by itself, and is restarted before each message.
 func TestObserverFollowsAGroup(t *testing.T) {
 	for _, apart := range []bool{false, true} {
 		c := newCrowd(t, suite1, 4)
 		c.format, c.apart = WireFormatPublicMessage, apart
 		o := c.observer(2)
 		c.wantSameView(o)
+		restart := func() {
+			t.Helper()
+			if apart {
+				o = o.restored(t)
+				c.wantSameView(o)
+			}
+		}
 		follow := func(message []byte) {
 			t.Helper()
+			restart()
 			received, err := o.Process(message)
 			if err != nil {
 				t.Fatal(err)
@@ -49,6 +72,7 @@ func TestObserverFollowsAGroup(t *testing.T) {
 		}
 		observe := func(message []byte) {
 			t.Helper()
+			restart()
 			if received, err := o.Process(message); err != nil {
 				t.Fatal(err)
 			} else if _, ok := received.(*ReceivedProposal); !ok {
