@@ -87,11 +87,11 @@ var families = []family{
 	{"keys that step", oneLink(), budget{2, 1, 0, 0, 1}, 1900, 8300},
 	{"early data", oneLink().withEarlyData(true), budget{3, 2, 0, 0, 0}, 1630, 4250},
 	{"early data and an attacker", oneLink().withEarlyData(false), budget{2, 2, 0, 1, 0}, 4800, 19000},
-	{"two groups", oneLink().ofTwoGroups(), budget{3, 2, 0, 0, 0}, 4800, 20400},
+	{"two groups", oneLink().ofTwoGroups(), budget{3, 2, 0, 0, 0}, 7600, 35000},
 	{"two groups and a store that fails", oneLink().ofTwoGroups(), budget{1, 1, 1, 0, 0}, 1000, 4000},
 	{"two groups and identities that change", oneLink().ofTwoGroups().withRotations(), budget{1, 1, 0, 0, 0}, 500, 2000},
-	{"two groups and two connections at once", crossingLinks().ofTwoGroups().withFullHandshakes(), budget{2, 1, 0, 0, 0}, 1300, 4700},
-	{"two groups and an attacker", oneLink().ofTwoGroups(), budget{2, 1, 0, 1, 0}, 2100, 6000},
+	{"two groups and two connections at once", crossingLinks().ofTwoGroups().withFullHandshakes(), budget{2, 1, 0, 0, 0}, 1750, 6500},
+	{"two groups and an attacker", oneLink().ofTwoGroups(), budget{2, 1, 0, 1, 0}, 2570, 7500},
 }
 
 // deepFamilies are explored with -explore.deep.
