@@ -49,7 +49,8 @@ func (c *Conn) WriteTo(w io.Writer) (n int64, err error) {
 			return n, c.opError("read", c.orClosed(err))
 		}
 		b := getBuffer(batchBuffers)
-		k, readErr := c.Read(b.data)
+		k, readErr := c.receiver.read(b.data, false)
+		readErr = c.hasRead(readErr)
 		if k > 0 {
 			var written int
 			if written, err = w.Write(b.data[:k]); written < k && err == nil {
@@ -69,7 +70,8 @@ func (c *Conn) WriteTo(w io.Writer) (n int64, err error) {
 	}
 }
 
-// await returns once Read has something to return, or nothing ever comes.
+// await returns once Read has something to return but need not wait for it, or nothing ever comes. It
+// leaves what has come sealed, for Read to open it where it is to go.
 func (c *Conn) await() error {
 	err := c.receiver.await()
 	if c.receiver.needed() {
@@ -87,11 +89,13 @@ func (r *receiver) await() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer r.rest()
-	for len(r.unread) == 0 && !r.ahead.some.Load() && !r.ended && r.err == nil {
-		r.hurry()
-		if _, err := r.step(nil); err != nil {
-			return err
-		}
+	if len(r.unread) > 0 || r.ahead.some.Load() || r.ended || r.err != nil {
+		return nil
 	}
-	return nil
+	r.hurry()
+	rec, err := r.nextRecord()
+	if err == nil {
+		r.source.putBack(rec)
+	}
+	return err
 }

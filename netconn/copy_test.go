@@ -107,3 +107,35 @@ func (c notify) Write(p []byte) (int, error) {
 	c <- len(p)
 	return len(p), nil
 }
+
+// What WriteTo waits for is opened where it is to go, and a message alone does not keep a buffer waiting.
+func TestWriteToOpensWhatHasComeAndNoMore(t *testing.T) {
+	checkGoroutines(t)
+	client, server := newConnPair(t)
+	room := make([]byte, copySize)
+	for _, c := range []struct {
+		what string
+		send func() error
+		want string
+		end  error
+	}{
+		{"a message", func() error { return client.UpdateKeys(false) }, "", nil},
+		{"data", func() error { return second(client.Write([]byte("data"))) }, "data", nil},
+		{"the end", client.CloseWrite, "", io.EOF},
+	} {
+		if err := c.send(); err != nil {
+			t.Fatal(err)
+		}
+		within(t, c.what, func() {
+			if err := server.await(); err != nil {
+				t.Errorf("%s: waiting: %v", c.what, err)
+			}
+			if r := &server.receiver; len(r.unread) > 0 || !r.recordBuffered() {
+				t.Errorf("%s: it is open already", c.what)
+			}
+			if n, err := server.receiver.read(room, false); string(room[:n]) != c.want || err != c.end {
+				t.Errorf("%s: %q, %v; want %q, %v", c.what, room[:n], err, c.want, c.end)
+			}
+		})
+	}
+}

@@ -52,6 +52,9 @@ func (s *source) take(n int) []byte {
 	return b
 }
 
+// putBack takes back the last take.
+func (s *source) putBack(taken []byte) { s.r -= len(taken) }
+
 // fill reads once, in such a way that a record of size octets that begins at the
 // first octet not yet taken has room. An error leaves what is buffered as it is.
 func (s *source) fill(size int) error {
