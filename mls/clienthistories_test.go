@@ -117,17 +117,28 @@ func (h *clientHistory) someone() *correspondent {
 	return h.members[h.below("member", len(h.members))]
 }
 
-// sayToOne has a member send to another that is in its epoch, which reads it at once.
+// sayToOne has a member send to another that is in its epoch, which may read it late.
 func (h *clientHistory) sayToOne() {
 	from, to := h.someone(), h.someone()
 	if !h.targeted || from == to || from.view().Epoch() != to.view().Epoch() {
 		return
 	}
-	message, err := from.m.ProtectTo(to.view().OwnLeaf(), []byte("secret"), nil)
-	if err != nil {
-		h.t.Fatalf("%s sends to %s: %v", from.name, to.name, err)
+	h.said++
+	l := &letter{
+		private: true, epoch: from.view().Epoch(), from: from.name, leaf: from.view().OwnLeaf(),
+		data: fmt.Sprintf("number %d", h.said), to: []LeafIndex{to.view().OwnLeaf()}, toName: to.name,
 	}
-	to.readsTargeted(message, "secret", from.view().OwnLeaf())
+	if h.try(from.device, "speaks to one", func() (err error) {
+		if h.chance("in the form for several", 30) {
+			l.message, err = from.m.ProtectToSeveral(l.to, []byte(l.data), nil)
+		} else {
+			l.message, err = from.m.ProtectTo(l.to[0], []byte(l.data), nil)
+		}
+		return err
+	}) {
+		h.t.Fatalf("%s saves something to send a targeted message", from.name)
+	}
+	h.send(l)
 }
 
 func (h *clientHistory) enter(d *device) *correspondent {
@@ -285,8 +296,12 @@ func (h *clientHistory) deliver(m *correspondent, l *letter) {
 	switch {
 	case l.epoch > epoch:
 		m.refuses(l.message, ErrWrongEpoch)
-	case l.epoch < epoch && (l.kind != ContentApplication || !h.keeps(m, l.epoch)):
+	case l.epoch < epoch && (l.kind != ContentApplication && l.to == nil || !h.keeps(m, l.epoch)):
 		m.refuses(l.message, ErrWrongEpoch)
+	case l.to != nil && l.toName != m.name:
+		m.refuses(l.message, ErrNotRecipient)
+	case l.to != nil:
+		m.readsTargeted(l.message, l.data, l.leaf)
 	case l.kind == ContentApplication && own:
 		m.refuses(l.message, ErrOwnMessage)
 	case l.kind == ContentApplication && m.seen[l], l.kind == ContentProposal && l.private && m.seen[l] && !own:

@@ -51,6 +51,8 @@ type letter struct {
 	from       string      // name of the sender
 	data       string      // of application data
 	to         []LeafIndex // of targeted messages
+	toName     string      // of the only recipient
+	leaf       LeafIndex   // of their sender
 	welcome    []byte      // of commits
 	tree       []byte      // of commits
 }
