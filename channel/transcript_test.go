@@ -16,16 +16,29 @@ import (
 
 var updateTranscript = flag.Bool("update", false, "write the transcript into docs/protocol.md")
 
-const (
-	protocolPage    = "../docs/protocol.md"
-	transcriptBegin = "<!-- The transcript: written by go test ./channel -run TestTranscript -update -->\n"
-	transcriptEnd   = "<!-- End of the transcript -->\n"
-)
+const protocolPage = "../docs/protocol.md"
+
+// transcripts stand in the page between two lines each.
+var transcripts = []struct {
+	begin, end string
+	write      func(*testing.T) string
+}{
+	{
+		"<!-- The transcript: written by go test ./channel -run TestTranscript -update -->\n",
+		"<!-- End of the transcript -->\n", writeTranscript,
+	},
+	{
+		"<!-- The transcript of two groups: written by go test ./channel -run TestTranscript -update -->\n",
+		"<!-- End of the transcript of two groups -->\n", writePairTranscript,
+	},
+}
 
 // A transcript writes down what two ends say, made from fixed randomness.
 type transcript struct {
 	text bytes.Buffer
 	t    *testing.T
+	// plain: only what is in records is written, once there are keys for them.
+	plain bool
 }
 
 // A scribe is one end of a transcript's connection: it turns events into records.
@@ -82,7 +95,9 @@ func (s *scribe) say(t record.ContentType, what string, content []byte) {
 	}
 	sealed := must(s.send.Seal(nil, t, content))
 	s.dump(s.name+": "+what, content)
-	s.dump("in the record", sealed)
+	if !s.plain {
+		s.dump("in the record", sealed)
+	}
 	kind, opened, err := s.other.receive.Open(nil, sealed)
 	if err != nil || kind != t || !bytes.Equal(opened, content) {
 		s.t.Fatalf("%s: %s cannot be opened: %v", s.name, what, err)
@@ -103,31 +118,49 @@ func hear(a, b *scribe) {
 	}
 }
 
-// writeTranscript returns a handshake, an update and a resumption, to the octet.
-func writeTranscript(t *testing.T) string {
-	w := &transcript{t: t}
+// hosts returns two ends made from fixed randomness, and writes down their keys.
+func (w *transcript) hosts(edit func(*Config)) (hosts [2]*host) {
 	s := must(ciphersuite.Default().Lookup(suite))
-	var hosts [2]*host
 	for i, name := range []string{"alice", "bob"} {
-		h := newHost(t, name)
+		h := newHost(w.t, name)
 		random := rand.NewChaCha8([32]byte{byte(i + 1)})
 		seed := bytes.Repeat([]byte{byte(0xA1 + i)}, 32)
 		h.cfg.Rand = random
 		h.cfg.Identity = mls.Identity{Credential: mls.BasicCredential([]byte(name)), Signer: must(s.ParseSigner(seed))}
-		h.cfg.Protocols, h.cfg.MaxEarlyData = []string{"echo"}, 64
+		edit(&h.cfg)
 		hosts[i] = h
 		w.dump(name+"'s Ed25519 seed", seed)
 	}
-	hosts[0].cfg.ServerName = "bob.example"
-	open := func(first, second *Session) (a, b *scribe) {
-		a = &scribe{transcript: w, name: "alice", session: first}
-		b = &scribe{transcript: w, name: "bob", session: second}
-		a.other, b.other = b, a
-		return a, b
+	return hosts
+}
+
+// open returns the two ends of a connection.
+func (w *transcript) open(first, second *Session) (a, b *scribe) {
+	a = &scribe{transcript: w, name: "alice", session: first}
+	b = &scribe{transcript: w, name: "bob", session: second}
+	a.other, b.other = b, a
+	return a, b
+}
+
+// end writes what both ends can derive in the last epoch.
+func (w *transcript) end(a, b *scribe, epoch uint64) {
+	w.t.Helper()
+	if a.session.State() != StateSynced || b.session.State() != StateSynced || a.session.Epoch() != epoch || b.session.Epoch() != epoch {
+		w.t.Fatalf("states are %v and %v, epochs %d and %d, want %d", a.session.State(), b.session.State(), a.session.Epoch(), b.session.Epoch(), epoch)
 	}
+	w.dump(fmt.Sprintf("epoch_authenticator of epoch %d", epoch), a.session.EpochAuthenticator())
+	w.dump(fmt.Sprintf(`ExportKeyingMaterial("label", "context", 32) of epoch %d`, epoch), must(a.session.ExportKeyingMaterial("label", []byte("context"), 32)))
+	fmt.Fprintf(&w.text, "    ShortFingerprint of epoch %d: %s\n\n", epoch, a.session.ShortFingerprint())
+}
+
+// writeTranscript returns a handshake, an update and a resumption, to the octet.
+func writeTranscript(t *testing.T) string {
+	w := &transcript{t: t}
+	hosts := w.hosts(func(c *Config) { c.APQ, c.Protocols, c.MaxEarlyData = nil, []string{"echo"}, 64 })
+	hosts[0].cfg.ServerName = "bob.example"
 
 	w.heading("The full handshake")
-	a, b := open(must(NewInitiator(&hosts[0].cfg)), must(NewResponder(&hosts[1].cfg)))
+	a, b := w.open(must(NewInitiator(&hosts[0].cfg)), must(NewResponder(&hosts[1].cfg)))
 	a.carryOut(a.session.Start(ctx))
 	hear(a, b)
 	a.say(record.ContentApplicationData, "application data", []byte("hello"))
@@ -142,38 +175,80 @@ func writeTranscript(t *testing.T) string {
 	id := a.session.ID()
 	a.session.Close()
 	b.session.Close()
-	a, b = open(must(Resume(ctx, &hosts[0].cfg, id)), must(NewResponder(&hosts[1].cfg)))
+	a, b = w.open(must(Resume(ctx, &hosts[0].cfg, id)), must(NewResponder(&hosts[1].cfg)))
 	a.carryOut(a.session.StartWithEarlyData(ctx, []byte("early")))
 	hear(a, b)
-	if a.session.State() != StateSynced || b.session.State() != StateSynced || a.session.Epoch() != 4 {
-		t.Fatalf("states are %v and %v, epoch %d", a.session.State(), b.session.State(), a.session.Epoch())
-	}
-	w.dump("epoch_authenticator of epoch 4", a.session.EpochAuthenticator())
-	w.dump(`ExportKeyingMaterial("label", "context", 32) of epoch 4`, must(a.session.ExportKeyingMaterial("label", []byte("context"), 32)))
-	fmt.Fprintf(&w.text, "    ShortFingerprint of epoch 4: %s\n\n", a.session.ShortFingerprint())
+	w.end(a, b, 4)
 	return w.text.String()
+}
+
+// writePairTranscript returns the same of a session of two groups: a handshake, a full
+// update, a partial one and a resumption.
+func writePairTranscript(t *testing.T) string {
+	w := &transcript{t: t, plain: true}
+	hosts := w.hosts(func(c *Config) { c.APQ = &APQ{} })
+
+	w.heading("The full handshake of two groups")
+	a, b := w.open(must(NewInitiator(&hosts[0].cfg)), must(NewResponder(&hosts[1].cfg)))
+	a.carryOut(a.session.Start(ctx))
+	hear(a, b)
+	w.epochs(a, b, 1, 1)
+
+	w.heading("The first update of the initiator, which is full")
+	a.carryOut(a.session.Update(ctx, ReasonAge))
+	hear(a, b)
+	w.epochs(a, b, 2, 2)
+
+	w.heading("A partial update of the responder")
+	b.carryOut(b.session.Update(ctx, ReasonAge))
+	hear(a, b)
+	w.epochs(a, b, 3, 2)
+
+	w.heading("A resumption by the responder")
+	id := a.session.ID()
+	a.session.Close()
+	b.session.Close()
+	a, b = w.open(must(NewResponder(&hosts[0].cfg)), must(Resume(ctx, &hosts[1].cfg, id)))
+	b.carryOut(b.session.Start(ctx))
+	hear(a, b)
+	w.epochs(a, b, 5, 2)
+	w.end(a, b, 5)
+	return w.text.String()
+}
+
+// epochs checks and writes which epochs of the two groups both ends are in.
+func (w *transcript) epochs(a, b *scribe, t, pq uint64) {
+	w.t.Helper()
+	for _, s := range []*scribe{a, b} {
+		if s.session.Epoch() != t || s.session.pair.PQ().Epoch() != pq {
+			w.t.Fatalf("%s is in epochs %d and %d, want %d and %d", s.name, s.session.Epoch(), s.session.pair.PQ().Epoch(), t, pq)
+		}
+	}
+	fmt.Fprintf(&w.text, "    Both ends are in epoch %d of T and epoch %d of PQ.\n\n", t, pq)
 }
 
 // The page that a second implementation is written from shows what this one says.
 func TestTranscriptInTheProtocolPageIsWhatIsSaid(t *testing.T) {
-	got := writeTranscript(t)
-	if again := writeTranscript(t); again != got {
-		t.Fatal("the same randomness leads to two transcripts")
-	}
 	page := string(must(os.ReadFile(protocolPage)))
-	before, rest, ok := strings.Cut(page, transcriptBegin)
-	want, after, ok2 := strings.Cut(rest, transcriptEnd)
-	if !ok || !ok2 {
-		t.Fatalf("%s has no place for the transcript", protocolPage)
+	for _, shown := range transcripts {
+		got := shown.write(t)
+		if again := shown.write(t); again != got {
+			t.Fatal("the same randomness leads to two transcripts")
+		}
+		before, rest, ok := strings.Cut(page, shown.begin)
+		want, after, ok2 := strings.Cut(rest, shown.end)
+		if !ok || !ok2 {
+			t.Fatalf("%s has no place for %q", protocolPage, shown.begin)
+		}
+		if *updateTranscript {
+			page = before + shown.begin + "\n" + got + shown.end + after
+		} else if want != "\n"+got {
+			t.Errorf("the transcript in %s is another one; if the wire was to change: go test ./channel -run TestTranscript -update", protocolPage)
+		}
 	}
 	if *updateTranscript {
-		page = before + transcriptBegin + "\n" + got + transcriptEnd + after
 		if err := os.WriteFile(protocolPage, []byte(page), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		return
-	}
-	if want != "\n"+got {
-		t.Errorf("the transcript in %s is another one; if the wire was to change: go test ./channel -run TestTranscript -update", protocolPage)
 	}
 }
