@@ -58,7 +58,7 @@ type GroupOptions struct {
 	Suite ciphersuite.ID
 	// Identity is the creator's. Required.
 	Identity Identity
-	// GroupID names the group. Default: 32 random octets.
+	// GroupID names the group. Default (nil): 32 random octets. It may be empty.
 	GroupID []byte
 	// Extensions are those of the GroupContext.
 	Extensions Extensions

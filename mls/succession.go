@@ -17,7 +17,7 @@ type SuccessorOptions struct {
 	// KeyPackages are fresh ones of all other members of the new group, for its
 	// cipher suite.
 	KeyPackages []*KeyPackage
-	// GroupID and Extensions are those of a branch. Default: 32 random octets,
+	// GroupID and Extensions are those of a branch. Default (nil): 32 random octets,
 	// and none. A re-initialized group has those of the ReInit proposal.
 	GroupID    []byte
 	Extensions Extensions
@@ -39,8 +39,10 @@ func (g *Group) ReInitialize(o SuccessorOptions) (*PendingCommit, error) {
 	if g.reInit.Version != MLS10 {
 		return nil, fmt.Errorf("mls: re-initializing to version %d: %w", g.reInit.Version, ErrUnsupported)
 	}
+	// Not nil even if it is empty: that would be a random ID.
+	groupID := append([]byte{}, g.reInit.GroupID...)
 	return g.succeed(ResumptionReInit, o, GroupOptions{
-		Suite: g.reInit.CipherSuite, GroupID: g.reInit.GroupID, Extensions: g.reInit.Extensions,
+		Suite: g.reInit.CipherSuite, GroupID: groupID, Extensions: g.reInit.Extensions,
 	})
 }
 

@@ -86,6 +86,24 @@ func TestGroupIsReInitializedWithAnotherSuite(t *testing.T) {
 	}
 }
 
+// An empty group ID is one like others, and not one that is left to chance.
+func TestGroupIDsMayBeEmpty(t *testing.T) {
+	c := emptyCrowd(t, suite1)
+	c.found(GroupOptions{GroupID: []byte{}})
+	c.add(0, 2)
+	branch := c.succeeding(suite1, 1).make(0, (*Group).Branch, SuccessorOptions{GroupID: []byte{}})
+	c.commit(0, CommitOptions{Proposals: []Proposal{&ReInit{Version: MLS10, CipherSuite: suite1}}})
+	c.restart()
+	next := c.succeeding(suite1, 0, 2).make(1, (*Group).ReInitialize, SuccessorOptions{})
+	for name, crowd := range map[string]*crowd{"first": c, "branch": branch, "next": next} {
+		for _, m := range crowd.members {
+			if id := m.g.GroupID(); len(id) != 0 {
+				t.Errorf("%s group: %s has the ID %x", name, m.name, id)
+			}
+		}
+	}
+}
+
 func TestSomeMembersBranchOff(t *testing.T) {
 	c := newCrowd(t, suite1, 5)
 	c.commit(3, CommitOptions{})
