@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"slices"
 
 	pb "github.com/mendlink/mendlink/interop/internal/mlsclient"
 	"github.com/mendlink/mendlink/mls"
@@ -40,7 +39,7 @@ func (s *server) CreateGroup(_ context.Context, r *pb.CreateGroupRequest) (*pb.C
 
 // given returns a group ID that is the empty one if the request has none: nil
 // stands for a random one.
-func given(groupID []byte) []byte { return slices.Concat([]byte{}, groupID) }
+func given(groupID []byte) []byte { return append([]byte{}, groupID...) }
 
 func (s *server) CreateKeyPackage(_ context.Context, r *pb.CreateKeyPackageRequest) (*pb.CreateKeyPackageResponse, error) {
 	suite, err := s.lookup(r.GetCipherSuite())
