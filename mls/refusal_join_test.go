@@ -152,6 +152,11 @@ func welcomeRefusals() []refusal {
 			w.Optional(true)
 			w.Uint8(3)
 		}),
+		vouched(CheckTreeHash, "other leaf", func(f *forgedWelcome) {
+			f.tree = f.tree.clone()
+			f.changeLeaf(1, func(l *LeafNode) { l.Capabilities.Extensions = append(l.Capabilities.Extensions, 0xF0F0) })
+			f.signLeaf(1)
+		}),
 		join(CheckTreeHash, "other tree", func(f *forgedWelcome) {
 			f.tree = f.tree.clone()
 			f.changeLeaf(1, func(l *LeafNode) { l.ParentHash = nil })

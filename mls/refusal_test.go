@@ -44,7 +44,9 @@ func messageRefusals() []refusal {
 		{CheckMessageSignature, "public, by another member", func(t *testing.T) error {
 			c := newCrowd(t, suite1, 3)
 			c.members[0].g.signer = c.members[2].g.signer
-			return c.refused(c.forgeCommit())
+			return c.refused(c.forge(0, ContentProposal, WireFormatPublicMessage, func(a *authenticatedContent) {
+				a.content.proposal = &Remove{Removed: 2}
+			}))
 		}},
 		{CheckMessageSignature, "private, by another member", func(t *testing.T) error {
 			c := newCrowd(t, suite1, 3)
@@ -183,14 +185,14 @@ func proposalRefusals() []refusal {
 		}
 	}
 	return []refusal{
-		{CheckProposalUpdateByCommitter, "by value", func(t *testing.T) error {
-			c := newCrowd(t, suite1, 3)
-			return c.refusedProposals(&Update{LeafNode: c.members[0].g.tree.leafNode(0)})
-		}},
 		{CheckProposalUpdateByCommitter, "by reference", func(t *testing.T) error {
 			c := newCrowd(t, suite1, 3)
 			c.proposeUpdate(0, LeafChanges{})
 			return c.refused(c.forgeCommit(proposalOrRef{reference: c.members[1].g.proposals[0].ref}))
+		}},
+		{CheckProposalUpdateByCommitter, "by value", func(t *testing.T) error {
+			c := newCrowd(t, suite1, 3)
+			return c.refusedProposals(&Update{LeafNode: c.members[0].g.tree.leafNode(0)})
 		}},
 		{CheckProposalRemovesCommitter, "by value", proposals(3, func(c *crowd) []Proposal {
 			return []Proposal{&Remove{Removed: 0}}
@@ -346,8 +348,8 @@ func externalRefusals() []refusal {
 		{CheckNewMemberProposalContent, "remove by a new member", from(Sender{Type: SenderNewMemberProposal}, ContentProposal, proposal(&Remove{Removed: 2}))},
 		{CheckNewMemberCommitContent, "proposal as an external commit", from(Sender{Type: SenderNewMemberCommit}, ContentProposal, proposal(&Remove{Removed: 2}))},
 		{CheckExternalCommitPath, "no path", from(Sender{Type: SenderNewMemberCommit}, ContentCommit, empty)},
-		{CheckExternalCommitInit, "no ExternalInit", externalCommit(func(c *commit) { c.proposals = nil })},
 		{CheckExternalCommitInit, "two ExternalInit", externalCommit(func(c *commit) { c.proposals = append(c.proposals, c.proposals[0]) })},
+		{CheckExternalCommitInit, "no ExternalInit", externalCommit(func(c *commit) { c.proposals = nil })},
 		{CheckExternalCommitRemove, "two removes", func(t *testing.T) error {
 			c := newCrowd(t, suite1, 4)
 			message, _ := c.externalCommit([]LeafIndex{2, 3}, nil)
