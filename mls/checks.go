@@ -254,6 +254,8 @@ const (
 	CheckWelcomePSKUsage Check = "welcome-psk-usage"
 	// The leaf of the key package is in the tree.
 	CheckWelcomeOwnLeaf Check = "welcome-own-leaf"
+	// A client is in one group of a group_id only.
+	CheckGroupIDUnique Check = "group-id-unique"
 	// A Welcome with a path secret is to a group with a parent for it.
 	CheckWelcomePathSecret Check = "welcome-path-secret"
 	// The signer of a GroupInfo is a member.
@@ -512,6 +514,7 @@ var checkSections = map[Check]string{
 	CheckWelcomePSKNonce:          "RFC 9420, Section 8.4",
 	CheckWelcomePSKUsage:          "RFC 9420, Section 12.4.3.1",
 	CheckWelcomeOwnLeaf:           "RFC 9420, Section 12.4.3.1",
+	CheckGroupIDUnique:            "RFC 9420, Section 12.4.3.1",
 	CheckWelcomePathSecret:        "RFC 9420, Section 12.4.3.1",
 	CheckGroupInfoSigner:          "RFC 9420, Section 12.4.3.1",
 	CheckGroupInfoSignature:       "RFC 9420, Section 12.4.3.1",

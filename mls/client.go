@@ -239,7 +239,8 @@ func (c *Client) TakeOver(ctx context.Context, g *Group) (*Membership, error) {
 // see [Membership.JoinSuccessor].
 //
 // Errors: those of the function [Join]; one that matches [ErrNotStored] if no key
-// package of the client fits, and [ErrConflict] if it is in the group already.
+// package of the client fits; [ErrConflict] if another process uses the key package
+// up, or the client is in a group of this ID already, which [CheckGroupIDUnique] says.
 func (c *Client) Join(ctx context.Context, welcome, ratchetTree []byte) (*Membership, error) {
 	return c.join(ctx, welcome, JoinOptions{RatchetTree: ratchetTree})
 }
@@ -355,6 +356,9 @@ func (c *Client) recordsOf(ctx context.Context, groupID []byte) (map[string]uint
 // takes g over.
 func (c *Client) enter(ctx context.Context, m *Membership, g *Group, changes ...Change) error {
 	old, err := c.replace(ctx, m, g, changes)
+	if errors.Is(err, ErrConflict) && m.versions[m.head()] == 0 {
+		return c.describeConflict(ctx, m, err)
+	}
 	if err != nil || old == nil {
 		return err
 	}
@@ -362,6 +366,19 @@ func (c *Client) enter(ctx context.Context, m *Membership, g *Group, changes ...
 	defer old.mu.Unlock()
 	old.end(ErrErased)
 	return nil
+}
+
+// describeConflict says what a first state is in conflict with: a membership in the
+// same group, or something else that is saved with it, as a key package.
+func (c *Client) describeConflict(ctx context.Context, m *Membership, conflict error) error {
+	names, err := c.store.Names(ctx, m.head())
+	if err != nil {
+		return errors.Join(conflict, fmt.Errorf("mls: looking for group %x: %w", m.groupID, err))
+	}
+	if !slices.Contains(names, m.head()) {
+		return conflict
+	}
+	return invalid(CheckGroupIDUnique, "the client is in the group already: %w", conflict)
 }
 
 // replace does what enter does, but for the membership that was in use for the

@@ -120,6 +120,23 @@ func welcomeRefusals() []refusal {
 			_, err = Join(c.invited[0].cfg, message, c.invited[0].bundle, JoinOptions{})
 			return err
 		}},
+		{CheckGroupIDUnique, "of another group", func(t *testing.T) error {
+			f, other := newFleet(t, 2), otherFleet(t, 1)
+			d := f.devices[1]
+			inviter := other.devices[0]
+			twin, err := inviter.c.CreateGroup(background, GroupOptions{Suite: suite1, Identity: inviter.id, GroupID: d.m.GroupID()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := twin.Commit(background, CommitOptions{Proposals: []Proposal{d.keyPackage()}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			remembered, stored := d.remembers(), d.stored()
+			_, err = d.c.Join(background, out.Welcome, nil)
+			d.sameAs("the refusal", remembered, stored)
+			return err
+		}},
 		join(CheckGroupInfoSigner, "blank", func(f *forgedWelcome) { f.info.signer = 6 }, nil),
 		join(CheckGroupInfoSigner, "out of the tree", func(f *forgedWelcome) { f.info.signer = math.MaxUint32 }, nil),
 		join(CheckGroupInfoSignature, "signed by another", func(f *forgedWelcome) { f.signer = f.c.members[1] }, nil),

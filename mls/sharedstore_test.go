@@ -95,6 +95,9 @@ func TestAKeyPackageServesForOneGroup(t *testing.T) {
 	}
 	wantError(t, "the one", errs[1], nil)
 	wantError(t, "the other", errs[0], ErrConflict)
+	if broken := (*Error)(nil); errors.As(errs[0], &broken) {
+		t.Errorf("the key package is gone, and the client hears of rule %s", broken.Check)
+	}
 	ids, err := joiner.c.Groups(background)
 	if err != nil || len(ids) != 1 {
 		t.Errorf("the client is in groups %x, %v", ids, err)
@@ -131,8 +134,14 @@ func TestAMembershipIsNotOverwrittenByAnother(t *testing.T) {
 	remembered, stored := d.remembers(), d.stored()
 	_, err := d.c.Join(background, out.Welcome, nil)
 	wantError(t, "joining", err, ErrConflict)
+	wantCheck(t, err, CheckGroupIDUnique)
+	d.store.after = 3 // when it looks what the conflict is with
+	_, err = d.c.Join(background, out.Welcome, nil)
+	wantError(t, "joining", err, ErrConflict)
+	wantError(t, "joining", err, errFault)
 	_, err = d.c.CreateGroup(background, GroupOptions{Suite: f.suite.ID(), Identity: d.id, GroupID: d.m.GroupID()})
 	wantError(t, "creating a group of this ID", err, ErrConflict)
+	wantCheck(t, err, CheckGroupIDUnique)
 	info, err := f.devices[0].m.GroupInfo(GroupInfoOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -140,6 +149,7 @@ func TestAMembershipIsNotOverwrittenByAnother(t *testing.T) {
 	other := f.newClient().id
 	_, _, err = d.c.JoinExternal(background, info, ExternalJoinOptions{Identity: other})
 	wantError(t, "joining from outside", err, ErrConflict)
+	wantCheck(t, err, CheckGroupIDUnique)
 	d.sameAs("conflicts", remembered, stored)
 
 	d.do("forgets the group", func() error { return d.m.Forget(background) })
