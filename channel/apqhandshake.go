@@ -211,7 +211,7 @@ func (g groups) verifyChosenPair(p *parameters) error {
 		want = []APQSuites{{g.Suite().ID(), g.pqSuite()}}
 	}
 	if !slices.Equal(p.pairs, want) {
-		return fmt.Errorf("%w: the choice names the pairs of suites %v, the groups are of %v", ErrProfile, p.pairs, want)
+		return fmt.Errorf("%w: the choice names the pairs of suites %s, the groups are of %v", ErrProfile, few("%v", p.pairs), want)
 	}
 	return nil
 }
@@ -280,7 +280,7 @@ func (s *Session) receivePairedRetry(body []byte) ([]Event, error) {
 	}
 	i := slices.IndexFunc(s.cfg.Suites, func(id ciphersuite.ID) bool { return slices.Contains(suites, id) })
 	if i < 0 {
-		return nil, because(AlertHandshakeFailure, fmt.Errorf("%w: peer has %v, want one of %v", ErrNoCommonSuite, suites, s.cfg.Suites))
+		return nil, because(AlertHandshakeFailure, fmt.Errorf("%w: peer has %s, want one of %v", ErrNoCommonSuite, few("%v", suites), s.cfg.Suites))
 	}
 	return s.sendClientHelloOf(s.cfg.Suites[i])
 }

@@ -77,7 +77,7 @@ func verifyPurpose(data []byte, allowed ...purpose) error {
 	}
 	value, ok := items.Find(componentTwoParty)
 	if !ok || len(items) != 1 || len(value) != 1 {
-		return fmt.Errorf("%w: authenticated data %x is not one purpose", ErrProfile, data)
+		return fmt.Errorf("%w: authenticated data %s is not one purpose", ErrProfile, brief(data))
 	}
 	for _, p := range allowed {
 		if value[0] == byte(p) {
@@ -195,7 +195,7 @@ func verifySameParameters(before, after *mls.LeafNode) error {
 		entries[i], _ = d.Find(componentParameters)
 	}
 	if !bytes.Equal(entries[0], entries[1]) {
-		return fmt.Errorf("%w: parameters in the leaf change from %x to %x", ErrProfile, entries[0], entries[1])
+		return fmt.Errorf("%w: parameters in the leaf change from %s to %s", ErrProfile, brief(entries[0]), brief(entries[1]))
 	}
 	return nil
 }

@@ -209,7 +209,7 @@ func (s *Session) earlyDataStatus() Send {
 // receiveEarlyDataStatus completes a resumption with early data.
 func (s *Session) receiveEarlyDataStatus(ctx context.Context, body []byte) ([]Event, error) {
 	if len(body) != 1+earlyDigestSize || body[0] > 2 {
-		return nil, because(AlertDecodeError, fmt.Errorf("%w: EarlyDataStatus %x", ErrMalformed, body))
+		return nil, because(AlertDecodeError, fmt.Errorf("%w: EarlyDataStatus %s", ErrMalformed, brief(body)))
 	}
 	result := EarlyDataResult{Fate: EarlyDataRejected}
 	if body[0] > 0 && bytes.Equal(body[1:], s.early.digest) {
@@ -249,7 +249,7 @@ func (s *Session) withEarlyDataResult(result EarlyDataResult, events []Event) []
 func (s *Session) verifyEarlyNonce(nonce []byte) error {
 	switch {
 	case len(nonce) != 0 && len(nonce) != earlyNonceSize:
-		return because(AlertIllegalParameter, fmt.Errorf("%w: EpochKeyUpdate goes on with %x", ErrProfile, nonce))
+		return because(AlertIllegalParameter, fmt.Errorf("%w: EpochKeyUpdate goes on with %s", ErrProfile, brief(nonce)))
 	case s.early.delivered != nil && !bytes.Equal(s.early.delivered, nonce):
 		return because(AlertUserCanceled, fmt.Errorf("%w: the early data is that of another attempt", ErrProfile))
 	}

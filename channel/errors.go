@@ -138,6 +138,25 @@ func peerFault(fallback Alert, err error) error {
 	return because(fallback, err)
 }
 
+// brief writes down octets of the peer's for an error: no more of them than somebody may
+// want to read, as there is no end of what peers send, and errors go to logs.
+func brief(b []byte) string {
+	const most = 64
+	if len(b) <= most {
+		return fmt.Sprintf("%x", b)
+	}
+	return fmt.Sprintf("%x... (%d octets)", b[:most], len(b))
+}
+
+// few is brief for lists. The format is that of the list.
+func few[T any](format string, list []T) string {
+	const most = 8
+	if len(list) <= most {
+		return fmt.Sprintf(format, list)
+	}
+	return fmt.Sprintf(format+" and %d more", list[:most], len(list)-most)
+}
+
 // breaks reports that an error is about one of the rules of package mls.
 func breaks(err error, rule mls.Check) bool {
 	broken, ok := errors.AsType[*mls.Error](err)

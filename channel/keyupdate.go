@@ -37,7 +37,7 @@ func (s *Session) updateKeys(request bool) []Event {
 // receiveKeyUpdate follows the peer to its next key.
 func (s *Session) receiveKeyUpdate(_ context.Context, body []byte) ([]Event, error) {
 	if len(body) != 1 || body[0] > 1 {
-		return nil, because(AlertDecodeError, fmt.Errorf("%w: KeyUpdate %x", ErrMalformed, body))
+		return nil, because(AlertDecodeError, fmt.Errorf("%w: KeyUpdate %s", ErrMalformed, brief(body)))
 	}
 	events := []Event{StepReceive{}}
 	if body[0] == 1 {

@@ -111,7 +111,7 @@ func (c *Config) ownOffer(retry []byte) offer {
 // choose answers an offer.
 func (c *Config) choose(o offer) (choice, error) {
 	if !slices.Contains(o.versions, ProfileVersion) {
-		return choice{}, because(AlertProtocolVersion, fmt.Errorf("%w: peer offers %d, want %d", ErrNoCommonVersion, o.versions, ProfileVersion))
+		return choice{}, because(AlertProtocolVersion, fmt.Errorf("%w: peer offers %s, want %d", ErrNoCommonVersion, few("%d", o.versions), ProfileVersion))
 	}
 	if err := c.verifyLimits(&o.parameters); err != nil {
 		return choice{}, err
@@ -166,7 +166,7 @@ func (c *Config) chooseProtocol(offered []string) (string, error) {
 			return p, nil
 		}
 	}
-	return "", because(AlertNoApplicationProtocol, fmt.Errorf("%w: peer offers %q, want one of %q", ErrNoCommonProtocol, offered, c.Protocols))
+	return "", because(AlertNoApplicationProtocol, fmt.Errorf("%w: peer offers %s, want one of %q", ErrNoCommonProtocol, few("%q", offered), c.Protocols))
 }
 
 // verifyChoice checks that a choice is an answer to this end's offer.
@@ -187,11 +187,11 @@ func (c *Config) verifyChoice(o offer, chosen choice) error {
 		return err
 	}
 	if p.has(parameterALPN) && (len(p.protocols) != 1 || !slices.Contains(o.parameters.protocols, p.protocols[0])) {
-		return fmt.Errorf("%w: peer chose the protocols %q, offered were %q", ErrProfile, p.protocols, o.parameters.protocols)
+		return fmt.Errorf("%w: peer chose the protocols %s, offered were %q", ErrProfile, few("%q", p.protocols), o.parameters.protocols)
 	}
 	for _, pair := range p.pairs {
 		if len(p.pairs) != 1 || !slices.Contains(o.parameters.pairs, pair) {
-			return fmt.Errorf("%w: peer chose the pairs of suites %v, offered were %v", ErrProfile, p.pairs, o.parameters.pairs)
+			return fmt.Errorf("%w: peer chose the pairs of suites %s, offered were %v", ErrProfile, few("%v", p.pairs), o.parameters.pairs)
 		}
 	}
 	if p.serverName != "" {

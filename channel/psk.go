@@ -50,7 +50,7 @@ func (s *Session) lookUpPSK(id mls.PreSharedKeyID) ([]byte, error) {
 // the choice.
 func (s *Session) verifyUsedPSKs(chosen choice) error {
 	if !slices.EqualFunc(s.usedPSKs, chosen.parameters.psks, bytes.Equal) {
-		return fmt.Errorf("%w: the Welcome has the pre-shared keys %q, the choice %q", ErrProfile, s.usedPSKs, chosen.parameters.psks)
+		return fmt.Errorf("%w: the Welcome has the pre-shared keys %s, the choice %s", ErrProfile, few("%q", s.usedPSKs), few("%q", chosen.parameters.psks))
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func (s *Session) receiveHelloRetry(_ context.Context, body []byte) ([]Event, er
 	i := slices.IndexFunc(s.cfg.Suites, func(id ciphersuite.ID) bool { return slices.Contains(theirs, id) })
 	switch {
 	case i < 0:
-		return nil, because(AlertHandshakeFailure, fmt.Errorf("%w: peer has %v, want one of %v", ErrNoCommonSuite, theirs, s.cfg.Suites))
+		return nil, because(AlertHandshakeFailure, fmt.Errorf("%w: peer has %s, want one of %v", ErrNoCommonSuite, few("%v", theirs), s.cfg.Suites))
 	case i == 0:
 		return nil, because(AlertIllegalParameter, fmt.Errorf("%w: HelloRetry names %v, which was offered", ErrProfile, s.cfg.Suites[0]))
 	}

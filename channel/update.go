@@ -212,7 +212,7 @@ func (s *Session) receiveEpochKeyUpdate(ctx context.Context, body []byte) ([]Eve
 // fast it can make this end work: an update takes it a round trip.
 func (s *Session) receiveKeySwitch(_ context.Context, body []byte) ([]Event, error) {
 	if want := append(epochBody(s.group.Epoch()), s.confirm...); !bytes.Equal(body, want) {
-		return nil, because(AlertIllegalParameter, fmt.Errorf("%w: KeySwitch %x, want %x", ErrProfile, body, want))
+		return nil, because(AlertIllegalParameter, fmt.Errorf("%w: KeySwitch %s, want %x", ErrProfile, brief(body), want))
 	}
 	s.confirm = nil
 	if s.pending == nil {
@@ -253,7 +253,7 @@ func (s *Session) acknowledgement(more ...byte) (Send, error) {
 func verifyAcknowledgement(g groups, body []byte) error {
 	more, err := openAcknowledgement(g, body)
 	if err == nil && len(more) > 0 {
-		err = because(AlertIllegalParameter, fmt.Errorf("%w: EpochKeyUpdate goes on with %x", ErrProfile, more))
+		err = because(AlertIllegalParameter, fmt.Errorf("%w: EpochKeyUpdate goes on with %s", ErrProfile, brief(more)))
 	}
 	return err
 }
@@ -274,7 +274,7 @@ func openAcknowledgement(g groups, body []byte) (more []byte, err error) {
 	}
 	more, ok = bytes.CutPrefix(message.Data, g.name())
 	if !ok {
-		return nil, because(AlertIllegalParameter, fmt.Errorf("%w: EpochKeyUpdate says %x, want %x", ErrProfile, message.Data, g.name()))
+		return nil, because(AlertIllegalParameter, fmt.Errorf("%w: EpochKeyUpdate says %s, want %x", ErrProfile, brief(message.Data), g.name()))
 	}
 	return more, nil
 }
