@@ -1,6 +1,14 @@
 package channel
 
 import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"regexp"
@@ -123,4 +131,78 @@ func thousands(n int) string {
 		return fmt.Sprint(n)
 	}
 	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
+}
+
+// The records of the transcript open by what the page says and the standard library: by Section 2 and
+// the traffic secrets. Each KeySwitch has the confirmation of Section 6, and the fingerprint is that of
+// Section 7.
+func TestTranscriptOpensByThePageAlone(t *testing.T) {
+	type direction struct {
+		aead     cipher.AEAD
+		iv       []byte
+		sequence uint64
+	}
+	expandLabel := func(secret []byte, label string, n int) []byte {
+		info := append([]byte{byte(n >> 8), byte(n), byte(6 + len(label))}, "tls13 "+label...)
+		return must(hkdf.Expand(sha256.New, secret, string(append(info, 0)), n))
+	}
+	directions := make(map[string]*direction)
+	var speaker string
+	var content, acknowledgement, authenticator []byte
+	opened, confirmed := 0, 0
+	page := readProtocolPage(t)
+	for _, block := range regexp.MustCompile(`(?m)^    (\S.*) \((\d+)\):\n((?:      [0-9a-f]+\n)+)`).FindAllStringSubmatch(page, -1) {
+		name, size := block[1], must(strconv.Atoi(block[2]))
+		octets := must(hex.DecodeString(strings.Join(strings.Fields(block[3]), "")))
+		if len(octets) != size {
+			t.Errorf("%s: %d octets, want %d", name, len(octets), size)
+		}
+		who, what, says := strings.Cut(name, ": ")
+		switch {
+		case strings.HasSuffix(what, ", record"): // in the clear, in the record layer of Section 2
+			if want := []byte{22, 3, 3, byte((size - 5) >> 8), byte(size - 5)}; !bytes.Equal(octets[:5], want) {
+				t.Errorf("%s: the header is %x, want %x", name, octets[:5], want)
+			}
+			delete(directions, who) // a new connection
+		case says:
+			speaker, content = who, octets
+			switch what {
+			case "EpochKeyUpdate":
+				acknowledgement = octets[4:]
+			case "KeySwitch":
+				if want := sha256.Sum256(acknowledgement); !bytes.Equal(octets[len(octets)-16:], want[:16]) {
+					t.Errorf("%s confirms %x, want %x", name, octets[len(octets)-16:], want[:16])
+				}
+				confirmed++
+			}
+		case strings.HasPrefix(name, "epoch_authenticator"):
+			authenticator = octets
+		case name == "in the record":
+			d := directions[speaker]
+			nonce := binary.BigEndian.AppendUint64(make([]byte, 4), d.sequence)
+			subtle.XORBytes(nonce, nonce, d.iv)
+			d.sequence++
+			inner, err := d.aead.Open(nil, nonce, octets[5:], octets[:5])
+			if inner = bytes.TrimRight(inner, "\x00"); err != nil || !bytes.Equal(inner[:len(inner)-1], content) {
+				t.Fatalf("record %d of %s: %x (%v), want %x", d.sequence-1, speaker, inner, err, content)
+			}
+			opened++
+		default:
+			if who, _, ok := strings.Cut(name, " sends under the traffic secret of epoch "); ok {
+				aead := must(cipher.NewGCM(must(aes.NewCipher(expandLabel(octets, "key", 16)))))
+				directions[who] = &direction{aead: aead, iv: expandLabel(octets, "iv", 12)}
+			}
+		}
+	}
+	sum := sha256.Sum256(append([]byte("Mendlink short fingerprint"), authenticator...))
+	groups := make([]string, 6)
+	for i := range groups {
+		groups[i] = fmt.Sprintf("%05d", binary.BigEndian.Uint64(append(make([]byte, 3), sum[5*i:5*i+5]...))%100_000)
+	}
+	if want := "ShortFingerprint of epoch 4: " + strings.Join(groups, " ") + "\n"; !strings.Contains(page, want) {
+		t.Errorf("the page lacks %q", want)
+	}
+	if opened < 9 || confirmed < 1 {
+		t.Errorf("%d records were opened and %d confirmations compared, want 9 and 1", opened, confirmed)
+	}
 }
