@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/mendlink/mendlink/channel/record"
+	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
 
 // The tables of the page that a second implementation is written from are those of the code.
@@ -149,6 +150,8 @@ func TestTranscriptOpensByThePageAlone(t *testing.T) {
 	directions := make(map[string]*direction)
 	var speaker string
 	var content, acknowledgement, authenticator []byte
+	hellos := make(map[string][]byte) // and other messages in the clear, by end and type
+	drawn := make(map[string][][]byte)
 	opened, confirmed := 0, 0
 	page := readProtocolPage(t)
 	for _, block := range regexp.MustCompile(`(?m)^    (\S.*) \((\d+)\):\n((?:      [0-9a-f]+\n)+)`).FindAllStringSubmatch(page, -1) {
@@ -164,6 +167,7 @@ func TestTranscriptOpensByThePageAlone(t *testing.T) {
 				t.Errorf("%s: the header is %x, want %x", name, octets[:5], want)
 			}
 			delete(directions, who) // a new connection
+			hellos[strings.TrimSuffix(name, ", record")] = octets
 		case says:
 			speaker, content = who, octets
 			switch what {
@@ -188,11 +192,22 @@ func TestTranscriptOpensByThePageAlone(t *testing.T) {
 			}
 			opened++
 		default:
-			if who, _, ok := strings.Cut(name, " sends under the traffic secret of epoch "); ok {
+			if who, ok := strings.CutSuffix(name, " draws"); ok {
+				drawn[who] = append(drawn[who], octets)
+			} else if who, _, ok := strings.Cut(name, " sends under the traffic secret of epoch "); ok {
 				aead := must(cipher.NewGCM(must(aes.NewCipher(expandLabel(octets, "key", 16)))))
 				directions[who] = &direction{aead: aead, iv: expandLabel(octets, "iv", 12)}
 			}
 		}
+	}
+	s := must(ciphersuite.Default().Lookup(suite))
+	for i, ikm := range drawn["alice"][:2] {
+		if key := must(s.DeriveHPKEKeyPair(ikm)); !bytes.Contains(hellos["alice: ClientHello"], key.PublicKey()) {
+			t.Errorf("the ClientHello does not have the key that draw %d gives", i)
+		}
+	}
+	if id := drawn["bob"][0]; !bytes.Contains(hellos["alice: ResumptionRequest"], id) {
+		t.Error("the ResumptionRequest does not have the group ID that was drawn")
 	}
 	sum := sha256.Sum256(append([]byte("Mendlink short fingerprint"), authenticator...))
 	groups := make([]string, 6)

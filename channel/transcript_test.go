@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -86,6 +87,19 @@ func (s *scribe) carryOut(events []Event, err error) {
 	}
 }
 
+// A drawn source of randomness writes down what is drawn.
+type drawn struct {
+	*transcript
+	name   string
+	random io.Reader
+}
+
+func (d *drawn) Read(p []byte) (int, error) {
+	n, err := d.random.Read(p)
+	d.dump(d.name+" draws", p[:n])
+	return n, err
+}
+
 // say writes one record, and its content if that is encrypted.
 func (s *scribe) say(t record.ContentType, what string, content []byte) {
 	s.t.Helper()
@@ -125,7 +139,7 @@ func (w *transcript) hosts(edit func(*Config)) (hosts [2]*host) {
 		h := newHost(w.t, name)
 		random := rand.NewChaCha8([32]byte{byte(i + 1)})
 		seed := bytes.Repeat([]byte{byte(0xA1 + i)}, 32)
-		h.cfg.Rand = random
+		h.cfg.Rand = &drawn{w, name, random}
 		h.cfg.Identity = mls.Identity{Credential: mls.BasicCredential([]byte(name)), Signer: must(s.ParseSigner(seed))}
 		edit(&h.cfg)
 		hosts[i] = h
