@@ -34,7 +34,11 @@ func (p pingPong) measure(l *lab) ([]report.Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	links := []*link{ours, theirs}
+	bare, err := bareLink(l.dialer)
+	if err != nil {
+		return nil, err
+	}
+	links := []*link{ours, theirs, bare}
 	rounds := make([][]latency, len(links))
 	stop := make([]func() error, len(links))
 	for i := range links {
@@ -49,13 +53,16 @@ func (p pingPong) measure(l *lab) ([]report.Finding, error) {
 			rounds[i] = append(rounds[i], round[i])
 		}
 	}
-	if err := errors.Join(stop[0](), stop[1]()); err != nil {
+	if err := errors.Join(stop[0](), stop[1](), stop[2]()); err != nil {
 		return nil, err
 	}
 	name := "ping-pong " + p.name
+	mean := func(l latency) time.Duration { return l.Mean }
+	micros := func(ls []latency, of func(latency) time.Duration) float64 {
+		return measure.Median(ls, of).Seconds() * 1e6
+	}
 	compare := func(quantity string, limit float64, of func(latency) time.Duration) report.Finding {
-		micros := func(ls []latency) float64 { return measure.Median(ls, of).Seconds() * 1e6 }
-		f := report.Finding{Row: report.Row{Name: name + ", " + quantity, Unit: "us", Ours: micros(rounds[0]), Peer: micros(rounds[1]), PeerName: cryptoTLS}}
+		f := report.Finding{Row: report.Row{Name: name + ", " + quantity, Unit: "us", Ours: micros(rounds[0], of), Peer: micros(rounds[1], of), PeerName: cryptoTLS}}
 		var inverse float64
 		f.Ratio, inverse = latencyRatio(rounds[1], rounds[0], of), latencyRatio(rounds[0], rounds[1], of)
 		f.Goal = &report.Goal{Text: name + ", " + quantity + ", in terms of crypto/tls's", Limit: limit, Measured: inverse}
@@ -63,12 +70,13 @@ func (p pingPong) measure(l *lab) ([]report.Finding, error) {
 	}
 	allocs := func(ls []latency) float64 { return measure.Median(ls, func(l latency) float64 { return l.allocs }) }
 	return []report.Finding{
-		compare("mean", 0.95, func(l latency) time.Duration { return l.Mean }),
+		compare("mean", 0.95, mean),
 		compare("p99", 1, func(l latency) time.Duration { return l.P99 }),
 		{
 			Row:  report.Row{Name: name, Unit: "allocs/op", Ours: allocs(rounds[0]), Peer: allocs(rounds[1]), PeerName: cryptoTLS},
 			Goal: noAllocations(name, allocs(rounds[0])),
 		},
+		{Row: report.Row{Name: name + ", mean", Unit: "us", Ours: micros(rounds[0], mean), Peer: micros(rounds[2], mean), PeerName: bareName, Ratio: latencyRatio(rounds[2], rounds[0], mean)}},
 	}, nil
 }
 

@@ -57,14 +57,15 @@ type options struct {
 	only   *regexp.Regexp
 	rounds int
 	batch  time.Duration // of CPU time, for each in a round
+	warm   int           // mebibytes that flow before allocations are counted, and again while they are
 	trips  int           // of a message to and fro, for each in a round
 	every  time.Duration // between two updates, where their effect is measured
 	conns  int
 }
 
 var (
-	defaults = options{rounds: 15, batch: 100 * time.Millisecond, trips: 4000, every: time.Second, conns: 9900}
-	quick    = options{rounds: 2, batch: 5 * time.Millisecond, trips: 100, every: 20 * time.Millisecond, conns: 20}
+	defaults = options{rounds: 15, batch: 100 * time.Millisecond, warm: 100, trips: 4000, every: time.Second, conns: 9900}
+	quick    = options{rounds: 2, batch: 5 * time.Millisecond, warm: 1, trips: 100, every: 20 * time.Millisecond, conns: 20}
 )
 
 // A comparison is measured in turn with nothing but what it is compared to.
