@@ -118,8 +118,10 @@ type Config struct {
 	// [channel.Config.OneSignature]. Default: false.
 	OneSignature bool
 
-	// Store keeps sessions, so that they can be resumed over another connection.
-	// Default: none; every connection begins with a full handshake.
+	// Store keeps sessions, so that they can be resumed over another connection: what was agreed on, and
+	// each heal, outlive a cut. Default: none; every connection begins with a full handshake. What is kept are
+	// secrets that live on after Close, and a store should have room for all connections that are
+	// open at once. So one is never made unasked: channel.NewMemoryStore(0) is one for 4,096.
 	Store channel.Store
 	// PeerName is the label under which the initiator stores its session and looks for
 	// one to resume. Default: for Dial the address as it was given; for Client none,
