@@ -44,7 +44,10 @@ func measureRekeying(l *lab) ([]report.Finding, error) {
 	ratio := measure.Ratio(series[1], series[0], measure.CPU)
 	speed := func(s measure.Series) float64 { return mebibyte / 1e6 / s.Median().CPU.Seconds() }
 	p99 := func(l latency) time.Duration { return l.P99 }
-	micros := func(ls []latency) float64 { return measure.Median(ls, p99).Seconds() * 1e6 }
+	longest := func(l latency) time.Duration { return l.Longest }
+	micros := func(ls []latency, of func(latency) time.Duration) float64 {
+		return measure.Median(ls, of).Seconds() * 1e6
+	}
 	rises := make([]float64, l.rounds)
 	for i := range rises {
 		rises[i] = (latencies[0][i].P99 - latencies[1][i].P99).Seconds() * 1000
@@ -56,10 +59,13 @@ func measureRekeying(l *lab) ([]report.Finding, error) {
 			Goal: &report.Goal{Text: "rekeying each second, throughput in terms of that without", AtLeast: true, Limit: 0.98, Measured: ratio},
 		},
 		{
-			Row: report.Row{Name: "rekeying each second, ping-pong 1 KiB, p99", Unit: "us", Ours: micros(latencies[0]), Peer: micros(latencies[1]), PeerName: without,
+			Row: report.Row{Name: "rekeying each second, ping-pong 1 KiB, p99", Unit: "us", Ours: micros(latencies[0], p99), Peer: micros(latencies[1], p99), PeerName: without,
 				Ratio: latencyRatio(latencies[1], latencies[0], p99)},
 			Goal: &report.Goal{Text: "rekeying each second, rise of p99 of ping-pong 1 KiB", Unit: " ms", Limit: 1, Measured: rise},
 		},
+		// Of the messages of a turn a few meet an update, which no percentile shows.
+		{Row: report.Row{Name: "rekeying each second, ping-pong 1 KiB, longest", Unit: "us", Ours: micros(latencies[0], longest), Peer: micros(latencies[1], longest), PeerName: without,
+			Ratio: latencyRatio(latencies[1], latencies[0], longest)}},
 	}, nil
 }
 

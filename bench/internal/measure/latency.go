@@ -6,7 +6,7 @@ import (
 )
 
 // A Latency is how long many executions of an operation took, one by one.
-type Latency struct{ Mean, Median, P99 time.Duration }
+type Latency struct{ Mean, Median, P99, Longest time.Duration }
 
 // LatencyOf sums times up, of which there must be some. It sorts them.
 func LatencyOf(times []time.Duration) Latency {
@@ -16,5 +16,5 @@ func LatencyOf(times []time.Duration) Latency {
 	}
 	slices.Sort(times)
 	n := len(times)
-	return Latency{Mean: total / time.Duration(n), Median: times[n/2], P99: times[n*99/100]}
+	return Latency{Mean: total / time.Duration(n), Median: times[n/2], P99: times[n*99/100], Longest: times[n-1]}
 }

@@ -129,3 +129,13 @@ func TestSeriesAddUp(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+func TestLatencyOf(t *testing.T) {
+	var times []time.Duration
+	for n := range 1000 {
+		times = append(times, time.Duration(1000-n))
+	}
+	if got, want := LatencyOf(times), (Latency{Mean: 500, Median: 501, P99: 991, Longest: 1000}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
