@@ -185,7 +185,7 @@ func (c *Config) withDefaults() (*Config, error) {
 	if c == nil {
 		return nil, errors.New("netconn: there is no Config")
 	}
-	d := c.clone()
+	d := c.Clone()
 	driver.TakeIdentities(d.Identities, &d.Identity, &d.Alternatives, &d.PreviousIdentities)
 	if d.Identity.Signer == nil {
 		return nil, errors.New("netconn: Config needs an Identity")
@@ -214,8 +214,12 @@ func (c *Config) withDefaults() (*Config, error) {
 	return d, nil
 }
 
-// clone returns a copy that shares nothing with c that could be changed.
-func (c *Config) clone() *Config {
+// Clone returns a copy that shares nothing with c that could be changed, but for what its interfaces and
+// functions stand for, such as the Store. The clone of nil is nil.
+func (c *Config) Clone() *Config {
+	if c == nil {
+		return nil
+	}
 	d := *c
 	d.Alternatives, d.PreviousIdentities = slices.Clone(c.Alternatives), slices.Clone(c.PreviousIdentities)
 	d.Suites = append([]ciphersuite.ID(nil), c.Suites...)

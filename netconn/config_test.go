@@ -114,13 +114,19 @@ func TestConfigIsCopied(t *testing.T) {
 	}
 }
 
+func TestTheCloneOfNoConfig(t *testing.T) {
+	if c := (*Config)(nil).Clone(); c != nil {
+		t.Errorf("%+v", c)
+	}
+}
+
 // A configuration can be used again as it is.
 func TestConfigIsNotModified(t *testing.T) {
 	checkGoroutines(t)
 	ic, rc := newFullConfigs(t)
 	ic.PSK, rc.PSK = nil, nil // functions cannot be compared
 	ic.RequirePSK, rc.RequirePSK = false, false
-	icBefore, rcBefore := ic.clone(), rc.clone()
+	icBefore, rcBefore := ic.Clone(), rc.Clone()
 	l, err := Listen("tcp", "127.0.0.1:0", rc)
 	if err != nil {
 		t.Fatal(err)

@@ -108,13 +108,10 @@ func Listen(network, address string, config *Config) (*Listener, error) {
 // config shows when the connections are used.
 func NewListener(inner net.Listener, config *Config) *Listener {
 	limit := DefaultMaxHandshakes
-	if config != nil {
-		config = config.clone()
-		if config.MaxHandshakes != 0 {
-			limit = config.MaxHandshakes
-		}
+	if config != nil && config.MaxHandshakes != 0 {
+		limit = config.MaxHandshakes
 	}
-	return &Listener{Listener: inner, config: config, gate: driver.NewGate(limit)}
+	return &Listener{Listener: inner, config: config.Clone(), gate: driver.NewGate(limit)}
 }
 
 // Accept waits for the next connection, a [*Conn], and returns it at once: a peer that
