@@ -34,9 +34,7 @@ type transportCredentials struct {
 // behind one name are told apart. Several connections to one server at once have a session
 // each.
 func NewCredentials(config *netconn.Config) credentials.TransportCredentials {
-	if config != nil {
-		copied := *config
-		config = &copied
+	if config = config.Clone(); config != nil {
 		config.Protocols = []string{http2}
 	}
 	return &transportCredentials{config: config}

@@ -44,7 +44,9 @@ func TestCloneIsApart(t *testing.T) {
 // What the caller does to its configuration afterwards has no effect.
 func TestConfigIsCopied(t *testing.T) {
 	clientConfig, serverConfig := newConfigs(t)
+	clientConfig.TransportBinding, serverConfig.TransportBinding = []byte("a name"), []byte("a name")
 	client, server := NewCredentials(clientConfig), NewCredentials(serverConfig)
+	clientConfig.TransportBinding[0] = 'b'
 	*clientConfig, *serverConfig = netconn.Config{}, netconn.Config{}
 	if _, _, err := shake(t, client, server, "a.example"); err != nil {
 		t.Error(err)
