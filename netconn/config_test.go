@@ -8,10 +8,12 @@ import (
 	"net"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/mendlink/mendlink/channel"
 	"github.com/mendlink/mendlink/identity"
 	"github.com/mendlink/mendlink/mls"
+	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
 
 // newFullConfigs returns configurations with something in each field that a copy could share: only if
@@ -153,5 +155,23 @@ func TestConfigIsNotModified(t *testing.T) {
 	}
 	if !reflect.DeepEqual(ic, icBefore) || !reflect.DeepEqual(rc, rcBefore) {
 		t.Error("a configuration is another one after its use")
+	}
+}
+
+// What a connection is like whose ends say no more than they have to: post-quantum, and healing by itself.
+func TestDefaults(t *testing.T) {
+	checkGoroutines(t)
+	alice, bob := newIdentity(t, "alice"), newIdentity(t, "bob")
+	ic, rc := &Config{Identity: alice, Validator: pin(t, bob)}, &Config{Identity: bob, Validator: pin(t, alice)}
+	a, b := tcpPair(t)
+	client, server := connect(t, a, b, ic, rc)
+	exchange(t, client, server)
+	for _, c := range []*Conn{client, server} {
+		if suite := c.ConnectionState().Suite; suite != ciphersuite.MLS_128_MLKEM768X25519_AES128GCM_SHA256_Ed25519 {
+			t.Errorf("the suite is %v", suite)
+		}
+		if next := c.driver.Schedule().Next(); !c.driver.HasTimer() || next.IsZero() || time.Until(next) > channel.DefaultUpdateEvery {
+			t.Errorf("the next update is due at %v", next)
+		}
 	}
 }
