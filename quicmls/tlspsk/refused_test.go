@@ -177,6 +177,38 @@ func TestWithdrawnKeysAreRefused(t *testing.T) {
 	})
 }
 
+// A key that is stopped lets nobody in any more, and who has come by it is still known.
+func TestWhoHasComeBeforeAKeyIsStoppedIsKnown(t *testing.T) {
+	onEachCarrier(t, func(t *testing.T, c carrier) {
+		client, server := newEnds(t)
+		a, b := newKeys(t)
+		server.expect(t, b)
+		if server.Stop(b.ID()) {
+			t.Error("somebody is said to have come")
+		}
+		if b.secret != nil {
+			t.Error("the key is still there")
+		}
+		c.meet(t, client.config(t, a.clone()), server.Config()).refused(t, ErrUnknownKey)
+
+		server.expect(t, a.clone())
+		m := c.meet(t, client.config(t, a.clone()), server.Config())
+		m.verify(t)
+		for range 2 {
+			if !server.Stop(a.ID()) {
+				t.Error("nobody is said to have come")
+			}
+		}
+		c.meet(t, client.config(t, a.clone()), server.Config()).refused(t, ErrUnknownKey)
+		if id, err := server.Identify(m.server); err != nil || id != a.ID() {
+			t.Errorf("the server takes it for %v, %v", id, err)
+		}
+		if server.Stop(a.ID()) {
+			t.Error("somebody is still to be identified")
+		}
+	})
+}
+
 // A key that is erased after it was handed over is not used.
 func TestAnErasedKeyIsNotUsed(t *testing.T) {
 	onEachCarrier(t, func(t *testing.T, c carrier) {

@@ -64,15 +64,32 @@ func (s *Server) Expect(key *Key) error {
 	return nil
 }
 
+// Stop erases a key by which nobody has come yet. It reports whether somebody has, and was not identified: that
+// connection goes on, and can still be.
+func (s *Server) Stop(id ID) (came bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stop(id)
+	for _, taken := range s.taken {
+		came = came || taken == id
+	}
+	return came
+}
+
+// stop erases a key that is expected. s.mu is locked.
+func (s *Server) stop(id ID) {
+	if key := s.expected[id]; key != nil {
+		key.Erase()
+		delete(s.expected, id)
+	}
+}
+
 // Withdraw erases a key that is not expected any more, such as one of a past epoch, and
 // forgets a connection that came by it and was not identified. A connection that was goes on.
 func (s *Server) Withdraw(id ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if key := s.expected[id]; key != nil {
-		key.Erase()
-		delete(s.expected, id)
-	}
+	s.stop(id)
 	for b, taken := range s.taken {
 		if taken == id {
 			delete(s.taken, b)
