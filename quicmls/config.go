@@ -73,6 +73,10 @@ type Config struct {
 	// short they were. Default: DefaultEpochGrace.
 	EpochGrace time.Duration
 
+	// Keyed has a [Listener] take in connections that a session has keyed, beside those on which the sessions
+	// are: see [Conn.DialKeyed]. It keeps connections alive by itself then, unless QUIC.KeepAlivePeriod is set.
+	// Default: false.
+	Keyed bool
 	// Allow0RTT lets the responder answer a resumption that comes with the first packet, on QUIC
 	// 0-RTT: see [DialEarly]. Default: false.
 	Allow0RTT bool

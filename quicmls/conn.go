@@ -19,6 +19,7 @@ import (
 // its handshake first, if that has not been done yet.
 type Conn struct {
 	quic      *quic.Conn
+	transport *quic.Transport // that it was dialed on; nil if that is not the caller's
 	initiator bool
 	config    *Config
 	configErr error
@@ -43,6 +44,9 @@ type Conn struct {
 	control   control
 	sending   sendKeys
 	receiving receiveKeys
+
+	dialing   atomic.Pointer[keyedDialer] // nil before DialKeyed
+	accepting *keyedAccepter              // nil if there are no keyed connections to accept
 }
 
 // Client returns the initiator's end of a channel over a QUIC connection, which the Conn owns from then
@@ -160,6 +164,9 @@ func (c *Conn) end() {
 	c.driver.Close()
 	c.control.erase()
 	c.sending.erase()
+	if c.accepting != nil {
+		c.accepting.end()
+	}
 	for s := range c.receiving.erase() {
 		s.retire()
 	}

@@ -65,7 +65,9 @@ func DialTransport(ctx context.Context, t *quic.Transport, address net.Addr, con
 	if err != nil {
 		return nil, err
 	}
-	return handshake(ctx, newConn(q, config, nil, true))
+	c := newConn(q, config, nil, true)
+	c.transport = t
+	return handshake(ctx, c)
 }
 
 // named sets what the address says about the peer.
@@ -90,6 +92,7 @@ type Listener struct {
 	quic   quicListener
 	config *Config
 	gate   *driver.Gate
+	keyed  *keyedListener // nil: none
 }
 
 // quicListener is what [quic.Listener] and [quic.EarlyListener] have in common.
@@ -132,11 +135,20 @@ func listen(config *Config, open func(*tls.Config, *quic.Config) (quicListener, 
 	if quicConfig.MaxIncomingStreams > 0 {
 		quicConfig.MaxIncomingStreams++ // the control stream
 	}
+	var keyed *keyedListener
+	if config.Keyed {
+		if keyed, tlsConfig, err = newKeyedListener(tlsConfig); err != nil {
+			return nil, err
+		}
+		if quicConfig.KeepAlivePeriod == 0 {
+			quicConfig.KeepAlivePeriod = keyedKeepAlive
+		}
+	}
 	q, err := open(tlsConfig, quicConfig)
 	if err != nil {
 		return nil, err
 	}
-	return &Listener{q, config, driver.NewGate(config.MaxHandshakes)}, nil
+	return &Listener{q, config, driver.NewGate(config.MaxHandshakes), keyed}, nil
 }
 
 // Accept waits for the next QUIC connection and returns it at once: a peer that stalls cannot keep others
@@ -150,11 +162,17 @@ func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 		return nil, err
 	}
 	q, err := l.quic.Accept(ctx)
+	for err == nil && l.keyed.takes(q) {
+		q, err = l.quic.Accept(ctx)
+	}
 	if err != nil {
 		leave()
 		return nil, err
 	}
 	c := newConn(q, l.config, nil, false)
+	if l.keyed != nil {
+		c.accepting = l.keyed.accepter()
+	}
 	stop := context.AfterFunc(c.ctx, leave) // nobody may ever perform the handshake
 	c.leave = func() {
 		stop()

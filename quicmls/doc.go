@@ -42,4 +42,9 @@
 // A stream ends with a record that says so. The ends of QUIC streams, resets and the closing of the
 // connection are only as good as TLS: they can cut, and nothing else. So io.EOF is authentic,
 // and what is cut is io.ErrUnexpectedEOF or an error.
+//
+// # Connections without a second encryption
+//
+// A session can also key other QUIC connections, on which data is encrypted by QUIC alone: see [Conn.DialKeyed]. They are faster and
+// heal only by being replaced.
 package quicmls

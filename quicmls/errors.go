@@ -29,6 +29,8 @@ var (
 	ErrStreamClosed = errors.New("quicmls: writing to a stream that is closed")
 	// ErrControl means that the peer has ended the stream of the two-party messages.
 	ErrControl = errors.New("quicmls: control stream has ended")
+	// ErrNotKeyed means that this end cannot dial, or accept, connections that the session keys.
+	ErrNotKeyed = errors.New("quicmls: no keyed connections at this end")
 	// ErrNoBinding means that the TLS connection exports no keying material to bind to.
 	ErrNoBinding = errors.New("quicmls: no keying material of the TLS connection")
 )

@@ -265,7 +265,13 @@ func (c *Conn) receive(ctx context.Context, m channel.Message) error {
 			return err
 		}
 	}
-	return c.driver.Advance(func(s *channel.Session) ([]channel.Event, error) { return s.Receive(ctx, m) })
+	return c.driver.Advance(func(s *channel.Session) ([]channel.Event, error) {
+		events, err := s.Receive(ctx, m)
+		if err == nil {
+			err = c.drawKeys(s, events)
+		}
+		return events, err
+	})
 }
 
 // channelConfig returns the configuration of the session. It is bound to the TLS connection

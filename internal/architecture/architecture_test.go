@@ -41,7 +41,7 @@ var mayImport = map[string][]string{
 	"internal/driver":         {"channel", "mls", "mls/ciphersuite"},
 	"identity/sshagent":       {"identity", "golang.org/x/crypto/ssh", "golang.org/x/crypto/ssh/agent"},
 	"netconn":                 {"internal/driver", "channel", "channel/record", "mls", "mls/ciphersuite"},
-	"quicmls":                 {"internal/driver", "channel", "channel/record", "mls", "github.com/quic-go/quic-go", "github.com/quic-go/quic-go/..."},
+	"quicmls":                 {"internal/driver", "channel", "channel/record", "mls", "quicmls/tlspsk", "github.com/quic-go/quic-go", "github.com/quic-go/quic-go/..."},
 	"quicmls/tlspsk":          {"channel"}, // quic-go in its tests
 	"examples/...":            {"examples/internal/keyfile", "netconn", "quicmls", "github.com/quic-go/quic-go", "identity", "channel", "channel/record", "mls", "mls/ciphersuite"},
 	"internal/netsim":         {},

@@ -4,7 +4,8 @@
 // members of the group can agree on.
 //
 // It is an experiment, as it uses Go's session resumption for what that was not made for:
-// docs/quic-keying.md says what it gives, what it does not, and when to use it.
+// docs/quic-keying.md says what it gives, what it does not, and when to use it. Connections of package quicmls have
+// it as an option: quicmls.Conn.DialKeyed.
 //
 //	client, err := tlspsk.NewClient(&tlspsk.Config{Protocols: []string{"example"}})
 //	server, err := tlspsk.NewServer(&tlspsk.Config{Protocols: []string{"example"}})
