@@ -76,6 +76,10 @@ func (s *Session) receiveResumptionRequest(ctx context.Context, body []byte) (ev
 		s.restart()
 		s.role, s.early, s.repeated = RoleResponder, early, repeated
 	}
+	if errors.Is(err, ErrPeerRefused) {
+		// The peer may have another identity by now, which a commit that is pending under the old one keeps it from showing.
+		return s.refuse(RefusedUnknown), nil
+	}
 	return events, err
 }
 
@@ -309,6 +313,9 @@ func applyResumption(g groups, body []byte) (groups, error) {
 // two epochs on.
 func (s *Session) receiveResumptionResponse(ctx context.Context, body []byte) ([]Event, error) {
 	if err := s.applyBehindPending(body); err != nil {
+		if errors.Is(err, ErrPeerRefused) { // which it would be for ever: a commit of the peer's that is pending does not change
+			err = errors.Join(err, s.discard(ctx, &s.entry))
+		}
 		return nil, err
 	}
 	acknowledgement, err := s.acknowledgement(s.early.nonce...)

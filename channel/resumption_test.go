@@ -447,6 +447,75 @@ func TestValidatorRunsAtEveryResumption(t *testing.T) {
 	}
 }
 
+// A shunner refuses one credential.
+type shunner struct{ shunned mls.Credential }
+
+var errShunned = errors.New("shunned")
+
+func (s shunner) ValidateLeaf(leaf, _ *mls.LeafNode) error {
+	if leaf.Credential.Equal(s.shunned) {
+		return errShunned
+	}
+	return nil
+}
+
+// An end whose old identity has run out, or was revoked, while there was no connection comes back under another one. A
+// commit that is pending has the old one, and is repeated as it is: then that session ends, and keeps nobody away.
+func TestAnIdentityThatHasRunOutDoesNotStandInTheWay(t *testing.T) {
+	for _, pending := range []string{"nothing", "an update", "a resumption"} {
+		for old := range 2 { // who has another identity by now
+			a, b := established(t)
+			id := a.ID()
+			switch pending {
+			case "an update":
+				[]*peer{a, b}[old].update(t, ReasonAge)
+			case "a resumption":
+				cut(a, b)
+				a, b = resumer(t, a.host, id), listen(t, b.host)
+				connect(a, b)
+				a.start(t)
+				b.deliver(t)
+			}
+			cut(a, b)
+			renewed, other := []*host{a.host, b.host}[old], []*host{b.host, a.host}[old]
+			other.cfg.Validator = shunner{renewed.cfg.Identity.Credential}
+			renewed.name = "renewed"
+			renewed.cfg.PreviousIdentities = []mls.Identity{renewed.cfg.Identity}
+			renewed.cfg.Identity = newHost(t, renewed.name).cfg.Identity
+			a, b = resumer(t, a.host, id), listen(t, b.host)
+			connect(a, b)
+			a.start(t)
+			settle(t, a, b)
+			refused := pending == "a resumption" && renewed == b.host
+			if refused { // a learns of it when its own part is done
+				if !errors.Is(a.err, ErrPeerRefused) || !errors.Is(a.err, errShunned) || AlertOf(a.err) != AlertBadCertificate || a.store.Len() != 0 {
+					t.Errorf("got %v, and %d sessions are kept", a.err, a.store.Len())
+				}
+				a, b = initiate(t, a.host, b.host)
+				a.start(t)
+				settle(t, a, b)
+			}
+			agree(t, a, b)
+			begins := refused || pending != "nothing" && renewed == a.host
+			if begun := a.ID() != id; begun != begins || a.store.Len() != 1 {
+				t.Errorf("%s is pending, end %d has another identity: another session is begun %v, and %d are kept", pending, old, begun, a.store.Len())
+			}
+		}
+	}
+	// Who has no other identity is refused all the same.
+	a, b := established(t)
+	id := a.ID()
+	cut(a, b)
+	b.host.cfg.Validator = shunner{a.host.cfg.Identity.Credential}
+	a, b = resumer(t, a.host, id), listen(t, b.host)
+	connect(a, b)
+	a.start(t)
+	settle(t, a, b)
+	if !errors.Is(b.err, ErrPeerRefused) || AlertOf(b.err) != AlertBadCertificate || a.complete+b.complete != 0 || a.store.Len() != 1 {
+		t.Errorf("got %v, %d complete, and %d sessions are kept", b.err, a.complete+b.complete, a.store.Len())
+	}
+}
+
 func TestSessionFitsConfigurationNoMore(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"another key": func(c *Config) { c.Identity = newHost(t, "carol").cfg.Identity },
