@@ -45,6 +45,7 @@ func (f *flags) add(s *pflag.FlagSet) {
 	s.BoolVar(&f.peers.AnyName, "any-name", false, "accept everybody whom the authorities certify")
 	s.StringArrayVar(&f.peers.Revoked, "revoked", nil, "`file` of what is revoked")
 	s.StringVar(&f.peers.KnownHosts, "known-hosts", "", "`file` of known hosts")
+	s.DurationVar(&f.forward.FilesEvery, "files-every", config.DefaultFilesEvery, "how often the files of certificates, revocations and known hosts are looked at")
 	s.StringVar(&f.peers.Refused, "refused", config.Drop, "drop or warn: what becomes of a link whose peer is not accepted any more")
 	s.DurationVar(&f.rekey.Every, "rekey-every", time.Minute, "age at which keys are replaced")
 	if f.forward.Role == config.Server {
@@ -98,7 +99,7 @@ func (f *flags) load() (*config.File, error) {
 var flagOf = map[string]string{
 	"name": "forward-name", "listen": "listen", "forward": "forward", "transport": "transport", "max_connections": "max-connections",
 	"connect_timeout": "connect-timeout", "identity.key": "key", "identity.name": "name", "peers": "peer", "peers.fingerprints": "peer",
-	"peers.names": "peer-name", "peers.revoked": "revoked", "peers.refused": "refused", "proxy_protocol.from": "proxy-protocol-from", "rekey.every": "rekey-every", "admin": "admin", "drain": "drain",
+	"peers.names": "peer-name", "peers.revoked": "revoked", "peers.refused": "refused", "proxy_protocol.from": "proxy-protocol-from", "files_every": "files-every", "rekey.every": "rekey-every", "admin": "admin", "drain": "drain",
 	"log.level": "log-level", "log.format": "log-format",
 }
 

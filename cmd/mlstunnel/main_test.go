@@ -587,6 +587,7 @@ func TestFlagsAreCheckedLikeAFile(t *testing.T) {
 		{[]string{"client", "--listen", ":1", "--forward", "x:1", "--key", "k", "--transport", "carrier"}, "--transport: wants one of tcp, quic"},
 		{[]string{"client", "--listen", ":1", "--forward", "x:1", "--key", "k", "--peer", "SHA256:x", "--refused", "ignore"}, "--refused: wants one of drop, warn"},
 		{[]string{"server", "--listen", ":1", "--forward", "x:1", "--key", "k", "--peer", "SHA256:x", "--proxy-protocol-from", "lb.example"}, "--proxy-protocol-from: wants an IP address"},
+		{[]string{"client", "--listen", ":1", "--forward", "x:1", "--key", "k", "--peer", "SHA256:x", "--files-every", "1ms"}, "--files-every: must be 100ms at least"},
 		{[]string{"client", "--proxy-protocol"}, "unknown flag: --proxy-protocol"},
 		{[]string{"client", "--admin", ":80"}, "--admin: wants a loopback address"},
 		{[]string{"client", "--config", "x", "--listen", ":1"}, "there are no other flags"},

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/mendlink/mendlink/identity"
 )
@@ -32,6 +33,7 @@ func (f *File) inherit(dir string) {
 		w.Identity = cmp.Or(w.Identity, f.Identity)
 		w.Peers = cmp.Or(w.Peers, f.Peers)
 		w.Rekey = cmp.Or(w.Rekey, f.Rekey, new(Rekey))
+		w.FilesEvery = cmp.Or(w.FilesEvery, f.FilesEvery, DefaultFilesEvery)
 		w.Transport = cmp.Or(w.Transport, TCP)
 		w.MaxConnections = cmp.Or(w.MaxConnections, DefaultMaxConnections)
 		w.ConnectTimeout = cmp.Or(w.ConnectTimeout, DefaultConnectTimeout)
@@ -67,6 +69,9 @@ func below(dir string, path *string) {
 	}
 }
 
+// shortest is the least time that goes for what is done again and again.
+const shortest = 100 * time.Millisecond
+
 var (
 	errMissing   = errors.New("is missing")
 	forwardName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
@@ -96,6 +101,9 @@ func (f *File) check(wrong func(field string, err error)) {
 	}
 	if f.Rekey != nil {
 		f.Rekey.check("rekey", wrong)
+	}
+	if f.FilesEvery != 0 && f.FilesEvery < shortest {
+		wrong("files_every", fmt.Errorf("must be %v at least, got %v", shortest, f.FilesEvery))
 	}
 	if len(f.Forwards) == 0 {
 		wrong("forwards", errMissing)
@@ -141,8 +149,11 @@ func (w *Forward) check(f *File, field string, wrong func(string, error)) {
 	if w.ConnectTimeout < 0 {
 		wrong(field+".connect_timeout", fmt.Errorf("must not be negative, got %v", w.ConnectTimeout))
 	}
-	if w.KeepAlive.Milliseconds() < 100 {
-		wrong(field+".keep_alive", fmt.Errorf("must be 100ms at least, got %v", w.KeepAlive))
+	if w.KeepAlive < shortest {
+		wrong(field+".keep_alive", fmt.Errorf("must be %v at least, got %v", shortest, w.KeepAlive))
+	}
+	if w.FilesEvery != f.FilesEvery && w.FilesEvery < shortest {
+		wrong(field+".files_every", fmt.Errorf("must be %v at least, got %v", shortest, w.FilesEvery))
 	}
 	if w.ProxyProtocol != nil {
 		w.ProxyProtocol.check(w, field+".proxy_protocol", wrong)
@@ -240,8 +251,8 @@ func (p *Peers) check(field string, wrong func(string, error)) {
 }
 
 func (r *Rekey) check(field string, wrong func(string, error)) {
-	if r.Every > 0 && r.Every.Milliseconds() < 100 {
-		wrong(field+".every", fmt.Errorf("must be 100ms at least, got %v", r.Every))
+	if r.Every > 0 && r.Every < shortest {
+		wrong(field+".every", fmt.Errorf("must be %v at least, got %v", shortest, r.Every))
 	}
 }
 

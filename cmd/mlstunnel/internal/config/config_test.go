@@ -39,6 +39,9 @@ func TestWhatIsNotSaidIsInherited(t *testing.T) {
 		t.Errorf("got admin %q, drain %v, log %v", f.Admin, f.Drain, f.Log)
 	}
 	server, client := f.Forwards[0], f.Forwards[1]
+	if server.FilesEvery != DefaultFilesEvery {
+		t.Errorf("files are looked at each %v", server.FilesEvery)
+	}
 	if server.Transport != TCP || server.MaxConnections != DefaultMaxConnections || server.ConnectTimeout != DefaultConnectTimeout || server.KeepAlive != DefaultKeepAlive {
 		t.Errorf("got %+v", server)
 	}
@@ -47,6 +50,17 @@ func TestWhatIsNotSaidIsInherited(t *testing.T) {
 	}
 	if *server.Rekey != (Rekey{}) || *client.Rekey != (Rekey{Every: 30 * time.Second, Bytes: 64 << 20}) {
 		t.Errorf("got rekey %v and %v", *server.Rekey, *client.Rekey)
+	}
+}
+
+func TestFilesAreLookedAtAsOftenAsIsSaid(t *testing.T) {
+	text := strings.Replace("files_every: 1s\n"+whole, "    role: client\n", "    role: client\n    files_every: 2s\n", 1)
+	f, err := Parse("x", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if server, client := f.Forwards[0].FilesEvery, f.Forwards[1].FilesEvery; server != time.Second || client != 2*time.Second {
+		t.Errorf("each %v and %v, want a second and two", server, client)
 	}
 }
 
@@ -103,6 +117,8 @@ func TestErrorsNameFileLineAndField(t *testing.T) {
 		{"sessions in their key", "identity:\n", "sessions:\n  file: f\n  key: f\nidentity:\n", ":3: sessions.key: is the file of the sessions"},
 		{"alias", "identity:\n  key: end.key", "identity: &a\n  key: end.key\nrekey: *a", ":3: rekey: aliases are not supported"},
 		{"too often", "every: 30s", "every: 1ms", ":15: forwards[1].rekey.every: must be 100ms at least"},
+		{"looking too often", "identity:\n", "files_every: 1ms\nidentity:\n", ":1: files_every: must be 100ms at least"},
+		{"looking never", "    role: server", "    role: server\n    files_every: -1s", ":8: forwards[0].files_every: must be 100ms at least"},
 		{"two documents", "identity:\n", "--- {}\n---\nidentity:\n", ": there is a second document"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -168,5 +184,5 @@ func ExampleParse() {
 	_, err := Parse("mlstunnel.yaml", []byte("admin: off\nforwards:\n  - name: db\n    rolle: server\n"))
 	fmt.Println(err)
 	// Output:
-	// mlstunnel.yaml:4: forwards[0].rolle: unknown key; known here: connect_timeout, forward, identity, keep_alive, listen, max_connections, name, peers, proxy_protocol, rekey, role, transport
+	// mlstunnel.yaml:4: forwards[0].rolle: unknown key; known here: connect_timeout, files_every, forward, identity, keep_alive, listen, max_connections, name, peers, proxy_protocol, rekey, role, transport
 }

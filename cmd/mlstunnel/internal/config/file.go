@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/mendlink/mendlink/identity"
 )
 
 // Defaults of a [File] and a [Forward].
@@ -15,6 +17,7 @@ const (
 	DefaultMaxConnections = 4096
 	DefaultConnectTimeout = 10 * time.Second
 	DefaultKeepAlive      = 15 * time.Second
+	DefaultFilesEvery     = identity.DefaultEvery
 	// maxFileSize bounds a configuration file, in octets.
 	maxFileSize = 1 << 20
 )
@@ -28,11 +31,12 @@ type File struct {
 	Drain time.Duration `yaml:"drain"`
 	// Sessions is where sessions outlive the process. Nil: nowhere.
 	Sessions *Sessions `yaml:"sessions"`
-	// Identity, Peers and Rekey are those of the forwards that do not have their own.
-	Identity *Identity `yaml:"identity"`
-	Peers    *Peers    `yaml:"peers"`
-	Rekey    *Rekey    `yaml:"rekey"`
-	Forwards []Forward `yaml:"forwards"`
+	// Identity, Peers, Rekey and FilesEvery are those of the forwards that do not have their own.
+	Identity   *Identity     `yaml:"identity"`
+	Peers      *Peers        `yaml:"peers"`
+	Rekey      *Rekey        `yaml:"rekey"`
+	FilesEvery time.Duration `yaml:"files_every"`
+	Forwards   []Forward     `yaml:"forwards"`
 }
 
 // A Log says how to log.
@@ -127,6 +131,9 @@ type Forward struct {
 	Identity *Identity `yaml:"identity"`
 	Peers    *Peers    `yaml:"peers"`
 	Rekey    *Rekey    `yaml:"rekey"`
+	// FilesEvery is how often the files of Identity and Peers are looked at. A change counts once two looks in a row have
+	// found it.
+	FilesEvery time.Duration `yaml:"files_every"`
 
 	ProxyProtocol *ProxyProtocol `yaml:"proxy_protocol"`
 }

@@ -151,7 +151,7 @@ func (s *Source) read(f *config.Forward) (_ *known, err error) {
 			k.close()
 		}
 	}()
-	files := identity.Files{Roots: f.Peers.Roots, Revoked: f.Peers.Revoked, Report: s.report}
+	files := identity.Files{Roots: f.Peers.Roots, Revoked: f.Peers.Revoked, Every: f.FilesEvery, Report: s.report}
 	if f.Identity.Certificate != "" {
 		files.Pairs = []identity.KeyPair{{Certificate: f.Identity.Certificate, Key: f.Identity.Key, GroupReadable: f.Identity.GroupReadable}}
 	} else {
