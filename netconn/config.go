@@ -53,6 +53,9 @@ type Config struct {
 	// connection goes on, updates of the peer included as long as it shows nothing else, and Trace gets a
 	// channel.PeerRefused; RefusalKeep says nothing. Default: RefusalClose.
 	Refused channel.RefusalAction
+	// RefusedBy returns what Refused says, each time that this matters, so that it may change while connections
+	// live. What is not one of these actions is RefusalClose. Default: it is as Refused says.
+	RefusedBy func() channel.RefusalAction
 	// PreviousIdentities are those under which stored sessions may still be. A session
 	// that is resumed under one of them is moved to Identity at once. Default: none;
 	// sessions of another signature key are of no use.
@@ -249,7 +252,7 @@ func (c *Config) driverConfig() *driver.Config {
 		Identity: c.Identity,
 		Rekey:    c.Rekey,
 		Rand:     c.Rand,
-		Settings: driver.Settings{Now: c.Time, Renew: c.Renew, Identities: c.Identities, Spread: c.IdentitySpread, Refused: c.Refused, Errors: &driverErrors},
+		Settings: driver.Settings{Now: c.Time, Renew: c.Renew, Identities: c.Identities, Spread: c.IdentitySpread, Refused: c.Refused, RefusedBy: c.RefusedBy, Errors: &driverErrors},
 	}
 }
 

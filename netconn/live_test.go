@@ -5,9 +5,11 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
+	"io"
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -222,6 +224,45 @@ func TestAPeerIsAskedAboutAgainWhenSomethingChanges(t *testing.T) {
 	if _, err := Listen("tcp", "127.0.0.1:0", ic); err == nil || !strings.Contains(err.Error(), "Refused 77") {
 		t.Errorf("an action that does not exist: %v", err)
 	}
+}
+
+// What becomes of a connection whose peer is refused is asked each time, as it may have changed.
+func TestWhatBecomesOfARefusedPeerChanges(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc, _, b := living(t)
+	validator := new(fickle)
+	var action atomic.Uint32
+	warned := make(chan error, 10)
+	rc.Validator, rc.RefusedBy = validator, func() channel.RefusalAction { return channel.RefusalAction(action.Load()) }
+	rc.Trace = &channel.Trace{Event: func(_ channel.SessionID, e channel.Event) {
+		if e, ok := e.(channel.PeerRefused); ok {
+			warned <- e.Err
+		}
+	}}
+	action.Store(uint32(channel.RefusalWarn))
+	x, y := tcpPair(t)
+	client, server := connect(t, x, y, ic, rc)
+	revoked := errors.New("revoked")
+	validator.refuse(revoked)
+	b.change(b.Identities()...)
+	within(t, "a warning", func() {
+		if err := <-warned; !errors.Is(err, revoked) {
+			t.Errorf("warned of %v", err)
+		}
+	})
+	done := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, server)
+		done <- err
+	}()
+	update(t, client) // it goes on
+	action.Store(uint32(channel.RefusalClose))
+	b.change(b.Identities()...)
+	within(t, "the end", func() {
+		if err := <-done; !errors.Is(err, revoked) {
+			t.Errorf("Read: %v", err)
+		}
+	})
 }
 
 // A peer that is refused does not come back over another connection, whatever becomes of the one it has.

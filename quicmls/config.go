@@ -50,6 +50,9 @@ type Config struct {
 	// connection goes on, updates of the peer included as long as it shows nothing else, and Trace gets a
 	// channel.PeerRefused; RefusalKeep says nothing. Default: RefusalClose.
 	Refused channel.RefusalAction
+	// RefusedBy returns what Refused says, each time that this matters, so that it may change while connections
+	// live. What is not one of these actions is RefusalClose. Default: it is as Refused says.
+	RefusedBy func() channel.RefusalAction
 	// Rekey says when fresh key material is put into a living connection. Default: the
 	// zero value, which stands for its defaults.
 	Rekey channel.UpdatePolicy
@@ -152,7 +155,7 @@ func (c *Config) driverConfig(identity mls.Identity) *driver.Config {
 		Identity: identity,
 		Rekey:    c.Rekey,
 		Rand:     c.Rand,
-		Settings: driver.Settings{Now: c.Now, Renew: c.Renew, Identities: c.Identities, Spread: c.IdentitySpread, Refused: c.Refused, Errors: &driverErrors},
+		Settings: driver.Settings{Now: c.Now, Renew: c.Renew, Identities: c.Identities, Spread: c.IdentitySpread, Refused: c.Refused, RefusedBy: c.RefusedBy, Errors: &driverErrors},
 	}
 }
 

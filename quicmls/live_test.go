@@ -97,6 +97,37 @@ func TestNewConnectionsShowTheIdentityOfTheMoment(t *testing.T) {
 	}
 }
 
+// What becomes of a connection whose peer is refused is asked each time, as it may have changed.
+func TestWhatBecomesOfARefusedPeerChanges(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc, _, b := livingConfigs(t)
+	validator, revoked := new(moody), errors.New("revoked")
+	var action atomic.Uint32
+	warned := make(chan error, 10)
+	rc.Validator, rc.RefusedBy = validator, func() channel.RefusalAction { return channel.RefusalAction(action.Load()) }
+	rc.Trace = &channel.Trace{Event: func(_ channel.SessionID, e channel.Event) {
+		if e, ok := e.(channel.PeerRefused); ok {
+			warned <- e.Err
+		}
+	}}
+	action.Store(uint32(channel.RefusalWarn))
+	client, server := connect(t, ic, rc)
+	validator.refuse(revoked)
+	b.SetIdentities(b.Identities()...)
+	within(t, "a warning", func() {
+		if err := <-warned; !errors.Is(err, revoked) {
+			t.Errorf("warned of %v", err)
+		}
+	})
+	alive(t, client, server)
+	action.Store(uint32(channel.RefusalClose))
+	b.SetIdentities(b.Identities()...)
+	within(t, "the end", func() { <-server.Context().Done() })
+	if err := context.Cause(server.Context()); !errors.Is(err, revoked) {
+		t.Errorf("it ends with %v", err)
+	}
+}
+
 func TestAPeerIsAskedAboutAgainWhenSomethingChanges(t *testing.T) {
 	for _, action := range []channel.RefusalAction{0, channel.RefusalWarn} {
 		t.Run(fmt.Sprint(action), func(t *testing.T) {

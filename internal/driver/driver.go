@@ -52,6 +52,7 @@ type Settings struct {
 	Identities channel.IdentitySource                      // nil: nothing changes by itself
 	Spread     time.Duration                               // over how long Identities that change are shown; 0 or less: at once
 	Refused    channel.RefusalAction                       // zero: RefusalClose
+	RefusedBy  func() channel.RefusalAction                // asked in place of Refused each time; nil: nobody is
 	Errors     *Errors
 }
 

@@ -94,7 +94,7 @@ func (l *live) follow() {
 	l.mu.Unlock()
 	// Whether this is the end of the connection, and why, shows in its other methods; with
 	// RefusalWarn the Trace is told.
-	_ = d.Revalidate(d.settings.Refused)
+	_ = d.Revalidate(d.refused())
 	if err != nil && err != d.settings.Errors.NoIdentityFits {
 		l.after(&l.retrying, liveRetry)
 	}
@@ -254,10 +254,22 @@ func (l *live) stop() {
 
 // Validator returns the one for the session of a connection whose configuration has v.
 func (d *Driver) Validator(v mls.AuthenticationService) mls.AuthenticationService {
-	if v == nil || d.settings.Refused == channel.RefusalClose {
+	if v == nil || d.settings.RefusedBy == nil && d.settings.Refused == channel.RefusalClose {
 		return v
 	}
 	return tolerant{v, d}
+}
+
+// refused returns what becomes of the connection if its peer is not accepted any more.
+func (d *Driver) refused() channel.RefusalAction {
+	action := d.settings.Refused
+	if d.settings.RefusedBy != nil {
+		action = d.settings.RefusedBy()
+	}
+	if action < channel.RefusalKeep || action > channel.RefusalClose {
+		return channel.RefusalClose
+	}
+	return action
 }
 
 // A tolerant validator lets a peer that is not accepted any more, but has not been cut off
@@ -286,7 +298,7 @@ func (v tolerant) CredentialExpiry(c *mls.Credential) (time.Time, error) {
 
 func (v tolerant) ValidateLeaf(leaf, previous *mls.LeafNode) error {
 	err := v.AuthenticationService.ValidateLeaf(leaf, previous)
-	if err != nil && v.driver.Established() && previous != nil &&
+	if err != nil && v.driver.Established() && v.driver.refused() != channel.RefusalClose && previous != nil &&
 		bytes.Equal(leaf.SignatureKey, previous.SignatureKey) && leaf.Credential.Equal(previous.Credential) {
 		return nil
 	}

@@ -296,6 +296,17 @@ func TestWhomATolerantValidatorLetsIn(t *testing.T) {
 			t.Error("a validator comes from nowhere")
 		}
 	}
+	// What becomes of a peer may change meanwhile.
+	for action, want := range map[channel.RefusalAction]bool{channel.RefusalKeep: true, channel.RefusalWarn: true, channel.RefusalClose: false, 0: false, 77: false} {
+		now := channel.RefusalWarn
+		e := newEnd(t, "a", func(_ *channel.Config, d *Config) { d.RefusedBy = func() channel.RefusalAction { return now } })
+		validator := e.Validator(refusing)
+		e.established.Store(true)
+		now = action
+		if (validator.ValidateLeaf(leaf(id, id), peer) == nil) != want {
+			t.Errorf("%v: let in: %t", action, !want)
+		}
+	}
 	if strict := newEnd(t, "a", nil); strict.Validator(refusing) != mls.AuthenticationService(refusing) {
 		t.Error("a connection that is to be closed is tolerant")
 	}
