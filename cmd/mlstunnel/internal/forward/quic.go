@@ -31,7 +31,7 @@ func (f *Forward) quicmlsConfig(link *links.Link) *quicmls.Config {
 		Config: channel.Config{Validator: f.source, Store: f.store, PeerName: peerName(c), ServerName: serverName(c), Trace: f.trace(link),
 			KeyLogWriter: f.options.KeyLog},
 		Identities: f.source,
-		Refused:    refused(c.Peers),
+		RefusedBy:  f.refused,
 		Rekey:      policy(c.Rekey),
 		QUIC:       quicConfig(c),
 	}

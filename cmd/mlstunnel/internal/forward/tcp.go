@@ -17,7 +17,7 @@ import (
 // netconnConfig returns the configuration of one connection, whose session tells link what it does.
 func (f *Forward) netconnConfig(link *links.Link) *netconn.Config {
 	c := f.config.Load()
-	return &netconn.Config{Identities: f.source, Validator: f.source, Refused: refused(c.Peers), Store: f.store, Rekey: policy(c.Rekey), Trace: f.trace(link),
+	return &netconn.Config{Identities: f.source, Validator: f.source, RefusedBy: f.refused, Store: f.store, Rekey: policy(c.Rekey), Trace: f.trace(link),
 		PeerName: peerName(c), ServerName: serverName(c), KeyLogWriter: f.options.KeyLog}
 }
 
@@ -25,8 +25,9 @@ func policy(r *config.Rekey) channel.UpdatePolicy {
 	return channel.UpdatePolicy{Every: r.Every, Idle: r.Idle, Bytes: r.Bytes, Records: r.Records}
 }
 
-func refused(p *config.Peers) channel.RefusalAction {
-	if p.Refused == config.Warn {
+// refused says what becomes of a link whose peer is not accepted any more, as the configuration has it that is in force.
+func (f *Forward) refused() channel.RefusalAction {
+	if f.config.Load().Peers.Refused == config.Warn {
 		return channel.RefusalWarn
 	}
 	return channel.RefusalClose

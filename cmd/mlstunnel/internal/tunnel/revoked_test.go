@@ -28,6 +28,29 @@ func revocation(t *testing.T, path string) []byte {
 	return fmt.Appendf(nil, "certificate %x\n", sha256.Sum256(block.Bytes))
 }
 
+// What becomes of a link whose peer is refused is up to the configuration that is in force, and not the one that the link
+// began with.
+func TestAReloadDecidesAboutLinksThatThereAre(t *testing.T) {
+	transports(t, func(t *testing.T, transport string) {
+		e := pinnedEnds(t, transport, testbed.Echo(t))
+		server, client := e.startBoth(t, nil) // drop
+		c := testbed.Dial(t, "tcp", addressOf(client, "client"))
+		testbed.SayAndHear(t, c, "before")
+		_, stranger := testbed.Key(t, "stranger")
+		become := func(refused string) {
+			changed := e.server.Forwards[0]
+			changed.Peers = &config.Peers{Fingerprints: []string{stranger}, Refused: refused}
+			reload(t, server, with(e.server, changed))
+		}
+		become(config.Warn)
+		testbed.Eventually(t, "the refusal is counted", func() bool { return statusOf(server).PeerRefusals > 0 })
+		testbed.SayAndHear(t, c, "it was warned of, and goes on")
+		become(config.Drop)
+		wantReset(t, c)
+		testbed.Eventually(t, "the link is gone", func() bool { return len(statusOf(server).Links) == 0 })
+	})
+}
+
 // A certificate that is revoked on disk costs its links, with nobody saying anything to the process, within twice
 // files_every: a look has to notice the change, and the next one to find the same. The time is judged with
 // -certificates.within. With warn the link goes on, and comes back no more.
