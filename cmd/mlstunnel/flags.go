@@ -34,10 +34,14 @@ func (f *flags) add(s *pflag.FlagSet) {
 	s.StringVar(&f.forward.Forward, "forward", "", "`address` to forward to: host:port, and on the plain side unix:/path")
 	s.StringVar(&f.forward.Transport, "transport", config.TCP, "tcp or quic, between client and server")
 	s.IntVar(&f.forward.MaxConnections, "max-connections", config.DefaultMaxConnections, "how many connections at once")
+	if f.forward.Role == config.Server {
+		s.IntVar(&f.forward.MaxHandshakes, "max-handshakes", config.DefaultMaxHandshakes, "how many links in their handshake at once")
+	}
 	s.DurationVar(&f.forward.ConnectTimeout, "connect-timeout", config.DefaultConnectTimeout, "how long a connection waits for its way to be open")
 	s.StringVar(&f.identity.Key, "key", "", "`file` with the private key")
 	s.StringVar(&f.identity.Certificate, "certificate", "", "`file` with the certificate and its chain")
 	s.StringVar(&f.identity.Name, "name", "", "`name` to show with a key without certificate")
+	s.DurationVar(&f.identity.Spread, "identity-spread", config.DefaultSpread, "over how long links are spread when their identity changes; negative: all at once")
 	s.StringArrayVar(&f.peers.Fingerprints, "peer", nil, "`fingerprint` of a key that the peer may have")
 	s.StringArrayVar(&f.peers.Keys, "peer-key", nil, "`file` with a public key that the peer may have")
 	s.StringArrayVar(&f.peers.Roots, "root", nil, "`file` with authorities that certify peers")
@@ -97,8 +101,8 @@ func (f *flags) load() (*config.File, error) {
 
 // flagOf says by which flag a field comes in.
 var flagOf = map[string]string{
-	"name": "forward-name", "listen": "listen", "forward": "forward", "transport": "transport", "max_connections": "max-connections",
-	"connect_timeout": "connect-timeout", "identity.key": "key", "identity.name": "name", "peers": "peer", "peers.fingerprints": "peer",
+	"name": "forward-name", "listen": "listen", "forward": "forward", "transport": "transport", "max_connections": "max-connections", "max_handshakes": "max-handshakes",
+	"connect_timeout": "connect-timeout", "identity.key": "key", "identity.spread": "identity-spread", "identity.name": "name", "peers": "peer", "peers.fingerprints": "peer",
 	"peers.names": "peer-name", "peers.revoked": "revoked", "peers.refused": "refused", "proxy_protocol.from": "proxy-protocol-from", "files_every": "files-every", "rekey.every": "rekey-every", "admin": "admin", "drain": "drain",
 	"log.level": "log-level", "log.format": "log-format",
 }

@@ -36,6 +36,9 @@ func (f *File) inherit(dir string) {
 		w.FilesEvery = cmp.Or(w.FilesEvery, f.FilesEvery, DefaultFilesEvery)
 		w.Transport = cmp.Or(w.Transport, TCP)
 		w.MaxConnections = cmp.Or(w.MaxConnections, DefaultMaxConnections)
+		if w.Role == Server {
+			w.MaxHandshakes = cmp.Or(w.MaxHandshakes, DefaultMaxHandshakes)
+		}
 		w.ConnectTimeout = cmp.Or(w.ConnectTimeout, DefaultConnectTimeout)
 		w.KeepAlive = cmp.Or(w.KeepAlive, DefaultKeepAlive)
 	}
@@ -69,8 +72,12 @@ func below(dir string, path *string) {
 	}
 }
 
-// shortest is the least time that goes for what is done again and again.
-const shortest = 100 * time.Millisecond
+const (
+	// shortest is the least time that goes for what is done again and again.
+	shortest = 100 * time.Millisecond
+	// longestSpread is the most over which links are spread.
+	longestSpread = 24 * time.Hour
+)
 
 var (
 	errMissing   = errors.New("is missing")
@@ -146,6 +153,12 @@ func (w *Forward) check(f *File, field string, wrong func(string, error)) {
 	if w.MaxConnections < 0 {
 		wrong(field+".max_connections", fmt.Errorf("must not be negative, got %d", w.MaxConnections))
 	}
+	if w.MaxHandshakes < 0 {
+		wrong(field+".max_handshakes", fmt.Errorf("must not be negative, got %d", w.MaxHandshakes))
+	}
+	if w.Role == Client && w.MaxHandshakes > 0 {
+		wrong(field+".max_handshakes", errors.New("is for a server: strangers come there"))
+	}
 	if w.ConnectTimeout < 0 {
 		wrong(field+".connect_timeout", fmt.Errorf("must not be negative, got %v", w.ConnectTimeout))
 	}
@@ -209,6 +222,9 @@ func (id *Identity) check(field string, wrong func(string, error)) {
 	}
 	if id.Certificate != "" && id.Name != "" {
 		wrong(field+".name", errors.New("is in the certificate"))
+	}
+	if id.Spread > longestSpread {
+		wrong(field+".spread", fmt.Errorf("must be %v at most, as the identity of before has to be good for so long, got %v", longestSpread, id.Spread))
 	}
 	if id.Certificate == "" && id.GroupReadable {
 		wrong(field+".group_readable", errors.New("is for a key with a certificate"))

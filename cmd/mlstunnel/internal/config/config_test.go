@@ -39,8 +39,8 @@ func TestWhatIsNotSaidIsInherited(t *testing.T) {
 		t.Errorf("got admin %q, drain %v, log %v", f.Admin, f.Drain, f.Log)
 	}
 	server, client := f.Forwards[0], f.Forwards[1]
-	if server.FilesEvery != DefaultFilesEvery {
-		t.Errorf("files are looked at each %v", server.FilesEvery)
+	if server.FilesEvery != DefaultFilesEvery || server.MaxHandshakes != DefaultMaxHandshakes || client.MaxHandshakes != 0 {
+		t.Errorf("files are looked at each %v, and %d handshakes may be under way, %d of the client", server.FilesEvery, server.MaxHandshakes, client.MaxHandshakes)
 	}
 	if server.Transport != TCP || server.MaxConnections != DefaultMaxConnections || server.ConnectTimeout != DefaultConnectTimeout || server.KeepAlive != DefaultKeepAlive {
 		t.Errorf("got %+v", server)
@@ -117,6 +117,9 @@ func TestErrorsNameFileLineAndField(t *testing.T) {
 		{"sessions in their key", "identity:\n", "sessions:\n  file: f\n  key: f\nidentity:\n", ":3: sessions.key: is the file of the sessions"},
 		{"alias", "identity:\n  key: end.key", "identity: &a\n  key: end.key\nrekey: *a", ":3: rekey: aliases are not supported"},
 		{"too often", "every: 30s", "every: 1ms", ":15: forwards[1].rekey.every: must be 100ms at least"},
+		{"negative number of handshakes", "    role: server", "    role: server\n    max_handshakes: -1", ":8: forwards[0].max_handshakes: must not be negative"},
+		{"handshakes of a client", "    transport: quic", "    transport: quic\n    max_handshakes: 1", ":13: forwards[1].max_handshakes: is for a server"},
+		{"spread over more than a day", "  key: end.key", "  key: end.key\n  spread: 25h", ":3: identity.spread: must be 24h0m0s at most"},
 		{"looking too often", "identity:\n", "files_every: 1ms\nidentity:\n", ":1: files_every: must be 100ms at least"},
 		{"looking never", "    role: server", "    role: server\n    files_every: -1s", ":8: forwards[0].files_every: must be 100ms at least"},
 		{"two documents", "identity:\n", "--- {}\n---\nidentity:\n", ": there is a second document"},
@@ -184,5 +187,5 @@ func ExampleParse() {
 	_, err := Parse("mlstunnel.yaml", []byte("admin: off\nforwards:\n  - name: db\n    rolle: server\n"))
 	fmt.Println(err)
 	// Output:
-	// mlstunnel.yaml:4: forwards[0].rolle: unknown key; known here: connect_timeout, files_every, forward, identity, keep_alive, listen, max_connections, name, peers, proxy_protocol, rekey, role, transport
+	// mlstunnel.yaml:4: forwards[0].rolle: unknown key; known here: connect_timeout, files_every, forward, identity, keep_alive, listen, max_connections, max_handshakes, name, peers, proxy_protocol, rekey, role, transport
 }

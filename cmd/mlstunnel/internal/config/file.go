@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mendlink/mendlink/identity"
+	"github.com/mendlink/mendlink/netconn"
 )
 
 // Defaults of a [File] and a [Forward].
@@ -15,9 +16,11 @@ const (
 	DefaultAdmin          = "127.0.0.1:9470"
 	DefaultDrain          = 30 * time.Second
 	DefaultMaxConnections = 4096
+	DefaultMaxHandshakes  = netconn.DefaultMaxHandshakes
 	DefaultConnectTimeout = 10 * time.Second
 	DefaultKeepAlive      = 15 * time.Second
 	DefaultFilesEvery     = identity.DefaultEvery
+	DefaultSpread         = netconn.DefaultIdentitySpread
 	// maxFileSize bounds a configuration file, in octets.
 	maxFileSize = 1 << 20
 )
@@ -60,6 +63,8 @@ type Identity struct {
 	Name string `yaml:"name"`
 	// GroupReadable accepts a key file that the group can read.
 	GroupReadable bool `yaml:"group_readable"`
+	// Spread is over how long the links of a forward are spread when their identity changes. Negative: all at once.
+	Spread time.Duration `yaml:"spread"`
 }
 
 // Peers says who may be at the other end, in one of three ways: by keys, by certificates, or by known hosts.
@@ -122,6 +127,8 @@ type Forward struct {
 	Forward string `yaml:"forward"`
 	// MaxConnections is how many connections there may be at once.
 	MaxConnections int `yaml:"max_connections"`
+	// MaxHandshakes is how many links of a server may be in their handshake at once. Others wait for it.
+	MaxHandshakes int `yaml:"max_handshakes"`
 	// ConnectTimeout is how long a connection waits for its way to be open, reconnection included.
 	ConnectTimeout time.Duration `yaml:"connect_timeout"`
 	// KeepAlive is how often, over QUIC, a quiet link shows that it is alive. After three times that without a sign it is

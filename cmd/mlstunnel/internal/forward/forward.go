@@ -105,7 +105,7 @@ func (f *Forward) newSide(c *config.Forward) (side, error) {
 			l.Close()
 			return nil, fmt.Errorf("%s is a socket of the kind %s, want tcp", c.Listen, network)
 		}
-		return &acceptor{f, l, f.serveTCP}, nil
+		return &acceptor{f, l, newGate(f.maxHandshakes), f.serveTCP}, nil
 	}
 	l, err := f.listen(c.Listen)
 	if err != nil {
@@ -114,7 +114,7 @@ func (f *Forward) newSide(c *config.Forward) (side, error) {
 	if c.Transport == config.QUIC {
 		return newQUICClient(f, l), nil
 	}
-	return &acceptor{f, l, f.carryTCP}, nil
+	return &acceptor{f, l, nil, func(p net.Conn, _ func()) { f.carryTCP(p) }}, nil
 }
 
 // listen listens for streams.
@@ -193,12 +193,35 @@ func (f *Forward) Drain(ctx context.Context) {
 type acceptor struct {
 	forward  *Forward
 	listener net.Listener
-	serve    func(net.Conn)
+	gate     *gate // nil where no handshake comes from outside
+	// serve serves a connection until its end. It calls shaken once the handshake is over.
+	serve func(c net.Conn, shaken func())
 }
 
-func (a *acceptor) addr() net.Addr                      { return a.listener.Addr() }
-func (a *acceptor) updated(before, now *config.Forward) {}
-func (a *acceptor) close()                              {}
+func (a *acceptor) addr() net.Addr { return a.listener.Addr() }
+func (a *acceptor) close()         {}
+
+func (a *acceptor) updated(before, now *config.Forward) {
+	if a.gate != nil {
+		a.gate.changed()
+	}
+}
+
+// accept returns the next connection, and what makes room for another handshake.
+func (a *acceptor) accept() (c net.Conn, shaken func(), err error) {
+	shaken = func() {}
+	if a.gate != nil {
+		if shaken, err = a.gate.enter(a.forward.accepting); err != nil {
+			return nil, nil, err
+		}
+	}
+	if c, err = a.listener.Accept(); err != nil {
+		shaken()
+	}
+	return c, shaken, err
+}
+
+func (f *Forward) maxHandshakes() int { return f.config.Load().MaxHandshakes }
 
 // run implements side.
 func (a *acceptor) run() {
@@ -208,7 +231,7 @@ func (a *acceptor) run() {
 	defer a.listener.Close()
 	var wait backoff
 	for {
-		c, err := a.listener.Accept()
+		c, shaken, err := a.accept()
 		if f.accepting.Err() != nil {
 			if err == nil {
 				reset(c)
@@ -227,12 +250,14 @@ func (a *acceptor) run() {
 		}
 		wait.reset()
 		if !f.enter() {
+			shaken()
 			reset(c)
 			continue
 		}
 		f.open.Go(func() {
 			defer f.leave()
-			a.serve(c)
+			defer shaken()
+			a.serve(c, shaken)
 		})
 	}
 }

@@ -30,10 +30,10 @@ func (f *Forward) quicmlsConfig(link *links.Link) *quicmls.Config {
 	return &quicmls.Config{
 		Config: channel.Config{Validator: f.source, Store: f.store, PeerName: peerName(c), ServerName: serverName(c), Trace: f.trace(link),
 			KeyLogWriter: f.options.KeyLog},
-		Identities: f.source,
-		RefusedBy:  f.refused,
-		Rekey:      policy(c.Rekey),
-		QUIC:       quicConfig(c),
+		Identities: f.source, IdentitySpread: c.Identity.Spread,
+		RefusedBy: f.refused,
+		Rekey:     policy(c.Rekey),
+		QUIC:      quicConfig(c),
 	}
 }
 

@@ -44,7 +44,7 @@ type quicLink struct {
 
 func newQUICClient(f *Forward, l net.Listener) *quicClient {
 	c := &quicClient{moved: make(chan struct{}, 1), wanted: make(chan struct{}, 1), changed: make(chan struct{}), err: errNotYet}
-	c.acceptor = acceptor{f, l, c.carry}
+	c.acceptor = acceptor{f, l, nil, func(p net.Conn, _ func()) { c.carry(p) }}
 	return c
 }
 

@@ -19,10 +19,11 @@ type quicServer struct {
 	socket    net.PacketConn
 	transport *quic.Transport
 	listener  *quic.Listener
+	gate      *gate
 }
 
 func newQUICServer(f *Forward, address string) (_ side, err error) {
-	s := &quicServer{forward: f}
+	s := &quicServer{forward: f, gate: newGate(f.maxHandshakes)}
 	if name, ok := strings.CutPrefix(address, "systemd:"); ok {
 		s.socket, err = f.options.Sockets.PacketConn(name)
 	} else {
@@ -45,7 +46,7 @@ func newQUICServer(f *Forward, address string) (_ side, err error) {
 }
 
 func (s *quicServer) addr() net.Addr                      { return s.socket.LocalAddr() }
-func (s *quicServer) updated(before, now *config.Forward) {}
+func (s *quicServer) updated(before, now *config.Forward) { s.gate.changed() }
 
 func (s *quicServer) close() {
 	s.transport.Close()
@@ -57,6 +58,10 @@ func (s *quicServer) run() {
 	f := s.forward
 	defer s.listener.Close()
 	for {
+		shaken, err := s.gate.enter(f.accepting)
+		if err != nil {
+			return
+		}
 		q, err := s.listener.Accept(f.accepting)
 		if err != nil {
 			if f.accepting.Err() == nil {
@@ -66,18 +71,20 @@ func (s *quicServer) run() {
 			return
 		}
 		if !f.enter() {
+			shaken()
 			q.CloseWithError(0, "no room")
 			continue
 		}
 		f.open.Go(func() {
 			defer f.leave()
-			f.serveQUIC(q)
+			defer shaken()
+			f.serveQUIC(q, shaken)
 		})
 	}
 }
 
 // serveQUIC serves a client until its connection ends.
-func (f *Forward) serveQUIC(q *quic.Conn) {
+func (f *Forward) serveQUIC(q *quic.Conn, shaken func()) {
 	remote := q.RemoteAddr().String()
 	link := f.stats.Begin(remote)
 	log := f.log.With("link", link.ID(), "remote", remote)
@@ -88,6 +95,7 @@ func (f *Forward) serveQUIC(q *quic.Conn) {
 		log.Warn("handshake", "error", err)
 		return
 	}
+	shaken()
 	f.establishedQUIC(link, c)
 	defer link.End()
 	log = log.With("peer", link.Peer())

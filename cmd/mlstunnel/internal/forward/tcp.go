@@ -17,7 +17,7 @@ import (
 // netconnConfig returns the configuration of one connection, whose session tells link what it does.
 func (f *Forward) netconnConfig(link *links.Link) *netconn.Config {
 	c := f.config.Load()
-	return &netconn.Config{Identities: f.source, Validator: f.source, RefusedBy: f.refused, Store: f.store, Rekey: policy(c.Rekey), Trace: f.trace(link),
+	return &netconn.Config{Identities: f.source, IdentitySpread: c.Identity.Spread, Validator: f.source, RefusedBy: f.refused, Store: f.store, Rekey: policy(c.Rekey), Trace: f.trace(link),
 		PeerName: peerName(c), ServerName: serverName(c), KeyLogWriter: f.options.KeyLog}
 }
 
@@ -43,7 +43,7 @@ func serverName(c *config.Forward) string {
 }
 
 // serveTCP serves a connection that a client has made.
-func (f *Forward) serveTCP(accepted net.Conn) {
+func (f *Forward) serveTCP(accepted net.Conn, shaken func()) {
 	e, err := f.introduced(accepted)
 	if err != nil {
 		f.stats.Failed.Add(1)
@@ -63,6 +63,7 @@ func (f *Forward) serveTCP(accepted net.Conn) {
 		log.Warn("handshake", "error", err)
 		return
 	}
+	shaken()
 	f.established(link, c)
 	defer link.End()
 	log = log.With("peer", link.Peer())
