@@ -81,8 +81,12 @@ const (
 
 var (
 	errMissing   = errors.New("is missing")
+	errInline    = errors.New("wants the name of a file, and seems to be what belongs into one, which is not repeated here")
+	errNotNamed  = errors.New("wants the name of an environment variable, and seems to be what belongs into one, which is not repeated here")
 	forwardName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 	fingerprints = regexp.MustCompile(`^SHA256:[A-Za-z0-9+/]{43}$`)
+	variable     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	hexKey       = regexp.MustCompile(`^[0-9A-Fa-f]{64}$`) // as package seal has them
 )
 
 // check tells wrong what is.
@@ -127,6 +131,14 @@ func (f *File) check(wrong func(field string, err error)) {
 			wrong(field+".listen", fmt.Errorf("%s is where forwards[%d] listens already", w.Listen, before))
 		}
 		listens[w.socket()] = i
+	}
+}
+
+// checkPath refuses what is no name of a file but, by mistake, a key: it would be in the error that says that there is no
+// such file, and so in the log.
+func checkPath(field, path string, wrong func(string, error)) {
+	if strings.ContainsAny(path, "\n\r") || strings.Contains(path, "-----BEGIN") {
+		wrong(field, errInline)
 	}
 }
 
@@ -206,6 +218,14 @@ func (s *Sessions) check(wrong func(string, error)) {
 	if s.File == "" {
 		wrong("sessions.file", errMissing)
 	}
+	checkPath("sessions.file", s.File, wrong)
+	checkPath("sessions.key", s.Key, wrong)
+	if hexKey.MatchString(filepath.Base(s.Key)) {
+		wrong("sessions.key", errInline)
+	}
+	if s.KeyEnv != "" && (!variable.MatchString(s.KeyEnv) || hexKey.MatchString(s.KeyEnv)) {
+		wrong("sessions.key_env", errNotNamed)
+	}
 	switch {
 	case s.Key == "" && s.KeyEnv == "":
 		wrong("sessions.key", errMissing)
@@ -220,6 +240,8 @@ func (id *Identity) check(field string, wrong func(string, error)) {
 	if id.Key == "" {
 		wrong(field+".key", errMissing)
 	}
+	checkPath(field+".key", id.Key, wrong)
+	checkPath(field+".certificate", id.Certificate, wrong)
 	if id.Certificate != "" && id.Name != "" {
 		wrong(field+".name", errors.New("is in the certificate"))
 	}
@@ -242,6 +264,12 @@ func (p *Peers) check(field string, wrong func(string, error)) {
 	if ways != 1 {
 		wrong(field, fmt.Errorf("wants one of fingerprints or keys, roots, and known_hosts, got %d of them", ways))
 	}
+	for name, paths := range map[string][]string{"keys": p.Keys, "roots": p.Roots, "revoked": p.Revoked} {
+		for i, path := range paths {
+			checkPath(fmt.Sprintf("%s.%s[%d]", field, name, i), path, wrong)
+		}
+	}
+	checkPath(field+".known_hosts", p.KnownHosts, wrong)
 	for i, fingerprint := range p.Fingerprints {
 		if !fingerprints.MatchString(fingerprint) {
 			wrong(fmt.Sprintf("%s.fingerprints[%d]", field, i), fmt.Errorf("wants SHA256: and 43 characters of base64, got %q", fingerprint))

@@ -141,6 +141,35 @@ func TestErrorsNameFileLineAndField(t *testing.T) {
 	}
 }
 
+// A key that somebody has put where the name of its file belongs is in no error: those are logged.
+func TestAKeyInPlaceOfItsFileIsNotRepeated(t *testing.T) {
+	const secret = "MC4CAQAwBQYDK2VwBCIEIPX5UJe8"
+	const sealing = "deadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeefdeadbeef"
+	pem := "|\n    -----BEGIN PRIVATE KEY-----\n    " + secret + "\n    -----END PRIVATE KEY-----"
+	for _, test := range []struct {
+		old, new string // what is replaced in whole
+		want     string
+	}{
+		{"key: end.key", "key: " + pem, ":2: identity.key: wants the name of a file"},
+		{"key: end.key", `key: "-----BEGIN PRIVATE KEY-----` + secret + `"`, ":2: identity.key: wants the name of a file"},
+		{"key: end.key", "key: end.key\n  certificate: " + pem, ":3: identity.certificate: wants the name of a file"},
+		{"forwards:\n", "  keys:\n  - " + pem + "\nforwards:\n", ": peers.keys[0]: wants the name of a file"},
+		{"identity:\n", "sessions: {file: f, key: " + sealing + "}\nidentity:\n", ":1: sessions.key: wants the name of a file"},
+		{"identity:\n", "sessions: {file: f, key_env: " + sealing + "}\nidentity:\n", ":1: sessions.key_env: wants the name of an environment variable"},
+		{"identity:\n", "sessions: {file: f, key_env: 'abc+/" + secret + "'}\nidentity:\n", ":1: sessions.key_env: wants the name of an environment variable"},
+	} {
+		text := strings.Replace(whole, test.old, test.new, 1)
+		_, err := Parse("x", []byte(text))
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want %q", test.new, err, test.want)
+			continue
+		}
+		if strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), sealing) {
+			t.Errorf("%s: it shows in %v", test.new, err)
+		}
+	}
+}
+
 func TestBalancersAreThoseThatAreListed(t *testing.T) {
 	p := &ProxyProtocol{From: []string{"192.0.2.1", "10.0.0.0/8", "2001:db8::/32", "::ffff:198.51.100.1"}}
 	for address, want := range map[string]bool{
