@@ -103,7 +103,7 @@ func TestEveryRuleIsEnforced(t *testing.T) {
 		messageRefusals(), proposalRefusals(), externalRefusals(), leafRefusals(), keyPackageRefusals(), pathRefusals(),
 		welcomeRefusals(), safeRefusals(), successionRefusals(), customRefusals(),
 		applicationPSKRefusals(), componentRefusals(), componentSupportRefusals(), mediaRefusals(),
-		wireFormatRefusals(), selfRemoveRefusals(), webTokenRefusals(), apqRefusals(),
+		wireFormatRefusals(), selfRemoveRefusals(), webTokenRefusals(), apqRefusals(), apqJoinRefusals(), apqReceiverRefusals(),
 		targetedRefusals(), appAckRefusals(), lastResortRefusals(), multiCredentialRefusals(),
 		oneSignatureRefusals(),
 	) {
