@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -139,6 +140,82 @@ func TestUpdatesChangeTheDictionaryWithoutAPath(t *testing.T) {
 }
 
 // An entry without content is not the same as none.
+// A component tells new members something that nobody else learns, and that is in no state.
+// draft-ietf-mls-extensions, Section 4.6.
+func TestNewMembersAreToldByTheGroupInfo(t *testing.T) {
+	c := componentCrowd(t, 2)
+	told := mustExtension(AppDataDictionary{{ID: notesComponent, Data: []byte("for who comes now")}})
+	told2 := Extension{Type: 0xF00D, Data: []byte("something else")}
+	o := CommitOptions{GroupInfoExtensions: Extensions{told, told2}, Proposals: []Proposal{c.invite(LeafOptions{}), c.invite(LeafOptions{})}}
+	pending, err := c.members[0].g.Commit(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, message := range map[string][]byte{"commit": pending.Message(), "Welcome": pending.Welcome()} {
+		if bytes.Contains(message, []byte("for who comes now")) {
+			t.Errorf("the %s says it to everybody", what)
+		}
+	}
+	c.deliver(0, pending)
+	for i, m := range c.members {
+		got := m.g.GroupInfoExtensions()
+		if i < 2 {
+			if len(got) != 0 {
+				t.Errorf("%s, who was there, has %v", m.name, got)
+			}
+			continue
+		}
+		if !reflect.DeepEqual(got, Extensions{told, told2}) {
+			t.Errorf("%s was told %v", m.name, got)
+		}
+		got[0].Data[0]++
+		if again := m.g.GroupInfoExtensions(); !reflect.DeepEqual(again, Extensions{told, told2}) {
+			t.Errorf("%s: the caller has changed them to %v", m.name, again)
+		}
+		if restored := m.clone(t); len(restored.GroupInfoExtensions()) != 0 {
+			t.Errorf("%s: they are there after a restart", m.name)
+		}
+	}
+	c.commit(0, CommitOptions{})
+	for _, m := range c.members {
+		if got := m.g.GroupInfoExtensions(); len(got) != 0 {
+			t.Errorf("%s still has %v in the next epoch", m.name, got)
+		}
+	}
+	// Who comes from outside is told by the GroupInfo that it was given.
+	info := must(c.members[0].g.GroupInfo(GroupInfoOptions{Extensions: Extensions{told}}))
+	joiner := c.newClient()
+	outside, err := JoinExternal(joiner.cfg, info, ExternalJoinOptions{Identity: joiner.id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := outside.Group().GroupInfoExtensions(); !reflect.DeepEqual(got, Extensions{told}) {
+		t.Errorf("from outside: told %v", got)
+	}
+	// What its component refuses is not sent.
+	bad := mustExtension(AppDataDictionary{{ID: notesComponent, Data: []byte("bad")}})
+	_, err = c.members[0].g.GroupInfo(GroupInfoOptions{Extensions: Extensions{bad}})
+	wantCheck(t, err, CheckComponentData)
+	_, err = c.members[0].g.Commit(CommitOptions{GroupInfoExtensions: Extensions{bad}, Proposals: []Proposal{c.invite(LeafOptions{})}})
+	wantCheck(t, err, CheckComponentData)
+}
+
+// So do clients that keep their groups in a store.
+func TestClientsAreToldByTheGroupInfo(t *testing.T) {
+	f := &fleet{crowd: emptyCrowd(t, suite1)}
+	f.configure = componentConfig
+	f.found(1)
+	joiner := f.newDevice()
+	told := mustExtension(AppDataDictionary{{ID: notesComponent, Data: []byte("for who comes now")}})
+	f.commit(0, CommitOptions{GroupInfoExtensions: Extensions{told}, Proposals: []Proposal{joiner.keyPackage()}}, joiner)
+	if got := joiner.view().GroupInfoExtensions(); !reflect.DeepEqual(got, Extensions{told}) {
+		t.Errorf("told %v", got)
+	}
+	if got := f.devices[0].view().GroupInfoExtensions(); len(got) != 0 {
+		t.Errorf("who was there has %v", got)
+	}
+}
+
 func TestComponentsTellAnEmptyEntryFromNone(t *testing.T) {
 	c := componentCrowd(t, 2, mustExtension(AppDataDictionary{{ID: notesComponent}}))
 	c.commit(1, CommitOptions{OmitPath: true, Proposals: []Proposal{update(notesComponent, "x")}})

@@ -33,6 +33,10 @@ type CommitOptions struct {
 	// WithoutTree leaves the ratchet_tree extension out of the Welcome. The
 	// new members need [PendingCommit.RatchetTree] by another way then.
 	WithoutTree bool
+	// GroupInfoExtensions are further ones of the GroupInfo in the Welcome, which only the
+	// new members can decrypt ([Group.GroupInfoExtensions]): an [AppDataDictionary] with what
+	// components tell them, or others. Without new members they are not sent.
+	GroupInfoExtensions Extensions
 	// WelcomeOnly makes a commit that is sent to nobody, in a group with no
 	// other member, whose new members all join by the Welcome. What nobody can
 	// verify or decrypt is left out: the commit is not signed, and
@@ -88,7 +92,7 @@ func (g *Group) Commit(o CommitOptions) (*PendingCommit, error) {
 
 	pending := newPendingCommit(&g.publicState, a, covered, next)
 	if len(t.added) > 0 {
-		if pending.welcome, err = next.makeWelcome(t, path, joinerSecret, pskSecret, !o.WithoutTree); err != nil {
+		if pending.welcome, err = next.makeWelcome(t, path, joinerSecret, pskSecret, &o); err != nil {
 			return nil, err
 		}
 	}
@@ -277,8 +281,8 @@ func (g *Group) resumptionPSK(id *PreSharedKeyID) []byte {
 
 // makeWelcome makes the Welcome for the members that the commit to this epoch
 // added. RFC 9420, Section 12.4.3.1.
-func (g *Group) makeWelcome(t *transition, path *newPath, joinerSecret, pskSecret []byte, withTree bool) ([]byte, error) {
-	info, err := g.signGroupInfo(GroupInfoOptions{WithoutTree: !withTree, WithoutExternalPub: true})
+func (g *Group) makeWelcome(t *transition, path *newPath, joinerSecret, pskSecret []byte, o *CommitOptions) ([]byte, error) {
+	info, err := g.signGroupInfo(GroupInfoOptions{WithoutTree: o.WithoutTree, WithoutExternalPub: true, Extensions: o.GroupInfoExtensions})
 	if err != nil {
 		return nil, err
 	}

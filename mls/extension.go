@@ -1,6 +1,10 @@
 package mls
 
-import "github.com/mendlink/mendlink/internal/wire"
+import (
+	"slices"
+
+	"github.com/mendlink/mendlink/internal/wire"
+)
 
 // ExtensionType identifies an [Extension]. RFC 9420, Section 17.3.
 type ExtensionType uint16
@@ -65,6 +69,15 @@ func (e Extensions) with(x Extension) Extensions {
 		out = append(out, x)
 	}
 	return out
+}
+
+// clone returns a copy that shares no memory with e.
+func (e Extensions) clone() Extensions {
+	c := slices.Clone(e)
+	for i := range c {
+		c[i].Data = slices.Clone(c[i].Data)
+	}
+	return c
 }
 
 func (e Extensions) encode(w *wire.Writer) { writeVector(w, e) }

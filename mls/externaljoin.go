@@ -94,7 +94,12 @@ func JoinExternal(cfg *Config, groupInfo []byte, o ExternalJoinOptions) (_ *Pend
 		return nil, err
 	}
 	defer clear(pskSecret)
-	return state.commitFromOutside(&o, t, covered, initSecret, pskSecret)
+	pending, err := state.commitFromOutside(&o, t, covered, initSecret, pskSecret)
+	if err != nil {
+		return nil, err
+	}
+	pending.next.joinedBy = info.forJoiners()
+	return pending, nil
 }
 
 // externalProposals returns the proposals of an external commit.

@@ -38,6 +38,7 @@ type Group struct {
 	exporter           *secrettree.ExporterTree // of the components
 	pastResumptionPSKs []pastPSK                // oldest first
 	received           messageSet               // application messages, if there is the component for it
+	joinedBy           Extensions               // of the GroupInfo, in the epoch that was joined
 
 	predecessor *Group  // whose resumption PSK the first commit may use
 	pairKey     *apqPSK // that a commit may name while it is made or processed
@@ -253,7 +254,7 @@ func (g *Group) Erase() {
 		p.erase()
 	}
 	g.proposals = nil
-	g.received = nil
+	g.received, g.joinedBy = nil, nil
 }
 
 // fork returns a copy of g that can be used and erased apart from it.

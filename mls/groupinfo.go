@@ -3,6 +3,7 @@ package mls
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls/ciphersuite"
@@ -37,6 +38,9 @@ func (g *Group) GroupInfo(o GroupInfoOptions) ([]byte, error) {
 }
 
 func (g *Group) signGroupInfo(o GroupInfoOptions) (*groupInfo, error) {
+	if err := g.cfg.verifyExtensions(InGroupInfo, o.Extensions); err != nil {
+		return nil, fmt.Errorf("mls: making a GroupInfo: %w", err)
+	}
 	info := &groupInfo{context: g.context, confirmationTag: g.confirmationTag, signer: g.own}
 	if !o.WithoutExternalPub {
 		key, err := keysched.ExternalKeyPair(g.suite, g.epoch.ExternalSecret)
@@ -67,6 +71,20 @@ func (g *Group) signGroupInfo(o GroupInfoOptions) (*groupInfo, error) {
 		return nil, fmt.Errorf("mls: signing a GroupInfo: %w", err)
 	}
 	return info, nil
+}
+
+// GroupInfoExtensions returns the extensions of the GroupInfo by which this member has
+// joined, but for the tree and the public key for external commits: what somebody
+// had to tell to new members ([CommitOptions.GroupInfoExtensions], [GroupInfoOptions]). There are none in
+// later epochs, and none after a restart: who needs them then keeps them.
+func (g *Group) GroupInfoExtensions() Extensions { return g.joinedBy.clone() }
+
+// forJoiners returns the extensions that tell new members more than what they need to join.
+func (g *groupInfo) forJoiners() Extensions {
+	rest := g.extensions.clone()
+	return slices.DeleteFunc(rest, func(x Extension) bool {
+		return x.Type == ExtensionRatchetTree || x.Type == ExtensionExternalPub
+	})
 }
 
 // externalPub returns the GroupInfo extension with the public key for external

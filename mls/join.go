@@ -106,7 +106,7 @@ func join(cfg *Config, message []byte, b *KeyPackageBundle, o JoinOptions) (*Gro
 		return nil, err
 	}
 
-	g := &Group{publicState: *state, signer: b.identity.Signer, own: own}
+	g := &Group{publicState: *state, signer: b.identity.Signer, own: own, joinedBy: info.forJoiners()}
 	if secrets.hasPathSecret {
 		if err := g.derivePathKeys(info.signer, bytes.Clone(secrets.pathSecret)); err != nil {
 			return nil, err

@@ -232,6 +232,7 @@ type View struct {
 	own                LeafIndex
 	epochAuthenticator []byte
 	reInit             *ReInit
+	joinedBy           Extensions
 }
 
 // OwnLeaf returns the index of the member who has this view.
@@ -244,6 +245,10 @@ func (v *View) EpochAuthenticator() []byte { return bytes.Clone(v.epochAuthentic
 // ReInit returns the proposal by which the group was closed, nil if it is open.
 func (v *View) ReInit() *ReInit { return v.reInit }
 
+// GroupInfoExtensions returns what those who came in this epoch were told: see
+// [Group.GroupInfoExtensions].
+func (v *View) GroupInfoExtensions() Extensions { return v.joinedBy.clone() }
+
 // View returns what there is to see of the group now.
 func (m *Membership) View() (*View, error) {
 	if err := m.use(); err != nil {
@@ -251,7 +256,7 @@ func (m *Membership) View() (*View, error) {
 	}
 	defer m.mu.Unlock()
 	g := m.state.group
-	v := &View{g.publicState, g.own, g.EpochAuthenticator(), g.reInit}
+	v := &View{g.publicState, g.own, g.EpochAuthenticator(), g.reInit, g.GroupInfoExtensions()}
 	v.proposals = slices.Clone(v.proposals)
 	return v, nil
 }
