@@ -176,6 +176,46 @@ func ExampleContentMediaTypes() {
 	// Output: text/plain; charset=UTF-8: Hello, Bob.
 }
 
+// Alice tells Bob something when she adds him, which the other members and the delivery
+// service do not learn.
+func ExampleGroup_GroupInfoExtensions() {
+	const archive mls.ComponentID = 0x8004
+	book := addressBook{}
+	cfg := &mls.Config{AuthenticationService: book, Now: time.Now, Components: []mls.Component{{ID: archive, Name: "archive"}}}
+	alice, err := mls.NewGroup(cfg, mls.GroupOptions{Suite: suite, Identity: newIdentity(book, "alice")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	bundle, err := mls.NewKeyPackage(cfg, mls.KeyPackageOptions{Suite: suite, Identity: newIdentity(book, "bob")})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	told, err := mls.AppDataDictionary{{ID: archive, Data: []byte("where the archive is")}}.Extension()
+	if err != nil {
+		log.Fatal(err)
+	}
+	pending, err := alice.Commit(mls.CommitOptions{
+		Proposals:           []mls.Proposal{&mls.Add{KeyPackage: bundle.KeyPackage()}},
+		GroupInfoExtensions: mls.Extensions{told},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	bob, err := mls.Join(cfg, pending.Welcome(), bundle, mls.JoinOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	dictionary, err := bob.GroupInfoExtensions().AppDataDictionary()
+	if err != nil {
+		log.Fatal(err)
+	}
+	data, _ := dictionary.Find(archive)
+	fmt.Printf("%s\n", data)
+	// Output: where the archive is
+}
+
 // Bob acknowledges what he has received, and Alice sees what did not reach him.
 func ExampleAppAcks() {
 	alice, bob := newPairWith(nil, mls.AppAcks())

@@ -107,6 +107,8 @@ func apqRefusals() []refusal {
 		}},
 		{CheckAPQImmutable, "mode", updated(apqInfoUpdate{info: APQInfo{TSuite: suite1, PQSuite: pureSuite, Mode: 1}})},
 		{CheckAPQImmutable, "suite", updated(apqInfoUpdate{info: APQInfo{TSuite: suite1, PQSuite: suite1}})},
+		{CheckAPQImmutable, "traditional suite", updated(apqInfoUpdate{info: APQInfo{TSuite: pureSuite, PQSuite: pureSuite}})},
+		{CheckAPQImmutable, "traditional group", updated(apqInfoUpdate{info: APQInfo{TSuite: suite1, PQSuite: pureSuite, TGroupID: []byte("another")}})},
 		{CheckAPQImmutable, "group", func(t *testing.T) error {
 			return newAPQCrowd(t, 2).changedInfo(false, func(info *APQInfo, _ *APQGroup) { info.PQGroupID = []byte("another") })
 		}},
