@@ -445,6 +445,14 @@ func multiCredentialRefusals() []refusal {
 			c.invited = nil
 			return c.refusedProposals(add)
 		}},
+		refusal{CheckLeafCredentialSupport, "weak-multi", func(t *testing.T) error {
+			c := multiCrowd(t, 1)
+			c.commit(0, CommitOptions{Proposals: []Proposal{c.invite(LeafOptions{Capabilities: Capabilities{Credentials: []CredentialType{CredentialBasic, CredentialMulti}}})}})
+			w := c.newWallet()
+			add := c.inviteAs(func(m *client) { m.id = w.show(true, m.id.Signer, "a") }, LeafOptions{})
+			c.invited = nil
+			return c.refusedProposals(add)
+		}},
 		refusal{CheckCredentialBinding, "of one's own key package", func(t *testing.T) error {
 			c := multiCrowd(t, 1)
 			m := c.newClient()

@@ -3,6 +3,7 @@ package mls
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha512"
 	"errors"
 	"slices"
 	"testing"
@@ -518,6 +519,24 @@ func oneSignatureRefusals() []refusal {
 		})},
 		{CheckOuterUpdateHash, "of the other format", update(private, func(a *authenticatedContent, _ *LeafNode) { a.wireFormat = public },
 			func(a *authenticatedContent, _ *LeafNode) { a.wireFormat = private })},
+		{CheckOuterUpdateHash, "of another sender", update(private, func(a *authenticatedContent, _ *LeafNode) { a.content.sender.Leaf = 2 },
+			func(a *authenticatedContent, _ *LeafNode) { a.content.sender.Leaf = 0 })},
+		{CheckOuterUpdateHash, "of another group", func(t *testing.T) error {
+			c := newOneSignatureCrowd(t, suite1, 3)
+			id := c.members[0].g.context.groupID
+			return c.refused(c.forgeUpdate(private, c.members[0],
+				func(a *authenticatedContent, _ *LeafNode) { a.content.groupID = []byte("another") },
+				func(a *authenticatedContent, _ *LeafNode) { a.content.groupID = id }))
+		}},
+		{CheckOuterUpdateHash, "of another epoch", update(public, func(a *authenticatedContent, _ *LeafNode) { a.content.epoch++ },
+			func(a *authenticatedContent, _ *LeafNode) { a.content.epoch-- })},
+		{CheckOuterUpdateHash, "of a commit", update(public, func(a *authenticatedContent, _ *LeafNode) { a.content.contentType = ContentCommit },
+			func(a *authenticatedContent, _ *LeafNode) { a.content.contentType = ContentProposal })},
+		{CheckOuterUpdateHash, "by another hash function", update(private, nil, func(_ *authenticatedContent, leaf *LeafNode) {
+			hash, _ := leaf.component(ComponentOuterUpdateHash)
+			sum := sha512.Sum384(hash)
+			leaf.setComponent(ComponentOuterUpdateHash, outerHash(sum[:]))
+		})},
 		{CheckOuterUpdateHash, "of other authenticated data", update(private, nil, func(a *authenticatedContent, _ *LeafNode) {
 			a.content.authenticatedData = []byte("other")
 		})},
