@@ -103,6 +103,27 @@ func TestTheKeyOfAnEpochIsExportedOnce(t *testing.T) {
 	}
 }
 
+// What the key is made of is gone once it is made, and so is the key once it is used.
+// draft-ietf-mls-combiner, Section 5.2.
+func TestWhatThePairsKeyIsMadeOfIsErased(t *testing.T) {
+	c := newAPQCrowd(t, 1)
+	pq, err := c.members[0].g.pq.Commit(CommitOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	exporter, err := pq.Group().SafeExportSecret(ComponentAPQInfo)
+	if err != nil || isZero(exporter) {
+		t.Fatalf("exported %x, %v", exporter, err)
+	}
+	k := newAPQPSK(exporter, c.members[0].g.t.suite)
+	if !isZero(exporter) || isZero(k.secret) || len(k.secret) != c.members[0].g.t.suite.HashSize() {
+		t.Errorf("the key is %x, and apq_exporter still %x", k.secret, exporter)
+	}
+	if k.erase(); !isZero(k.secret) {
+		t.Error("the key is not erased")
+	}
+}
+
 // Whatever is wrong with one half of a pair, neither group goes on, nothing is
 // used up, and the right pair is taken afterwards.
 func TestNeitherGroupMovesUnlessBothDo(t *testing.T) {

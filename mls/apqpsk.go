@@ -24,8 +24,13 @@ func exportPSK(pq *Group, t *ciphersuite.Suite) (*apqPSK, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newAPQPSK(exporter, t), nil
+}
+
+// newAPQPSK makes the key and its name of apq_exporter, which it erases.
+func newAPQPSK(exporter []byte, t *ciphersuite.Suite) *apqPSK {
 	defer clear(exporter)
-	return &apqPSK{id: t.DeriveSecret(exporter, "psk_id"), secret: t.DeriveSecret(exporter, "psk")}, nil
+	return &apqPSK{id: t.DeriveSecret(exporter, "psk_id"), secret: t.DeriveSecret(exporter, "psk")}
 }
 
 // proposal returns the proposal that mixes k into an epoch of the traditional group.
