@@ -58,6 +58,12 @@ func (s *setting) ofTwoGroups() *setting {
 	return s.because(ReasonRequested, ReasonFullAge)
 }
 
+// whereTheResponderPrevails has the greater key decide, which is the responder's.
+func (s *setting) whereTheResponderPrevails() *setting {
+	s.byKey = true
+	return s
+}
+
 func (s *setting) because(reasons ...UpdateReason) *setting {
 	s.reasons = reasons
 	return s
@@ -83,6 +89,8 @@ var families = []family{
 	{"an old connection beside the new one", twoLinks(), budget{3, 2, 0, 0, 0}, 4000, 14000},
 	{"two connections at once", crossingLinks().withFullHandshakes(), budget{3, 1, 0, 0, 0}, 1700, 4600},
 	{"connections that overlap", overlappingLinks(), budget{3, 0, 0, 0, 0}, 4000, 11000},
+	{"the responder prevails", oneLink().whereTheResponderPrevails(), budget{unlimited, unlimited, 0, 0, 0}, 2300, 8800},
+	{"the responder prevails, on two connections", crossingLinks().whereTheResponderPrevails(), budget{3, 1, 0, 0, 0}, 1770, 4700},
 	{"identities that change", oneLink().withRotations(), budget{2, 1, 0, 0, 0}, 2500, 9300},
 	{"keys that step", oneLink(), budget{2, 1, 0, 0, 1}, 1900, 8300},
 	{"early data", oneLink().withEarlyData(true), budget{3, 2, 0, 0, 0}, 1630, 4250},
@@ -104,6 +112,7 @@ var deepFamilies = []family{
 	{"an old connection beside the new one, for longer", twoLinks(), budget{5, 3, 0, 0, 0}, 70000, 360000},
 	{"an old connection and a store that fails", twoLinks(), budget{4, 2, 1, 0, 0}, 103000, 530000},
 	{"two connections at once, for longer", crossingLinks().withFullHandshakes(), budget{5, 2, 0, 0, 0}, 156000, 750000},
+	{"the responder prevails on two connections, for longer", crossingLinks().whereTheResponderPrevails(), budget{3, 2, 0, 0, 0}, 9100, 32500},
 	{"connections that overlap, for longer", overlappingLinks(), budget{4, 0, 0, 0, 0}, 16000, 54000},
 	{"two groups, for ever", oneLink().ofTwoGroups(), budget{unlimited, unlimited, 0, 0, 0}, 48000, 317000},
 	{"two groups and a store that fails, for longer", oneLink().ofTwoGroups(), budget{2, 1, 1, 0, 0}, 6700, 30000},

@@ -161,7 +161,8 @@ func TestExploreAtRandom(t *testing.T) {
 		share   int // percent of the actions
 		hello   mls.WireFormat
 	}{
-		{"one group", wild(), 60, mls.WireFormatKeyPackage},
+		{"one group", wild(), 50, mls.WireFormatKeyPackage},
+		{"the responder prevails", wild().whereTheResponderPrevails(), 10, mls.WireFormatKeyPackage},
 		{"two groups", pairs, 30, mls.WireFormatAPQMessagePair}, // of which everything takes longer
 		{"hellos with one signature", hellos, 10, mls.WireFormatOneSignatureKeyPackage},
 	} {

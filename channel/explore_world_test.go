@@ -57,6 +57,8 @@ type setting struct {
 	// oneSignature makes full handshakes, after the first, begin with hellos that have
 	// one signature less.
 	oneSignature bool
+	// byKey has the responder of the full handshake prevail, as its key is the greater one.
+	byKey bool
 }
 
 // A budget is how much may still happen. What is unlimited does not decrease.
@@ -193,22 +195,32 @@ func (t MessageType) isCommit() bool {
 	return t == MessageConnectionUpdate || t == MessageResumptionRequest || t == MessageResumptionResponse
 }
 
-// templatesWithEarlyData are for sessions of one group and of two.
-var templatesWithEarlyData [2]struct {
+// templates are for sessions of one group and of two, and for both rules about who prevails.
+var templates [4]struct {
 	once sync.Once
 	a, b *peer
 }
 
-// establishedWithEarlyData is established where both ends accept early data.
-func establishedWithEarlyData(paired bool) (a, b *peer) {
-	t := &templatesWithEarlyData[0]
-	if paired {
-		t = &templatesWithEarlyData[1]
+// established returns the ends that machines are made of. Both accept early data.
+func (s *setting) established() (a, b *peer) {
+	n := 0
+	if s.paired {
+		n = 1
 	}
+	if s.byKey {
+		n += 2
+	}
+	t := &templates[n]
 	t.once.Do(func() {
 		x, y := newHost(panics{}, "alice"), newHost(panics{}, "bob")
 		x.cfg.MaxEarlyData, y.cfg.MaxEarlyData = 64, 64
-		if paired {
+		if s.byKey {
+			x.cfg.Features, y.cfg.Features = FeatureTieBreakByKey, FeatureTieBreakByKey
+			if bytes.Compare(publicKey(x), publicKey(y)) > 0 {
+				x.cfg.Identity.Signer, y.cfg.Identity.Signer = y.cfg.Identity.Signer, x.cfg.Identity.Signer
+			}
+		}
+		if s.paired {
 			x.cfg.APQ, y.cfg.APQ = &APQ{}, &APQ{}
 		}
 		t.a, t.b = initiate(panics{}, x, y)
@@ -218,9 +230,11 @@ func establishedWithEarlyData(paired bool) (a, b *peer) {
 	return t.a, t.b
 }
 
+func publicKey(h *host) []byte { return h.cfg.Identity.Signer.Public().(ed25519.PublicKey) }
+
 // newJoint returns two machines after a full handshake.
 func newJoint(s *setting, left budget) *joint {
-	a, b := establishedWithEarlyData(s.paired)
+	a, b := s.established()
 	j := &joint{setting: s, left: left, original: a.ID()}
 	for i, p := range []*peer{a, b} {
 		m := &machine{name: p.name, cfg: p.host.cfg, store: p.store, history: newHistory()}

@@ -182,7 +182,7 @@ func TestAnyScheduleLeavesSessionsThatResume(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := established(t)
 		if rapid.IntRange(0, 2).Draw(t, "two groups") == 0 {
-			a, b = establishedWithEarlyData(true)
+			a, b = (&setting{paired: true}).established()
 			a, b = a.copied(t), b.copied(t)
 			connect(a, b)
 		}
