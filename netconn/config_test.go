@@ -163,6 +163,9 @@ func TestDefaults(t *testing.T) {
 	checkGoroutines(t)
 	alice, bob := newIdentity(t, "alice"), newIdentity(t, "bob")
 	ic, rc := &Config{Identity: alice, Validator: pin(t, bob)}, &Config{Identity: bob, Validator: pin(t, alice)}
+	if c, err := ic.withDefaults(); err != nil || c.HandshakeTimeout != DefaultHandshakeTimeout || c.IdentitySpread != DefaultIdentitySpread {
+		t.Errorf("%+v, %v", c, err)
+	}
 	a, b := tcpPair(t)
 	client, server := connect(t, a, b, ic, rc)
 	exchange(t, client, server)

@@ -228,7 +228,6 @@ func TestEarlyDataThatACopyTookIsNotPartOfTheStream(t *testing.T) {
 func TestEarlyDataOfAResumptionThatIsCut(t *testing.T) {
 	checkGoroutines(t)
 	ic, rc := newEarlyConfigs(t)
-	ic.HandshakeTimeout, rc.HandshakeTimeout = 10*time.Second, 10*time.Second
 	fates := make(map[channel.EarlyDataFate]int)
 	stride := int64(41)
 	if raceEnabled {

@@ -25,8 +25,13 @@ var quiet = RekeyPolicy{Every: -1, Bytes: -1, Records: -1}
 func newConfigs(t testing.TB) (initiator, responder *Config) {
 	t.Helper()
 	a, b := newIdentity(t, "initiator"), newIdentity(t, "responder")
-	return &Config{Identity: a, Validator: pin(t, b), Suites: []ciphersuite.ID{1}, Rekey: quiet, IdentitySpread: -1},
-		&Config{Identity: b, Validator: pin(t, a), Suites: []ciphersuite.ID{1}, Rekey: quiet, IdentitySpread: -1}
+	config := func(own, peer mls.Identity) *Config {
+		return &Config{
+			Identity: own, Validator: pin(t, peer), Suites: []ciphersuite.ID{1}, Rekey: quiet, IdentitySpread: -1,
+			HandshakeTimeout: time.Minute, // many at once may share a busy machine
+		}
+	}
+	return config(a, b), config(b, a)
 }
 
 func newIdentity(t testing.TB, name string) mls.Identity {
