@@ -11,7 +11,10 @@ import (
 	"github.com/mendlink/mendlink/bench/internal/rivals"
 )
 
-const bareName = "TCP and GCM"
+const (
+	bareName   = "TCP and GCM"
+	besideBare = ", the least there is" // of rows that compare with it
+)
 
 // Sizes in octets of what goes over a bareConn, as in netconn.
 const (

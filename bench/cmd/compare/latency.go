@@ -76,7 +76,7 @@ func (p pingPong) measure(l *lab) ([]report.Finding, error) {
 			Row:  report.Row{Name: name, Unit: "allocs/op", Ours: allocs(rounds[0]), Peer: allocs(rounds[1]), PeerName: cryptoTLS},
 			Goal: noAllocations(name, allocs(rounds[0])),
 		},
-		{Row: report.Row{Name: name + ", mean", Unit: "us", Ours: micros(rounds[0], mean), Peer: micros(rounds[2], mean), PeerName: bareName, Ratio: latencyRatio(rounds[2], rounds[0], mean)}},
+		{Row: report.Row{Name: name + ", mean" + besideBare, Unit: "us", Ours: micros(rounds[0], mean), Peer: micros(rounds[2], mean), PeerName: bareName, Ratio: latencyRatio(rounds[2], rounds[0], mean)}},
 	}, nil
 }
 

@@ -33,7 +33,13 @@ func TestRun(t *testing.T) {
 			t.Errorf("no figure of %s", c.name)
 		}
 	}
+	found := make(map[string]bool)
 	for _, r := range rows {
+		if what := r.Name + ", " + r.Unit; found[what] {
+			t.Errorf("%s comes twice", what)
+		} else {
+			found[what] = true
+		}
 		// The processor's clock may be too coarse for CPU time in a run this short.
 		if r.Name == "" || r.PeerName == "" || r.Unit == "us" && (r.Ours <= 0 || r.Peer <= 0 || r.Ratio <= 0) {
 			t.Errorf("row %+v", r)

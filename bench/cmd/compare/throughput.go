@@ -84,7 +84,7 @@ func (t transfer) measure(l *lab) ([]report.Finding, error) {
 	}
 	if t.options == nil { // what is coalesced does with fewer system calls than there are Writes
 		findings = append(findings, report.Finding{
-			Row: report.Row{Name: name, Unit: "MB/CPU s", Ours: speed(series[0]), Peer: speed(series[2]), PeerName: bareName, Ratio: measure.Ratio(series[2], series[0], measure.CPU)},
+			Row: report.Row{Name: name + besideBare, Unit: "MB/CPU s", Ours: speed(series[0]), Peer: speed(series[2]), PeerName: bareName, Ratio: measure.Ratio(series[2], series[0], measure.CPU)},
 		})
 	}
 	return findings, nil
