@@ -2,9 +2,14 @@ package quicmls
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/quic-go/quic-go"
 
 	"github.com/mendlink/mendlink/channel/record"
 )
@@ -31,6 +36,117 @@ func TestIdleAndHalfClosedStreamsOverUpdates(t *testing.T) {
 	closeAll(t, halfPeer)
 	if got, err := io.ReadAll(half); err != nil || string(got) != "answer" {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// Both ends update while hundreds of streams are open: a third has something on its way all the time, a third is idle, and a
+// third is closed in one direction.
+func TestUpdatesWhileHundredsOfStreamsAreBusyIdleAndHalfClosed(t *testing.T) {
+	checkGoroutines(t)
+	const each, updates = 100, 10
+	limits := &quic.Config{MaxIncomingStreams: 2 * each}
+	client, server := newQUICPair(t, limits, limits)
+	open := func() (pairs [][2]*Stream) {
+		for i := range each {
+			from, to := client, server
+			if i%2 == 1 {
+				from, to = server, client
+			}
+			a, b := openPair(t, from, to)
+			exchange(t, a, b)
+			pairs = append(pairs, [2]*Stream{a, b})
+		}
+		return pairs
+	}
+	busy, idle, half := open(), open(), open()
+	for i, s := range half {
+		send(t, s[0], fmt.Sprint("the last of ", i))
+		closeAll(t, s[0])
+		if i%3 == 0 { // the others read it epochs later
+			if got, err := io.ReadAll(s[1]); err != nil || string(got) != fmt.Sprint("the last of ", i) {
+				t.Errorf("%q, %v", got, err)
+			}
+		}
+	}
+	within(t, "updating", func() {
+		var wg sync.WaitGroup
+		var rounds [each]atomic.Int32
+		stop := make(chan struct{})
+		for i, s := range busy {
+			wg.Go(func() {
+				defer s[1].Close()
+				if _, err := io.Copy(s[1], s[1]); err != nil {
+					t.Error(err)
+				}
+			})
+			wg.Go(func() {
+				for n := 0; ; n++ {
+					select {
+					case <-stop:
+						closeAll(t, s[0])
+						drain(t, s[0])
+						return
+					default:
+					}
+					want := fmt.Sprint(n, " on ", i)
+					got := make([]byte, len(want))
+					_, err := io.WriteString(s[0], want)
+					if err == nil {
+						_, err = io.ReadFull(s[0], got)
+					}
+					if err != nil || string(got) != want {
+						t.Errorf("%q, %v, want %q", got, err, want)
+						return
+					}
+					rounds[i].Add(1)
+				}
+			})
+		}
+		for range updates {
+			var before [each]int32
+			for i := range rounds {
+				before[i] = rounds[i].Load()
+			}
+			for _, c := range []*Conn{client, server} {
+				if err := c.Update(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+			for i := range rounds { // each goes on in the new epoch
+				for rounds[i].Load() == before[i] && !t.Failed() {
+					time.Sleep(time.Millisecond)
+				}
+			}
+		}
+		close(stop)
+		wg.Wait()
+	})
+	if t.Failed() {
+		return
+	}
+	if s := client.ConnectionState(); s.Epoch != 1+2*updates {
+		t.Errorf("epoch %d, want %d", s.Epoch, 1+2*updates)
+	}
+	for i, s := range idle {
+		exchange(t, s[i%2], s[1-i%2])
+	}
+	for i, s := range half {
+		if i%3 != 0 {
+			if got, err := io.ReadAll(s[1]); err != nil || string(got) != fmt.Sprint("the last of ", i) {
+				t.Errorf("%q, %v", got, err)
+			}
+		}
+		send(t, s[1], "answer")
+		closeAll(t, s[1])
+		if got, err := io.ReadAll(s[0]); err != nil || string(got) != "answer" {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	for _, c := range []*Conn{client, server} {
+		eventually(t, "the idle ones alone are known", func() bool {
+			sending, receiving := c.known()
+			return sending == each && receiving == each
+		})
 	}
 }
 
