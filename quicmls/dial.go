@@ -51,7 +51,7 @@ func DialEarly(ctx context.Context, address string, config *Config) (*Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	return handshake(ctx, Client(q, config))
+	return handshake(ctx, newConn(q, config, nil, true))
 }
 
 // DialTransport is Dial over a caller's QUIC transport, which stays open.
@@ -65,9 +65,21 @@ func DialTransport(ctx context.Context, t *quic.Transport, address net.Addr, con
 	if err != nil {
 		return nil, err
 	}
-	c := newConn(q, config, nil, true)
-	c.transport = t
-	return handshake(ctx, c)
+	return handshakeOn(ctx, t, q, config)
+}
+
+// DialTransportEarly is DialEarly over a caller's QUIC transport, which stays open.
+func DialTransportEarly(ctx context.Context, t *quic.Transport, address net.Addr, config *Config) (*Conn, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	config.named(address.String())
+	q, err := t.DialEarly(ctx, address, config.earlyTLS(), config.quicConfig())
+	if err != nil {
+		return nil, err
+	}
+	return handshakeOn(ctx, t, q, config)
 }
 
 // named sets what the address says about the peer.
@@ -78,6 +90,13 @@ func (c *Config) named(address string) {
 	if c.ServerName == "" {
 		c.ServerName = hostName(address)
 	}
+}
+
+// handshakeOn performs the handshake of an initiator over a QUIC connection of a transport.
+func handshakeOn(ctx context.Context, t *quic.Transport, q *quic.Conn, config *Config) (*Conn, error) {
+	c := newConn(q, config, nil, true)
+	c.transport = t
+	return handshake(ctx, c)
 }
 
 func handshake(ctx context.Context, c *Conn) (*Conn, error) {

@@ -103,8 +103,16 @@ func (w *streamWatch) RecordEvent(e qlogwriter.Event) {
 func (w *streamWatch) Close() error { return nil }
 
 // dialEarly connects by way of DialEarly to a listener, and closes the two ends at the end of the test.
-// If early is set, all that this end sends on 0-RTT comes before anything of the responder.
+// If early is set, what this end sends on 0-RTT comes before anything of the responder.
 func dialEarly(t *testing.T, l *Listener, config *Config, early bool) (client, server *Conn) {
+	t.Helper()
+	return dialEarlyBy(t, l, config, early, func(ctx context.Context, address net.Addr, config *Config) (*Conn, error) {
+		return DialEarly(ctx, address.String(), config)
+	})
+}
+
+// dialEarlyBy is dialEarly by another function.
+func dialEarlyBy(t *testing.T, l *Listener, config *Config, early bool, dial func(context.Context, net.Addr, *Config) (*Conn, error)) (client, server *Conn) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -118,28 +126,22 @@ func dialEarly(t *testing.T, l *Listener, config *Config, early bool) (client, s
 		done <- err
 	}()
 	g := newGate(t, l.Addr())
-	if !early {
-		g.release()
-		go func() {
-			c, err := DialEarly(ctx, g.client.LocalAddr().String(), config)
-			client = c
-			done <- err
-		}()
-	} else {
-		w := &streamWatch{sent: make(chan struct{})}
-		q, err := quic.DialAddrEarly(ctx, g.client.LocalAddr().String(), config.TLS, &quic.Config{EnableDatagrams: true, Tracer: w.trace})
-		if err != nil {
-			t.Fatal(err)
-		}
-		client = Client(q, config)
-		go func() { done <- client.HandshakeContext(ctx) }()
+	w := &streamWatch{sent: make(chan struct{})}
+	watched := *config
+	watched.QUIC = &quic.Config{EnableDatagrams: true, Tracer: w.trace}
+	go func() {
+		c, err := dial(ctx, g.client.LocalAddr(), &watched)
+		client = c
+		done <- err
+	}()
+	if early {
 		select {
 		case <-w.sent:
 		case <-ctx.Done():
 			t.Fatal("nothing is sent on 0-RTT")
 		}
-		g.release()
 	}
+	g.release()
 	if err := errors.Join(<-done, <-done); err != nil {
 		t.Fatal(err)
 	}
@@ -207,6 +209,31 @@ func TestResumptionRidesOnTheFirstPacket(t *testing.T) {
 	exchange(t, a, b)
 	update(t, server)
 	exchange(t, a, b)
+}
+
+func TestResumptionOnACallersTransportRidesOnTheFirstPacket(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newEarlyConfigs(t)
+	tr := newTransport(t)
+	dial := func(ctx context.Context, address net.Addr, config *Config) (*Conn, error) {
+		return DialTransportEarly(ctx, tr, address, config)
+	}
+	l := listenOn(t, rc)
+	for i, early := range []bool{false, true} {
+		client, server := dialEarlyBy(t, l, ic, early, dial)
+		for _, c := range []*Conn{client, server} {
+			if s := c.ConnectionState(); s.Resumed != early || s.QUIC.Used0RTT != early {
+				t.Errorf("connection %d: resumed: %t, on 0-RTT: %t", i, s.Resumed, s.QUIC.Used0RTT)
+			}
+		}
+		if got, want := client.LocalAddr().String(), tr.Conn.LocalAddr().String(); got != want {
+			t.Errorf("dialed from %v, want the transport's %v", got, want)
+		}
+		a, b := openPair(t, client, server)
+		exchange(t, a, b)
+		client.CloseWithError(0, "")
+		server.CloseWithError(0, "")
+	}
 }
 
 func TestResumptionGoesOnWhere0RTTIsRejected(t *testing.T) {
