@@ -38,7 +38,10 @@ func newQUICServer(f *Forward, address string) (_ side, err error) {
 		return nil, err
 	}
 	s.transport = &quic.Transport{Conn: s.socket}
-	if s.listener, err = s.transport.Listen(tlsConfig, quicConfig(f.config.Load())); err != nil {
+	// Each link has the settings that are in force when it begins.
+	settings := quicConfig(f.config.Load())
+	settings.GetConfigForClient = func(*quic.ClientInfo) (*quic.Config, error) { return quicConfig(f.config.Load()), nil }
+	if s.listener, err = s.transport.Listen(tlsConfig, settings); err != nil {
 		s.close()
 		return nil, err
 	}

@@ -61,6 +61,21 @@ func TestAReloadKeepsConnectionsAndTakesTheRestOver(t *testing.T) {
 	})
 }
 
+// A link over QUIC that begins after a reload has room for as many streams as the configuration says by then.
+func TestAReloadMakesRoomForStreams(t *testing.T) {
+	e := pinnedEnds(t, config.QUIC, testbed.Echo(t))
+	e.server.Forwards[0].MaxConnections = 1
+	server := start(t, e.server, Options{})
+	changed := e.server.Forwards[0]
+	changed.MaxConnections = 3 // the link, and two streams
+	reload(t, server, with(e.server, changed))
+	e.client.Forwards[0].Forward = addressOf(server, "server")
+	client := start(t, e.client, Options{})
+	first, second := testbed.Dial(t, "tcp", addressOf(client, "client")), testbed.Dial(t, "tcp", addressOf(client, "client"))
+	testbed.SayAndHear(t, first, "one")
+	testbed.SayAndHear(t, second, "two")
+}
+
 func TestAReloadThatFailsChangesNothing(t *testing.T) {
 	e := pinnedEnds(t, config.TCP, testbed.Echo(t))
 	server, client := e.startBoth(t, nil)
