@@ -27,7 +27,7 @@ func demoCommand() *cobra.Command {
 				ctx, cancel = context.WithTimeout(ctx, duration)
 				defer cancel()
 			}
-			o.Log = logger(config.Log{Level: level, Format: "text"}, cmd.ErrOrStderr())
+			o.Log, _ = logger(config.Log{Level: level, Format: "text"}, cmd.ErrOrStderr())
 			return demo.Run(ctx, o, cmd.OutOrStdout())
 		},
 	}

@@ -204,6 +204,23 @@ func TestHUPReloadsAProcess(t *testing.T) {
 	testbed.SayAndHear(t, c, "after a reload")
 }
 
+func TestAReloadChangesHowMuchIsLogged(t *testing.T) {
+	key, fingerprint := testbed.Key(t, "client")
+	path := filepath.Join(t.TempDir(), "client.yaml")
+	write := func(level string) {
+		testbed.Write(t, path, fmt.Appendf(nil, "log: {format: json, level: %s}\nadmin: 'off'\nforwards:\n%s", level,
+			forwardYAML("client", "client", "127.0.0.1:0", "127.0.0.1:1", key, fingerprint)))
+	}
+	write("info")
+	p := startProcess(t, nil, "run", "--config", path)
+	address := p.logged("listening")["address"].(string)
+	write("debug")
+	p.signal(syscall.SIGHUP)
+	p.logged("reloaded")
+	testbed.Dial(t, "tcp", address)
+	p.logged("dialling the server") // which is of no interest, unless one looks for something
+}
+
 func TestSocketsOfTheServiceManagerAreUsed(t *testing.T) {
 	for _, transport := range []string{"tcp", "quic"} {
 		t.Run(transport, func(t *testing.T) {

@@ -68,16 +68,21 @@ func only(role string, c *config.File) (*config.File, error) {
 	return c, nil
 }
 
-func logger(c config.Log, to io.Writer) *slog.Logger {
-	var level slog.Level
+// logger returns a log, and the level of what is in it.
+func logger(c config.Log, to io.Writer) (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
+	setLevel(level, c)
+	options := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(to, options)), level
+	}
+	return slog.New(slog.NewTextHandler(to, options)), level
+}
+
+func setLevel(level *slog.LevelVar, c config.Log) {
 	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
 		panic(err) // it was checked
 	}
-	options := &slog.HandlerOptions{Level: level}
-	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(to, options))
-	}
-	return slog.New(slog.NewTextHandler(to, options))
 }
 
 // serve runs what load returns until a signal, or ctx, ends it. SIGHUP has it loaded again; SIGTERM and an interrupt
@@ -90,7 +95,7 @@ func serve(ctx context.Context, load func() (*config.File, error), logs io.Write
 	if err != nil {
 		return err
 	}
-	log := logger(c.Log, logs)
+	log, level := logger(c.Log, logs)
 	sockets, err := systemd.Take()
 	if err != nil {
 		return err
@@ -116,6 +121,7 @@ func serve(ctx context.Context, load func() (*config.File, error), logs io.Write
 		case s := <-signals:
 			if s == syscall.SIGHUP {
 				c = reload(t, c, load, log)
+				setLevel(level, c.Log)
 				continue
 			}
 		case <-ctx.Done():

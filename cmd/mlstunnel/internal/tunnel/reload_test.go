@@ -94,6 +94,7 @@ func TestAReloadThatFailsChangesNothing(t *testing.T) {
 		"an address that is taken":       with(e.server, changed, third, bad),
 		"a key that is not there":        with(e.server, noKey, third),
 		"another address for the status": {Admin: "127.0.0.1:0", Forwards: []config.Forward{changed}},
+		"another format of the log":      {Admin: "off", Log: config.Log{Format: "json"}, Forwards: []config.Forward{changed}},
 	} {
 		if err := c.Check(); err != nil {
 			t.Fatal(err)
@@ -107,7 +108,7 @@ func TestAReloadThatFailsChangesNothing(t *testing.T) {
 		testbed.SayAndHear(t, testbed.Dial(t, "tcp", addressOf(client, "client")), "as before")
 	}
 	reload(t, server, e.server)
-	if s := server.Status(); !s.Healthy() || s.ReloadsFailed != 3 {
+	if s := server.Status(); !s.Healthy() || s.ReloadsFailed != 4 {
 		t.Errorf("after a good reload: problems %q, %d reloads that failed", s.Problems(), s.ReloadsFailed)
 	}
 }

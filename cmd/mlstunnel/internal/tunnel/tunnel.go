@@ -119,8 +119,8 @@ var ended = func() context.Context {
 var ErrDraining = errors.New("tunnel: draining")
 
 // Reload goes over to another configuration: all of it, or on an error nothing. A forward with the same name, role,
-// transport and listening address goes on, with its connections. One that is gone drains. Admin, log and drain stay
-// as they were at the start.
+// transport and listening address goes on, with its connections. One that is gone drains. Admin, sessions and
+// the format of the log cannot change.
 func (t *Tunnel) Reload(c *config.File) (err error) {
 	defer func() { t.registry.Reloaded(err) }()
 	t.mu.Lock()
@@ -130,6 +130,9 @@ func (t *Tunnel) Reload(c *config.File) (err error) {
 	}
 	if c.Admin != t.config.Admin {
 		return fmt.Errorf("tunnel: admin changes with a restart alone: it is %s", t.config.Admin)
+	}
+	if c.Log.Format != t.config.Log.Format {
+		return fmt.Errorf("tunnel: log.format changes with a restart alone: it is %s", t.config.Log.Format)
 	}
 	if was, is := t.config.Sessions, c.Sessions; (was == nil) != (is == nil) || was != nil && *was != *is {
 		return errors.New("tunnel: sessions change with a restart alone")
