@@ -22,6 +22,7 @@ type network interface {
 // A tally is what the clients have done while links were cut.
 type tally struct {
 	transport                  string
+	clients                    int
 	time                       time.Duration
 	cuts                       int
 	transactions, failed, lost int // lost: connections
@@ -41,7 +42,7 @@ func (t *tally) check() error {
 	switch {
 	case t.failed != 0:
 		return fmt.Errorf("%d transactions failed", t.failed)
-	case t.lost == 0 || t.transport == "tcp" && t.lost > t.cuts:
+	case t.lost == 0 || t.transport == "tcp" && t.lost > t.cuts || t.lost > t.cuts*t.clients:
 		return fmt.Errorf("%d connections were lost by %d cuts", t.lost, t.cuts)
 	case t.balances != t.deltas || t.tellers != t.deltas:
 		return fmt.Errorf("the branches have %d, the tellers %d, the history %d", t.balances, t.tellers, t.deltas)
@@ -59,7 +60,7 @@ func (t *tally) check() error {
 // cutLinks writes to the database over a network that is cut now and then, with clients each of which connects again
 // when it has lost its connection.
 func cutLinks(ctx context.Context, b *bed, o *options, transport string) (t tally, err error) {
-	t = tally{transport: transport, time: o.cutting, cuts: o.cuts}
+	t = tally{transport: transport, clients: o.clients, time: o.cutting, cuts: o.cuts}
 	server := freeAddress()
 	between, err := newNetwork(transport, server)
 	if err != nil {

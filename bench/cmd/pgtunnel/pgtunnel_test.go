@@ -11,7 +11,7 @@ import (
 )
 
 func TestTheTallyNoticesWhatIsLostOrDoneTwice(t *testing.T) {
-	good := tally{transport: "tcp", cuts: 2, transactions: 100, lost: 2, written: 101, resumed: 2, updates: 5, balances: 7, tellers: 7, deltas: 7}
+	good := tally{transport: "tcp", clients: 8, cuts: 2, transactions: 100, lost: 2, written: 101, resumed: 2, updates: 5, balances: 7, tellers: 7, deltas: 7}
 	if err := good.check(); err != nil {
 		t.Fatal(err)
 	}
@@ -36,6 +36,9 @@ func TestTheTallyNoticesWhatIsLostOrDoneTwice(t *testing.T) {
 	quic.transport, quic.lost = "quic", 16 // all connections of a link
 	if err := quic.check(); err != nil {
 		t.Error(err)
+	}
+	if quic.lost = 17; quic.check() == nil {
+		t.Error("more connections were lost than were on the links that were cut, and nothing is noticed")
 	}
 }
 
