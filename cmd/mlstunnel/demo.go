@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"os"
 	"os/signal"
 	"syscall"
@@ -15,18 +14,12 @@ import (
 
 func demoCommand() *cobra.Command {
 	var o demo.Options
-	var duration time.Duration
 	var level string
 	c := &cobra.Command{
 		Use: "demo", Short: "Both ends and an echo service on this machine, and what to try", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			if duration > 0 {
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, duration)
-				defer cancel()
-			}
 			o.Log, _ = logger(config.Log{Level: level, Format: "text"}, cmd.ErrOrStderr())
 			return demo.Run(ctx, o, cmd.OutOrStdout())
 		},
@@ -34,7 +27,7 @@ func demoCommand() *cobra.Command {
 	c.Flags().StringVar(&o.Transport, "transport", config.TCP, "tcp or quic")
 	c.Flags().DurationVar(&o.RekeyEvery, "rekey-every", 2*time.Second, "age at which keys are replaced")
 	c.Flags().StringVar(&o.Admin, "admin", "127.0.0.1:0", "`address` of the status page")
-	c.Flags().DurationVar(&duration, "duration", 0, "end by itself after so long; 0 for never")
+	c.Flags().DurationVar(&o.Duration, "duration", 0, "end by itself after so long; 0 for never")
 	c.Flags().StringVar(&level, "log-level", "warn", "debug, info, warn or error")
 	return c
 }

@@ -499,7 +499,7 @@ func TestACrashShowsNoSecrets(t *testing.T) {
 
 func TestDemoCarriesALineAndSaysWhatToTry(t *testing.T) {
 	for _, transport := range []string{"tcp", "quic"} {
-		out, err := command(t, "demo", "--transport", transport, "--duration", "500ms")
+		out, err := command(t, "demo", "--transport", transport, "--duration", "1ms")
 		if err != nil {
 			t.Fatal(err)
 		}

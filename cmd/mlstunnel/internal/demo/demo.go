@@ -23,6 +23,7 @@ type Options struct {
 	Transport  string        // config.TCP or config.QUIC
 	RekeyEvery time.Duration // of both ends
 	Admin      string        // address of the status page
+	Duration   time.Duration // how long it goes on, once all is up; 0 for as long as ctx
 	Log        *slog.Logger
 }
 
@@ -90,6 +91,11 @@ A line has gone through it and come back. Try:
 
 Interrupt to end it.
 `, o.Transport, o.RekeyEvery, address, behindAddress(t), echo.addr(), server.fingerprint, client.fingerprint, host, port, t.Admin(), t.Admin(), t.Admin())
+	if o.Duration > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.Duration)
+		defer cancel()
+	}
 	<-ctx.Done()
 	return nil
 }
