@@ -47,6 +47,7 @@ type Forward struct {
 	over      atomic.Bool    // that has ended
 	open      sync.WaitGroup // connections, and what serves them
 	room      atomic.Int64   // how many connections there are
+	seeking   atomic.Bool    // the server is looked for
 }
 
 // A side is one of the four ways to take part: server or client, over TCP or QUIC.

@@ -112,13 +112,50 @@ func (f *Forward) dialTCP() (secureTCP, *links.Link, error) {
 		f.stats.DialsFailed.Add(1)
 		if isRefusal(err) {
 			link.Failed()
+			f.seek()
 			return secureTCP{}, nil, err
 		}
 		f.log.Debug("dialling the server", "error", err)
 		if wait.sleep(ctx) != nil {
+			f.seek()
 			return secureTCP{}, nil, err
 		}
 	}
+}
+
+// seek has the server looked for until it can be reached, so that the problem is over when it is over, and not when the
+// next connection comes: which may be sent elsewhere because of it. It is called by who serves a connection.
+func (f *Forward) seek() {
+	if !f.seeking.CompareAndSwap(false, true) {
+		return
+	}
+	f.open.Go(func() {
+		var wait backoff
+		for f.stats.Problem() && wait.sleep(f.accepting) == nil {
+			f.look()
+		}
+		f.seeking.Store(false)
+		if f.stats.Problem() && f.accepting.Err() == nil { // another one, of a connection that found this under way
+			f.seek()
+		}
+	})
+}
+
+// look reaches for the server once, and leaves it again.
+func (f *Forward) look() {
+	c := f.config.Load()
+	ctx, cancel := context.WithTimeout(f.accepting, c.ConnectTimeout)
+	defer cancel()
+	end, err := f.dialOnce(ctx, c.Forward, f.stats.Begin(c.Forward))
+	f.stats.SetProblem(err)
+	if err != nil {
+		f.stats.DialsFailed.Add(1)
+		f.log.Debug("looking for the server", "error", err)
+		return
+	}
+	f.log.Info("the server can be reached again")
+	end.transport.regular.Store(true)
+	end.Close()
 }
 
 // dialOnce connects and shakes hands.

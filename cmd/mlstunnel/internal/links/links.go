@@ -111,6 +111,13 @@ func (f *Forward) SetProblem(err error) {
 	}
 }
 
+// Problem reports that connections cannot be served now.
+func (f *Forward) Problem() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.problem != ""
+}
+
 // A Link is one secure connection between two ends. It becomes visible when its handshake is complete.
 type Link struct {
 	forward  *Forward

@@ -99,6 +99,26 @@ func TestAfterACutTheNextConnectionResumes(t *testing.T) {
 	})
 }
 
+// A client whose server was away is well again when the server is back, though no connection comes that would show it.
+func TestAClientIsWellAgainByItself(t *testing.T) {
+	transports(t, func(t *testing.T, transport string) {
+		e := pinnedEnds(t, transport, testbed.Echo(t))
+		server := start(t, e.server, Options{})
+		e.server.Forwards[0].Listen = addressOf(server, "server")
+		server.Drain(ended)
+		e.client.Forwards[0].Forward, e.client.Forwards[0].ConnectTimeout = e.server.Forwards[0].Listen, 2*time.Second
+		client := start(t, e.client, Options{})
+		wantTurnedAway(t, addressOf(client, "client"))
+		testbed.Eventually(t, "the client says that its server is away", func() bool { return !client.Status().Healthy() })
+		start(t, e.server, Options{})
+		testbed.Eventually(t, "the client is well", func() bool { return client.Status().Healthy() })
+		testbed.Eventually(t, "nobody looks for the server any more", func() bool { return goroutinesIn("forward.(*Forward).seek") == 0 })
+		if s := statusOf(client); transport == config.TCP && (s.Connections != 0 || len(s.Links) != 0) {
+			t.Errorf("the client says %+v", s)
+		}
+	})
+}
+
 func TestConnectionsOneAfterTheOtherResumeOneSession(t *testing.T) {
 	server, client := pinnedEnds(t, config.TCP, testbed.Echo(t)).startBoth(t, nil)
 	for range 5 {
