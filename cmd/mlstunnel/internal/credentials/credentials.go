@@ -93,7 +93,7 @@ func (s *Source) follow(k *known) {
 		s.SetTrust(nil) // what is trusted is in k; this tells the watchers
 		return
 	}
-	s.log.Info("own identity", "fingerprint", fingerprintOf(identities[0].Signer.Public()), "expires", ExpiryOf(identities[0].Credential))
+	s.log.Info("own identity", "fingerprint", fingerprintOf(identities[0].Signer.Public()), Expires(identities[0].Credential))
 	s.SetIdentities(identities...)
 }
 
@@ -290,6 +290,14 @@ func ExpiryOf(c mls.Credential) time.Time {
 		return time.Time{}
 	}
 	return expiry
+}
+
+// Expires is for a log: when a credential ends.
+func Expires(c mls.Credential) slog.Attr {
+	if expiry := ExpiryOf(c); !expiry.IsZero() {
+		return slog.Time("expires", expiry)
+	}
+	return slog.String("expires", "never")
 }
 
 // AttestedNameOf is [NameOf] for a leaf with a certificate, and empty for one without.

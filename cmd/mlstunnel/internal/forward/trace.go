@@ -18,7 +18,7 @@ func (f *Forward) trace(link *links.Link) *channel.Trace {
 				log.Info("own identity rotated in the living link")
 			}
 		case channel.PeerChanged:
-			log.Info("the peer shows another identity", "peer", link.Peer(), "name", credentials.NameOf(e.Leaf), "expires", credentials.ExpiryOf(e.Leaf.Credential))
+			log.Info("the peer shows another identity", "peer", link.Peer(), "name", credentials.NameOf(e.Leaf), credentials.Expires(e.Leaf.Credential))
 		case channel.PeerRefused:
 			log.Warn("the peer is not accepted any more", "peer", link.Peer(), "error", e.Err)
 		}
