@@ -106,3 +106,41 @@ func ExampleJoinAPQExternal() {
 	// Output:
 	// 2 and 2 members
 }
+
+// A delivery service follows a pair of groups, whose commits are public.
+func ExampleAPQObserver() {
+	const pure = ciphersuite.MLS_128_MLKEM768_AES256GCM_SHA384_Ed25519
+	book := addressBook{}
+	alice := newIdentity(book, "alice")
+	cfg := &mls.Config{
+		AuthenticationService: book, Now: time.Now,
+		Components: []mls.Component{mls.APQComponent()}, WireFormats: mls.WireFormats{mls.WireFormatAPQMessagePair},
+	}
+	group, err := mls.NewAPQGroup(cfg, mls.APQGroupOptions{
+		T:  mls.GroupOptions{Suite: suite, Identity: alice},
+		PQ: mls.GroupOptions{Suite: pure, Identity: alice},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	info, err := group.GroupInfo(mls.GroupInfoOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	observer, err := mls.NewAPQObserver(cfg, info)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	commit, err := group.Commit(mls.APQCommitOptions{Full: true, T: mls.CommitOptions{WireFormat: mls.WireFormatPublicMessage}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	seen, err := observer.Process(commit.Message())
+	if err != nil {
+		log.Fatal(err)
+	}
+	observer = seen.Observer()
+	fmt.Println("epochs", observer.T().Epoch(), "and", observer.PQ().Epoch(), "members:", len(observer.T().Members()))
+	// Output: epochs 1 and 1 members: 1
+}

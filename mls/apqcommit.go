@@ -156,12 +156,15 @@ func (g *APQGroup) verifyCommitted(t, pq []CommittedProposal, psk *apqPSK) error
 }
 
 // verifyNew checks a pair to which a full commit has led.
-func (g *APQGroup) verifyNew() error {
-	info, err := verifyAPQ(&g.t.publicState, &g.pq.publicState)
+func (g *APQGroup) verifyNew() error { return verifyAPQAfter(&g.t.publicState, &g.pq.publicState) }
+
+// verifyAPQAfter checks the two groups that a full commit has led to.
+func verifyAPQAfter(t, pq *publicState) error {
+	info, err := verifyAPQ(t, pq)
 	if err != nil {
 		return err
 	}
-	return verifyAPQEpochs(&info, &g.t.publicState, &g.pq.publicState)
+	return verifyAPQEpochs(&info, t, pq)
 }
 
 // ProposeUpdate proposes new leaves for this member: in both groups if full is

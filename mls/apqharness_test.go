@@ -30,6 +30,8 @@ type apqCrowd struct {
 	format  WireFormat
 	members []*apqClient
 	invited []*apqClient
+	// watched: an observer sees each commit that is public.
+	watched bool
 }
 
 // newAPQCrowd returns a pair of groups of n members.
@@ -120,6 +122,10 @@ func (c *apqCrowd) commit(by int, o APQCommitOptions) *APQPendingCommit {
 // deliver lets everybody take over the commit that a member has made.
 func (c *apqCrowd) deliver(by int, pending *APQPendingCommit) {
 	c.t.Helper()
+	var seen *APQObserver
+	if c.watched && c.format == WireFormatPublicMessage {
+		seen = c.observe(by, pending.Message())
+	}
 	var stay []*apqClient
 	for i, m := range c.members {
 		if i == by {
@@ -149,6 +155,46 @@ func (c *apqCrowd) deliver(by int, pending *APQPendingCommit) {
 	}
 	c.members, c.invited = stay, nil
 	c.checkAgreement()
+	if seen != nil {
+		c.wantSameView(seen)
+	}
+}
+
+// observer returns an observer of the epochs that a member is in.
+func (c *apqCrowd) observer(of int) *APQObserver {
+	c.t.Helper()
+	info, err := c.members[of].g.GroupInfo(GroupInfoOptions{WithoutExternalPub: true})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	o, err := NewAPQObserver(c.newClient().cfg, info)
+	if err != nil {
+		c.t.Fatalf("the observer begins: %v", err)
+	}
+	return o
+}
+
+// observe returns what an observer of a member's epochs sees a commit lead to.
+func (c *apqCrowd) observe(of int, commit []byte) *APQObserver {
+	c.t.Helper()
+	seen, err := c.observer(of).Process(commit)
+	if err != nil {
+		c.t.Fatalf("the observer: %v", err)
+	}
+	return seen.Observer()
+}
+
+// wantSameView checks that an observer sees what the members do.
+func (c *apqCrowd) wantSameView(o *APQObserver) {
+	c.t.Helper()
+	for _, half := range []struct {
+		o *Observer
+		g *Group
+	}{{o.T(), c.members[0].g.T()}, {o.PQ(), c.members[0].g.PQ()}} {
+		if !bytes.Equal(half.o.encodedContext, half.g.encodedContext) || !bytes.Equal(half.o.TreeHash(), half.g.tree.rootHash(half.g.suite)) {
+			c.t.Errorf("the observer is in another epoch of suite %v: %d, want %d", half.g.suite.ID(), half.o.Epoch(), half.g.Epoch())
+		}
+	}
 }
 
 func (m *apqClient) adopt(next *APQGroup) {

@@ -58,8 +58,8 @@ func (g *APQGroup) Process(message []byte) (*APQReceived, error) {
 
 // processAlone processes a message for the traditional group.
 func (g *APQGroup) processAlone(message []byte) (*APQReceived, error) {
-	if h, err := ParseHeader(message); err == nil && bytes.Equal(h.GroupID, g.pq.context.groupID) {
-		return nil, invalid(CheckAPQAlone, "the post-quantum group gets a %v by itself", h.ContentType)
+	if err := g.pq.verifyNotAlone(message); err != nil {
+		return nil, err
 	}
 	if own := g.t.ownProposal(message); own != nil {
 		return &APQReceived{T: own}, nil
@@ -90,6 +90,14 @@ func (g *APQGroup) processAlone(message []byte) (*APQReceived, error) {
 		return nil, err
 	}
 	return result, nil
+}
+
+// verifyNotAlone checks that a message that is no pair is not for the post-quantum group s.
+func (s *publicState) verifyNotAlone(message []byte) error {
+	if h, err := ParseHeader(message); err == nil && bytes.Equal(h.GroupID, s.context.groupID) {
+		return invalid(CheckAPQAlone, "the post-quantum group gets a %v by itself", h.ContentType)
+	}
+	return nil
 }
 
 // adoptPartial completes what a partial commit led to.
@@ -167,6 +175,9 @@ func verifyHalves(t, pq Received) error {
 	case *ReceivedCommit:
 		other, ok := pq.(*ReceivedCommit)
 		same = ok && t.Sender == other.Sender && t.Removed == other.Removed
+	case *ObservedCommit:
+		other, ok := pq.(*ObservedCommit)
+		same = ok && t.Sender == other.Sender
 	}
 	if !same {
 		return invalid(CheckAPQHalves, "a pair holds a %T and a %T that do not belong together", t, pq)

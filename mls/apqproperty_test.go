@@ -14,6 +14,7 @@ import (
 func TestRandomHistoriesOfAPair(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := newAPQCrowd(t, rapid.IntRange(1, 3).Draw(t, "members"))
+		c.watched = true
 		below := func(what string, n int) int { return rapid.IntRange(0, n-1).Draw(t, what) }
 		for range rapid.IntRange(1, 8).Draw(t, "steps") {
 			by := below("member", len(c.members))
@@ -58,6 +59,8 @@ func (c *apqCrowd) leaves(but int) (leaves []LeafIndex) {
 // proposeUpdate has a member propose other leaves to everybody.
 func (c *apqCrowd) proposeUpdate(by int, full bool) {
 	c.t.Helper()
+	c.watched = false // an observer of which something would have to be known before
+	defer func() { c.watched = true }()
 	message, err := c.members[by].g.ProposeUpdate(full, LeafChanges{}, LeafChanges{}, ProposeOptions{WireFormat: c.format})
 	if err != nil {
 		c.t.Fatal(err)
