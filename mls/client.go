@@ -1,6 +1,7 @@
 package mls
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -204,7 +205,7 @@ func (c *Client) CreateGroup(ctx context.Context, o GroupOptions) (*Membership, 
 		return nil, err
 	}
 	m := c.newMembership(g.context.groupID)
-	if err := c.enter(ctx, m, g); err != nil {
+	if err := c.enter(ctx, nil, m, g); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -225,7 +226,7 @@ func (c *Client) TakeOver(ctx context.Context, g *Group) (*Membership, error) {
 	taken := g.fork()
 	taken.cfg = c.cfg
 	m := c.newMembership(taken.context.groupID)
-	if err := c.enter(ctx, m, taken); err != nil {
+	if err := c.enter(ctx, nil, m, taken); err != nil {
 		return nil, err
 	}
 	g.Erase()
@@ -242,10 +243,11 @@ func (c *Client) TakeOver(ctx context.Context, g *Group) (*Membership, error) {
 // package of the client fits; [ErrConflict] if another process uses the key package
 // up, or the client is in a group of this ID already, which [CheckGroupIDUnique] says.
 func (c *Client) Join(ctx context.Context, welcome, ratchetTree []byte) (*Membership, error) {
-	return c.join(ctx, welcome, JoinOptions{RatchetTree: ratchetTree})
+	return c.join(ctx, nil, welcome, JoinOptions{RatchetTree: ratchetTree})
 }
 
-func (c *Client) join(ctx context.Context, message []byte, o JoinOptions) (*Membership, error) {
+// join does what Join does. from is as for enter.
+func (c *Client) join(ctx context.Context, from *Membership, message []byte, o JoinOptions) (*Membership, error) {
 	name, err := c.invited(ctx, message)
 	if err != nil {
 		return nil, err
@@ -264,7 +266,7 @@ func (c *Client) join(ctx context.Context, message []byte, o JoinOptions) (*Memb
 		return nil, err
 	}
 	m := c.newMembership(g.context.groupID)
-	if err := c.enter(ctx, m, g, used...); err != nil {
+	if err := c.enter(ctx, from, m, g, used...); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -311,7 +313,7 @@ func (c *Client) JoinExternal(ctx context.Context, groupInfo []byte, o ExternalJ
 			return nil, nil, err
 		}
 	}
-	if err := c.enter(ctx, m, pending.next); err != nil {
+	if err := c.enter(ctx, nil, m, pending.next); err != nil {
 		return nil, nil, err
 	}
 	return m, pending.message, nil
@@ -353,8 +355,14 @@ func (c *Client) recordsOf(ctx context.Context, groupID []byte) (map[string]uint
 }
 
 // enter saves the first state of a membership, together with other changes. It
-// takes g over.
-func (c *Client) enter(ctx context.Context, m *Membership, g *Group, changes ...Change) error {
+// takes g over. from is the membership that m continues, which the caller has locked;
+// nil if there is none.
+func (c *Client) enter(ctx context.Context, from, m *Membership, g *Group, changes ...Change) error {
+	if from != nil && bytes.Equal(from.groupID, m.groupID) {
+		// Even if somebody else has deleted the records of from, it is in use.
+		g.Erase()
+		return isMember(ErrConflict)
+	}
 	old, err := c.replace(ctx, m, g, changes)
 	if errors.Is(err, ErrConflict) && m.versions[m.head()] == 0 {
 		return c.describeConflict(ctx, m, err)
@@ -378,6 +386,11 @@ func (c *Client) describeConflict(ctx context.Context, m *Membership, conflict e
 	if !slices.Contains(names, m.head()) {
 		return conflict
 	}
+	return isMember(conflict)
+}
+
+// isMember returns the error for a group that the client is in already.
+func isMember(conflict error) error {
 	return invalid(CheckGroupIDUnique, "the client is in the group already: %w", conflict)
 }
 

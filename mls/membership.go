@@ -504,7 +504,7 @@ func (m *Membership) succeed(ctx context.Context, found func(*Group) (*PendingCo
 	}
 	output := p.output()
 	next := m.client.newMembership(p.next.context.groupID)
-	if err := m.client.enter(ctx, next, p.next); err != nil {
+	if err := m.client.enter(ctx, m, next, p.next); err != nil {
 		return nil, nil, err
 	}
 	return next, output, nil
@@ -517,5 +517,5 @@ func (m *Membership) JoinSuccessor(ctx context.Context, welcome, ratchetTree []b
 		return nil, err
 	}
 	defer m.mu.Unlock()
-	return m.client.join(ctx, welcome, JoinOptions{RatchetTree: ratchetTree, Previous: m.state.group})
+	return m.client.join(ctx, m, welcome, JoinOptions{RatchetTree: ratchetTree, Previous: m.state.group})
 }

@@ -124,6 +124,36 @@ func (s *readFirst) Update(ctx context.Context, changes []Change) error {
 	return s.MemoryStore.Update(ctx, changes)
 }
 
+// A group that names itself as its successor cannot be continued by clients, who are in
+// it: neither while its records are there nor after another process has deleted them.
+func TestAMembershipIsNotItsOwnSuccessor(t *testing.T) {
+	for _, deleted := range []bool{false, true} {
+		f := newFleet(t, 3)
+		f.commit(0, CommitOptions{Proposals: []Proposal{&ReInit{GroupID: f.devices[0].m.GroupID(), Version: MLS10, CipherSuite: f.suite.ID()}}})
+		var keyPackages []*KeyPackage
+		for _, d := range f.devices[1:] {
+			keyPackages = append(keyPackages, d.keyPackage().KeyPackage)
+		}
+		founding, err := f.devices[0].m.state.group.ReInitialize(SuccessorOptions{KeyPackages: keyPackages})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := f.devices[1]
+		if deleted {
+			twin := d.twin()
+			twin.do("forgets the group", func() error { return twin.m.Forget(background) })
+		}
+		remembered, stored := d.remembers(), d.stored()
+		_, err = d.m.JoinSuccessor(background, founding.Welcome(), nil)
+		wantError(t, "joining", err, ErrConflict)
+		wantCheck(t, err, CheckGroupIDUnique)
+		_, _, err = d.m.ReInitialize(background, SuccessorOptions{KeyPackages: []*KeyPackage{f.devices[0].keyPackage().KeyPackage, keyPackages[1]}})
+		wantError(t, "founding", err, ErrConflict)
+		wantCheck(t, err, CheckGroupIDUnique)
+		d.sameAs("conflicts", remembered, stored)
+	}
+}
+
 // A client that has missed its removal and is invited anew keeps its key package,
 // until it gives the old membership up.
 func TestAMembershipIsNotOverwrittenByAnother(t *testing.T) {
