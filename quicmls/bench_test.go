@@ -161,6 +161,7 @@ func (s *freeSender) Context() context.Context           { return context.Backgr
 func (s *freeSender) Close() error                       { return nil }
 func (s *freeSender) CancelWrite(quic.StreamErrorCode)   {}
 func (s *freeSender) SetWriteDeadline(t time.Time) error { return nil }
+func (s *freeSender) SetPriority(int8, bool)             {}
 
 func (s *freeSender) Write(p []byte) (int, error) { return len(p), s.TryWriteAll(p) }
 

@@ -38,6 +38,7 @@ func newFakeQUIC(id quic.StreamID) *fakeQUIC {
 func (f *fakeQUIC) StreamID() quic.StreamID          { return f.id }
 func (f *fakeQUIC) Context() context.Context         { return f.ctx }
 func (f *fakeQUIC) SetWriteDeadline(time.Time) error { return nil }
+func (f *fakeQUIC) SetPriority(int8, bool)           {}
 func (f *fakeQUIC) SetReadDeadline(time.Time) error  { return nil }
 func (f *fakeQUIC) CancelRead(quic.StreamErrorCode)  {}
 

@@ -22,6 +22,7 @@ type quicSender interface {
 	Close() error
 	CancelWrite(quic.StreamErrorCode)
 	SetWriteDeadline(time.Time) error
+	SetPriority(urgency int8, incremental bool)
 }
 
 // A SendStream is the sending direction of a stream, like a [quic.SendStream]. Its methods may be called by
@@ -475,6 +476,12 @@ func (s *SendStream) SetWriteDeadline(t time.Time) error {
 	s.paceMu.Unlock()
 	s.pace(0)
 	return nil
+}
+
+// SetPriority says which streams go first where several have something to send: see [quic.SendStream.SetPriority]. An urgency
+// of 0 counts as 1, as updates must not wait for a stream.
+func (s *SendStream) SetPriority(urgency int8, incremental bool) {
+	s.quic.SetPriority(max(1, urgency), incremental)
 }
 
 // erase forgets the keys of a connection that has ended.

@@ -56,6 +56,11 @@ func (s *Stream) SetDeadline(t time.Time) error {
 	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
 }
 
+// SetPriority is [SendStream.SetPriority].
+func (s *Stream) SetPriority(urgency int8, incremental bool) {
+	s.send.SetPriority(urgency, incremental)
+}
+
 // Announce is [SendStream.Announce].
 func (s *Stream) Announce() error { return s.send.Announce() }
 

@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"testing"
 
 	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/qlog"
+	"github.com/quic-go/quic-go/qlogwriter"
 )
 
 // endings are the ways in which both directions of a stream may end. a is the end that has
@@ -322,4 +325,46 @@ func TestManyStreams(t *testing.T) {
 	if sending, receiving := client.known(); sending > 0 || receiving > 0 {
 		t.Errorf("%d and %d streams are known", sending, receiving)
 	}
+}
+
+// A priorityLog is a qlog that keeps which priorities streams get.
+type priorityLog struct {
+	mu     sync.Mutex
+	events []qlog.StreamPriorityUpdated
+}
+
+func (l *priorityLog) trace(context.Context, bool, quic.ConnectionID) qlogwriter.Trace { return l }
+
+// AddProducer implements [qlogwriter.Trace].
+func (l *priorityLog) AddProducer() qlogwriter.Recorder { return l }
+
+// RecordEvent implements [qlogwriter.Recorder].
+func (l *priorityLog) RecordEvent(e qlogwriter.Event) {
+	if e, ok := e.(qlog.StreamPriorityUpdated); ok {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.events = append(l.events, e)
+	}
+}
+
+// Close implements [qlogwriter.Recorder].
+func (l *priorityLog) Close() error { return nil }
+
+// Streams have the priorities that the application gives them, and the control stream goes before all of them.
+func TestSetPriority(t *testing.T) {
+	checkGoroutines(t)
+	log := new(priorityLog)
+	client, server := newQUICPair(t, &quic.Config{Tracer: log.trace}, nil)
+	a, b := openPair(t, client, server)
+	a.SetPriority(6, false)
+	u, _ := openUniPair(t, client, server)
+	u.SetPriority(0, true)
+	log.mu.Lock()
+	got := slices.Clone(log.events)
+	log.mu.Unlock()
+	want := []qlog.StreamPriorityUpdated{{StreamID: 0, Incremental: true}, {StreamID: 4, Urgency: 6}, {StreamID: 2, Urgency: 1, Incremental: true}}
+	if !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	exchange(t, a, b)
 }
