@@ -21,6 +21,7 @@ type flags struct {
 	peers    config.Peers
 	rekey    config.Rekey
 	proxy    config.ProxyProtocol
+	sessions config.Sessions
 }
 
 func newFlags(role string) *flags {
@@ -56,6 +57,9 @@ func (f *flags) add(s *pflag.FlagSet) {
 		s.BoolVar(&f.proxy.Send, "proxy-protocol", false, "begin connections to the service with a header of the PROXY protocol, version 2")
 		s.StringArrayVar(&f.proxy.From, "proxy-protocol-from", nil, "`address` or network of balancers whose connections begin with such a header")
 	}
+	s.StringVar(&f.sessions.File, "sessions", "", "`file` where sessions outlive the process; without it they are in memory")
+	s.StringVar(&f.sessions.Key, "sessions-key", "", "`file` with the key that they are sealed under, made if it is not there")
+	s.StringVar(&f.sessions.KeyEnv, "sessions-key-env", "", "`name` of an environment variable with that key, in place of the file")
 	s.StringVar(&f.file.Admin, "admin", config.DefaultAdmin, "`address` of status page and metrics: loopback, unix:/path, systemd:name or off")
 	s.DurationVar(&f.file.Drain, "drain", config.DefaultDrain, "how long connections may take to end")
 	s.StringVar(&f.file.Log.Level, "log-level", "info", "debug, info, warn or error")
@@ -92,6 +96,10 @@ func (f *flags) load() (*config.File, error) {
 		proxy := f.proxy
 		w.ProxyProtocol = &proxy
 	}
+	if f.sessions != (config.Sessions{}) {
+		sessions := f.sessions
+		c.Sessions = &sessions
+	}
 	c.Forwards = []config.Forward{w}
 	if err := c.Check(); err != nil {
 		return nil, named(err)
@@ -104,6 +112,7 @@ var flagOf = map[string]string{
 	"name": "forward-name", "listen": "listen", "forward": "forward", "transport": "transport", "max_connections": "max-connections", "max_handshakes": "max-handshakes",
 	"connect_timeout": "connect-timeout", "identity.key": "key", "identity.spread": "identity-spread", "identity.name": "name", "peers": "peer", "peers.fingerprints": "peer",
 	"peers.names": "peer-name", "peers.revoked": "revoked", "peers.refused": "refused", "proxy_protocol.from": "proxy-protocol-from", "files_every": "files-every", "rekey.every": "rekey-every", "admin": "admin", "drain": "drain",
+	"sessions.file": "sessions", "sessions.key": "sessions-key", "sessions.key_env": "sessions-key-env",
 	"log.level": "log-level", "log.format": "log-format",
 }
 

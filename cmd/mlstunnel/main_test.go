@@ -274,6 +274,28 @@ func TestSocketsOfTheServiceManagerAreUsed(t *testing.T) {
 	}
 }
 
+func TestSessionsFromFlagsOutliveAProcess(t *testing.T) {
+	p := startPair(t)
+	file := filepath.Join(t.TempDir(), "sessions.db")
+	for _, resumed := range []bool{false, true} {
+		client := startProcess(t, nil, "client", "--listen", "127.0.0.1:0", "--forward", p.serverAddress, "--key", p.clientKey, "--peer", p.serverPrint,
+			"--admin", "off", "--log-format", "json", "--log-level", "debug", "--sessions", file, "--sessions-key", file+".key", "--connect-timeout", "60s")
+		address := client.logged("listening")["address"].(string)
+		client.signal(syscall.SIGHUP) // which takes the same flags again
+		client.logged("reloaded")
+		c := testbed.Dial(t, "tcp", address)
+		testbed.SayAndHear(t, c, "hello")
+		if line := client.logged("link is up"); line["resumed"] != resumed {
+			t.Errorf("got %v, want resumed %v", line, resumed)
+		}
+		c.Close()
+		client.signal(syscall.SIGTERM)
+		if err := client.ended(); err != nil {
+			t.Errorf("the client ended with %v", err)
+		}
+	}
+}
+
 func TestAServerRefusesASocketThatIsNotTCP(t *testing.T) {
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "front"), Net: "unix"})
 	if err != nil {
@@ -605,6 +627,8 @@ func TestFlagsAreCheckedLikeAFile(t *testing.T) {
 		{[]string{"client", "--listen", ":1", "--forward", "x:1", "--key", "k", "--peer", "SHA256:x", "--refused", "ignore"}, "--refused: wants one of drop, warn"},
 		{[]string{"server", "--listen", ":1", "--forward", "x:1", "--key", "k", "--peer", "SHA256:x", "--proxy-protocol-from", "lb.example"}, "--proxy-protocol-from: wants an IP address"},
 		{[]string{"client", "--listen", ":1", "--forward", "x:1", "--key", "k", "--peer", "SHA256:x", "--files-every", "1ms"}, "--files-every: must be 100ms at least"},
+		{[]string{"client", "--listen", ":1", "--forward", "x:1", "--key", "k", "--peer", "SHA256:x", "--sessions", "s"}, "--sessions-key: is missing"},
+		{[]string{"client", "--listen", ":1", "--forward", "x:1", "--key", "k", "--peer", "SHA256:x", "--sessions-key", "s"}, "--sessions: is missing"},
 		{[]string{"client", "--proxy-protocol"}, "unknown flag: --proxy-protocol"},
 		{[]string{"client", "--admin", ":80"}, "--admin: wants a loopback address"},
 		{[]string{"client", "--config", "x", "--listen", ":1"}, "there are no other flags"},
