@@ -6,10 +6,11 @@ import (
 )
 
 // What decodes as a pair encodes to the same octets, and no message changes the state
-// of a pair of groups that does not come from a member.
+// of a pair of groups that does not come from a member. An observer refuses it just as well,
+// without a word to remember.
 func FuzzAPQProcess(f *testing.F) {
 	c := newAPQCrowd(f, 2)
-	for _, o := range []APQCommitOptions{{}, {Full: true}, {Full: true, T: CommitOptions{WireFormat: WireFormatPublicMessage}}} {
+	for _, o := range []APQCommitOptions{{}, {Full: true}, {T: CommitOptions{WireFormat: WireFormatPublicMessage}}, {Full: true, T: CommitOptions{WireFormat: WireFormatPublicMessage}}} {
 		p, err := c.members[0].g.Commit(o)
 		if err != nil {
 			f.Fatal(err)
@@ -19,6 +20,7 @@ func FuzzAPQProcess(f *testing.F) {
 	f.Add(c.members[0].keyPackagePair(f))
 	m := c.members[1]
 	before := mustMarshalAPQ(f, m.g)
+	observer := c.observer(1)
 	f.Fuzz(func(t *testing.T, message []byte) {
 		if p, err := m.g.t.cfg.parsePair(message, 0); err == nil {
 			wantEqual(t, "pair", joinPair(p.tData, p.pData), message)
@@ -32,6 +34,10 @@ func FuzzAPQProcess(f *testing.F) {
 		}
 		if _, err := g.Process(message); err != nil {
 			wantEqual(t, "state", mustMarshalAPQ(t, g), before)
+		}
+		o := &APQObserver{t: &Observer{publicState: observer.t.publicState}, pq: &Observer{publicState: observer.pq.publicState}}
+		if seen, err := o.Process(message); (seen == nil) != (err != nil) || err != nil && len(o.t.proposals)+len(o.pq.proposals) > 0 {
+			t.Errorf("seen as %+v, %v, with %d and %d proposals", seen, err, len(o.t.proposals), len(o.pq.proposals))
 		}
 	})
 }
