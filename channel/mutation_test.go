@@ -169,9 +169,13 @@ func (m mutation) run(t *testing.T) (noticed bool, output string) {
 	if err := os.WriteFile(list, overlay, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	limited, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	const limit = 10 * time.Minute // a fault may make a test hang
+	limited, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	out, err := exec.CommandContext(limited, "go", "test", "-vet=off", "-overlay", list, "-run", "^("+m.tests+")", ".").CombinedOutput()
+	if limited.Err() != nil {
+		t.Fatalf("the tests of the fault are not done after %v: %s", limit, out)
+	}
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
