@@ -139,3 +139,18 @@ func TestWriteToOpensWhatHasComeAndNoMore(t *testing.T) {
 		})
 	}
 }
+
+// A Read that comes before the pump has begun does its work. Nothing is left behind it.
+func TestThePumpDoesNotWaitForARead(t *testing.T) {
+	checkGoroutines(t)
+	client, _ := newConnPair(t)
+	r := &client.receiver
+	r.readers.Add(1)
+	r.mu.Lock() // as a Read that waits for the peer
+	defer r.readers.Add(-1)
+	defer r.mu.Unlock()
+	within(t, "the pump", r.pump)
+	if r.pumping.Load() {
+		t.Error("it goes on")
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -144,30 +145,32 @@ func TestLivingConnectionsGoOnWithTheIdentityOfTheirSource(t *testing.T) {
 // The identity changes after the Conn was made and before the handshake is complete.
 func TestWhatChangesDuringTheHandshakeIsNotMissed(t *testing.T) {
 	for _, during := range []bool{false, true} {
-		checkGoroutines(t)
-		ic, rc, a, _ := living(t)
-		transportA, transportB := tcpPair(t)
-		client := Client(transportA, ic)
-		a.change(newIdentity(t, "a1"))
-		want := "a1"
-		if during {
-			want = "a2"
-			rc.Trace = &channel.Trace{Transition: func(_ channel.SessionID, _, to channel.State) {
-				if to == channel.StateSynced {
-					a.change(newIdentity(t, want))
-				}
-			}}
-		}
-		server := Server(transportB, rc)
-		t.Cleanup(func() { client.Close(); server.Close() })
-		done := make(chan error, 1)
-		go func() { done <- server.Handshake() }()
-		if err := errors.Join(client.Handshake(), <-done); err != nil {
-			t.Fatal(err)
-		}
-		echo(server)
-		roundTrip(t, client)
-		peerBecomes(t, server, client, want)
+		t.Run(fmt.Sprintf("during: %t", during), func(t *testing.T) {
+			checkGoroutines(t)
+			ic, rc, a, _ := living(t)
+			transportA, transportB := tcpPair(t)
+			client := Client(transportA, ic)
+			a.change(newIdentity(t, "a1"))
+			want := "a1"
+			if during {
+				want = "a2"
+				rc.Trace = &channel.Trace{Transition: func(_ channel.SessionID, _, to channel.State) {
+					if to == channel.StateSynced {
+						a.change(newIdentity(t, want))
+					}
+				}}
+			}
+			server := Server(transportB, rc)
+			t.Cleanup(func() { client.Close(); server.Close() })
+			done := make(chan error, 1)
+			go func() { done <- server.Handshake() }()
+			if err := errors.Join(client.Handshake(), <-done); err != nil {
+				t.Fatal(err)
+			}
+			echo(server)
+			roundTrip(t, client)
+			peerBecomes(t, server, client, want)
+		})
 	}
 }
 

@@ -44,7 +44,9 @@ func (r *receiver) pumped(why pumpStop) {
 // pumpRecords takes in records until there is no more need or no more room, or a
 // Read has come to do it.
 func (r *receiver) pumpRecords() pumpStop {
-	r.mu.Lock()
+	if !r.mu.TryLock() { // a Read is there already, and may wait for long after there is no more need
+		return pumpStop{again: true}
+	}
 	defer r.mu.Unlock()
 	defer r.rest()
 	for {
