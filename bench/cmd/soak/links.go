@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,7 +43,12 @@ func manyLinks(w io.Writer, links int, lasting time.Duration) error {
 				return
 			}
 			servers.Go(func() {
-				defer c.Close()
+				defer func() {
+					// Whoever cannot say goodbye in time leaves the client with a stream that is cut.
+					if err := c.Close(); errors.Is(err, os.ErrDeadlineExceeded) {
+						faults <- fmt.Errorf("server: %w", err)
+					}
+				}()
 				// A client that has cut a connection may have resumed before its end is seen here.
 				if _, err := io.Copy(c, c); err != nil && !harmless(err) && !errors.Is(err, channel.ErrSuperseded) {
 					faults <- fmt.Errorf("server: %w", err)
