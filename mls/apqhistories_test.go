@@ -26,7 +26,7 @@ func TestRandomHistoriesOfAPairOnABadNetwork(t *testing.T) {
 			h.restartOne,
 			h.catchUpOne,
 		}
-		for range rapid.IntRange(10, 60).Draw(t, "steps") {
+		for range rapid.IntRange(10, 40).Draw(t, "steps") {
 			actions[h.below("action", len(actions))]()
 		}
 		h.end()

@@ -86,7 +86,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	n, err := c.receiver.read(p, true)
+	n, err := c.receiver.read(p)
 	return n, c.hasRead(err)
 }
 

@@ -49,7 +49,7 @@ func (c *Conn) WriteTo(w io.Writer) (n int64, err error) {
 			return n, c.opError("read", c.orClosed(err))
 		}
 		b := getBuffer(batchBuffers)
-		k, readErr := c.receiver.read(b.data, false)
+		k, readErr := c.receiver.readBuffered(b.data)
 		readErr = c.hasRead(readErr)
 		if k > 0 {
 			var written int
@@ -98,4 +98,23 @@ func (r *receiver) await() error {
 		r.source.putBack(rec)
 	}
 	return err
+}
+
+// readBuffered is read that does not wait: it returns 0 where all that there is are messages. It is a
+// function of its own, as read has no stack to spare.
+func (r *receiver) readBuffered(p []byte) (n int, err error) {
+	if n, err := r.enter(p); n > 0 || err != nil {
+		return n, err
+	}
+	defer r.leave()
+	n = r.takeUnread(p)
+	for n < len(p) && !r.ended && r.err == nil && r.recordBuffered() {
+		k, _ := r.step(p[n:]) // an error stays in r.err
+		n += k
+		n += r.takeUnread(p[n:])
+	}
+	if n > 0 {
+		return n, nil // what is final comes again
+	}
+	return 0, r.ready()
 }

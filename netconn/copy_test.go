@@ -133,7 +133,7 @@ func TestWriteToOpensWhatHasComeAndNoMore(t *testing.T) {
 			if r := &server.receiver; len(r.unread) > 0 || !r.recordBuffered() {
 				t.Errorf("%s: it is open already", c.what)
 			}
-			if n, err := server.receiver.read(room, false); string(room[:n]) != c.want || err != c.end {
+			if n, err := server.receiver.readBuffered(room); string(room[:n]) != c.want || err != c.end {
 				t.Errorf("%s: %q, %v; want %q, %v", c.what, room[:n], err, c.want, c.end)
 			}
 		})

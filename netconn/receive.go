@@ -58,12 +58,11 @@ func (r *receiver) context() context.Context {
 	return r.conn.life.context()
 }
 
-// read is the body of [Conn.Read], for a p that is not empty. Without wait it returns 0 where Read
-// would have to wait for more than there is.
+// read is the body of [Conn.Read], for a p that is not empty.
 //
 // A goroutine that does nothing but Read gets by with its first 2 KiB of stack, if what lies
 // between Read and the AEAD needs little. So whatever goes before and after are functions apart.
-func (r *receiver) read(p []byte, wait bool) (n int, err error) {
+func (r *receiver) read(p []byte) (n int, err error) {
 	if n, err := r.enter(p); n > 0 || err != nil {
 		return n, err
 	}
@@ -75,9 +74,6 @@ func (r *receiver) read(p []byte, wait bool) (n int, err error) {
 		}
 		k := 0
 		if err = r.ready(); err == nil {
-			if !wait && !r.recordBuffered() {
-				return 0, nil
-			}
 			k, err = r.step(p[n:])
 			n += k
 		}

@@ -94,7 +94,7 @@ func (s *ReceiveStream) awaitContent() error {
 		if err != nil {
 			return s.broken(err)
 		}
-		if len(rec) > 0 {
+		if len(rec) > record.StreamOverhead {
 			return nil
 		}
 		if _, err := s.step(s.more[:]); err != nil {

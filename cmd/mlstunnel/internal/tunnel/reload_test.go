@@ -16,9 +16,12 @@ import (
 	"github.com/mendlink/mendlink/cmd/mlstunnel/internal/testbed"
 )
 
-// reload goes over to another configuration.
+// reload goes over to another configuration, which is a copy: c may be the one that is in force.
 func reload(t *testing.T, tunnel *Tunnel, c *config.File) {
 	t.Helper()
+	copied := *c
+	copied.Forwards = slices.Clone(c.Forwards)
+	c = &copied
 	if err := c.Check(); err != nil {
 		t.Fatal(err)
 	}
