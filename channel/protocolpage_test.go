@@ -153,7 +153,8 @@ func TestTranscriptOpensByThePageAlone(t *testing.T) {
 	hellos := make(map[string][]byte) // and other messages in the clear, by end and type
 	drawn := make(map[string][][]byte)
 	opened, confirmed := 0, 0
-	page := readProtocolPage(t)
+	_, page, _ := strings.Cut(readProtocolPage(t), transcripts[0].begin)
+	page, _, _ = strings.Cut(page, transcripts[0].end)
 	for _, block := range regexp.MustCompile(`(?m)^    (\S.*) \((\d+)\):\n((?:      [0-9a-f]+\n)+)`).FindAllStringSubmatch(page, -1) {
 		name, size := block[1], must(strconv.Atoi(block[2]))
 		octets := must(hex.DecodeString(strings.Join(strings.Fields(block[3]), "")))
