@@ -178,7 +178,7 @@ func (w *world) rest(t *rapid.T) {
 // both have in their stores can be resumed from either end.
 func TestAnyScheduleLeavesSessionsThatResume(t *testing.T) {
 	t.Parallel()
-	resumed, full := 0, 0
+	resumed := 0
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := established(t)
 		if rapid.IntRange(0, 2).Draw(t, "two groups") == 0 {
@@ -214,21 +214,11 @@ func TestAnyScheduleLeavesSessionsThatResume(t *testing.T) {
 			cut(link[0], link[1])
 		}
 		resumed += w.resumed
-		for _, link := range w.links {
-			for _, u := range slices.Concat(link[0].updated, link[1].updated) {
-				if u.Full {
-					full++
-				}
-			}
-		}
 		for _, id := range w.sessions(2) {
 			recoverSession(t, rapid.SampledFrom(ways).Draw(t, "way"), id, w.hosts[0], w.hosts[1])
 		}
 	})
 	if resumed == 0 && !t.Failed() {
 		t.Error("no schedule came to a resumption")
-	}
-	if full == 0 && !t.Failed() {
-		t.Error("no schedule came to a full update")
 	}
 }
