@@ -144,20 +144,37 @@ type Config struct {
 	Trace *Trace
 }
 
+// Clone returns a copy that shares nothing with c that could be changed, but for what its interfaces and
+// functions stand for, such as the Store. The clone of nil is nil.
+func (c *Config) Clone() *Config {
+	if c == nil {
+		return nil
+	}
+	d := *c
+	d.Alternatives, d.PreviousIdentities = slices.Clone(c.Alternatives), slices.Clone(c.PreviousIdentities)
+	d.Suites, d.Protocols = slices.Clone(c.Suites), slices.Clone(c.Protocols)
+	if c.APQ != nil {
+		d.APQ = &APQ{Suites: slices.Clone(c.APQ.Suites), Required: c.APQ.Required}
+	}
+	d.TransportBinding = slices.Clone(c.TransportBinding)
+	d.PSKIdentities = slices.Clone(c.PSKIdentities)
+	for i, id := range d.PSKIdentities {
+		d.PSKIdentities[i] = slices.Clone(id)
+	}
+	return &d
+}
+
 // withDefaults returns a copy of c in which nothing is left open.
 func (c *Config) withDefaults() (*Config, error) {
 	if c == nil || c.Identity.Signer == nil || c.Validator == nil || c.Now == nil {
 		return nil, errors.New("channel: Config needs an Identity with a Signer, a Validator and Now")
 	}
-	d := *c
-	d.Protocols, d.PSKIdentities, d.PreviousIdentities = slices.Clone(c.Protocols), slices.Clone(c.PSKIdentities), slices.Clone(c.PreviousIdentities)
-	d.Alternatives = slices.Clone(c.Alternatives)
+	d := c.Clone()
 	for i, id := range d.Alternatives {
 		if id.Signer == nil {
 			return nil, fmt.Errorf("channel: Config has alternative %d without a signer", i)
 		}
 	}
-	d.TransportBinding = slices.Clone(c.TransportBinding)
 	if d.Rand == nil {
 		d.Rand = rand.Reader
 	}
@@ -184,7 +201,7 @@ func (c *Config) withDefaults() (*Config, error) {
 		return nil, err
 	}
 	d.Suites, err = d.usableSuites()
-	return &d, err
+	return d, err
 }
 
 // verifyNegotiable checks what is told to the peer.

@@ -119,7 +119,7 @@ func (c *Config) withDefaults() (*Config, error) {
 	if c.EpochGrace < 0 {
 		return nil, fmt.Errorf("quicmls: Config has an EpochGrace of %v", c.EpochGrace)
 	}
-	d := *c
+	d := c.Clone()
 	if d.Now == nil {
 		d.Now = time.Now
 	}
@@ -139,7 +139,18 @@ func (c *Config) withDefaults() (*Config, error) {
 		d.EpochGrace = DefaultEpochGrace
 	}
 	d.MaxEarlyData = 0
-	return &d, nil
+	return d, nil
+}
+
+// Clone returns a copy that shares nothing with c that could be changed, but for what its interfaces and
+// functions stand for, such as the Store, and for TLS and QUIC. The clone of nil is nil.
+func (c *Config) Clone() *Config {
+	if c == nil {
+		return nil
+	}
+	d := *c
+	d.Config = *c.Config.Clone()
+	return &d
 }
 
 // sessions returns the configuration of sessions, with the identities of the moment.
