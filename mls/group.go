@@ -34,7 +34,6 @@ type Group struct {
 
 	epoch              *keysched.Epoch
 	secrets            *secrettree.Tree
-	senderData         *secrettree.SenderData   // made by the second encrypted message
 	exporter           *secrettree.ExporterTree // of the components
 	pastResumptionPSKs []pastPSK                // oldest first
 	received           messageSet               // application messages, if there is the component for it
@@ -44,7 +43,6 @@ type Group struct {
 	pairKey     *apqPSK // that a commit may name while it is made or processed
 	reInit      *ReInit // set once a commit has closed the group
 	erased      bool
-	spoken      bool // there was an encrypted message
 }
 
 // pastPSK is the resumption PSK of a past epoch.
@@ -244,7 +242,6 @@ func (g *Group) Erase() {
 	g.erased = true
 	g.epoch.Erase()
 	g.secrets.Erase()
-	g.senderData = nil
 	g.exporter.Erase()
 	g.keys.erase()
 	for _, p := range g.pastResumptionPSKs {
@@ -262,7 +259,6 @@ func (g *Group) fork() *Group {
 	f := *g
 	f.keys = g.keys.share()
 	f.epoch, f.secrets, f.exporter = g.epoch.Clone(), g.secrets.Clone(), g.exporter.Clone()
-	f.senderData = nil
 	f.received = slices.Clone(g.received)
 	f.pastResumptionPSKs = nil
 	for _, p := range g.pastResumptionPSKs {
@@ -337,24 +333,10 @@ func (s *publicState) signAs(signer crypto.Signer, a *authenticatedContent) (err
 	return nil
 }
 
-// senderDataKeys returns what encrypts the sender data of the epoch's messages. It is large
-// beside the secret, and kept only where there is more than one message in an epoch.
-func (g *Group) senderDataKeys() *secrettree.SenderData {
-	if g.senderData != nil {
-		return g.senderData
-	}
-	d := secrettree.NewSenderData(g.suite, g.epoch.SenderDataSecret)
-	if g.spoken {
-		g.senderData = d
-	}
-	g.spoken = true
-	return d
-}
-
 // protect encodes signed content as an MLSMessage.
 func (g *Group) protect(a *authenticatedContent) ([]byte, error) {
 	if a.wireFormat == WireFormatPrivateMessage || a.wireFormat == WireFormatOneSignaturePrivateMessage {
-		return protectPrivate(g.suite, g.cfg.Rand, a, g.secrets, g.senderDataKeys(), g.cfg.Padding)
+		return protectPrivate(g.suite, g.cfg.Rand, a, g.secrets, g.epoch.SenderDataSecret, g.cfg.Padding)
 	}
 	m, err := protectPublic(g.suite, a, g.epoch.MembershipKey, g.encodedContext)
 	if err != nil {

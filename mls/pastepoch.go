@@ -71,7 +71,7 @@ func (p *pastEpoch) process(message []byte) (Received, error) {
 	if m.wireFormat != WireFormatPrivateMessage || m.privateMessage.contentType != ContentApplication {
 		return nil, fmt.Errorf("%w: handshake message of epoch %d, which is over", ErrWrongEpoch, p.context.epoch)
 	}
-	a, key, err := openPrivate(p.cfg, p.suite, m.privateMessage, p.secrets, secrettree.NewSenderData(p.suite, p.senderDataSecret), p.isOtherMember)
+	a, key, err := openPrivate(p.cfg, p.suite, m.privateMessage, p.secrets, p.senderDataSecret, p.isOtherMember)
 	if err != nil {
 		return nil, err
 	}

@@ -100,7 +100,7 @@ func ratchetKind(t ContentType) secrettree.Kind {
 
 // protectPrivate encrypts signed content from a member, as an MLSMessage. It uses
 // up one generation of the sender's ratchet, even if it fails.
-func protectPrivate(s *ciphersuite.Suite, rand io.Reader, a *authenticatedContent, tree *secrettree.Tree, senderKeys *secrettree.SenderData, padding func(int) int) (message []byte, err error) {
+func protectPrivate(s *ciphersuite.Suite, rand io.Reader, a *authenticatedContent, tree *secrettree.Tree, senderDataSecret []byte, padding func(int) int) (message []byte, err error) {
 	data := senderData{leaf: a.content.sender.Leaf}
 	if _, err := io.ReadFull(rand, data.reuseGuard[:]); err != nil {
 		return nil, fmt.Errorf("mls: drawing a reuse guard: %w", err)
@@ -117,14 +117,14 @@ func protectPrivate(s *ciphersuite.Suite, rand io.Reader, a *authenticatedConten
 		if padding != nil {
 			plaintext.Bytes(make([]byte, max(0, padding(plaintext.Len()))))
 		}
-		message, err = sealPrivate(s, a.wireFormat, &a.content, plaintext.Data(), &data, key, senderKeys)
+		message, err = sealPrivate(s, a.wireFormat, &a.content, plaintext.Data(), &data, key, senderDataSecret)
 	})
 	return message, err
 }
 
 // sealPrivate encrypts PrivateMessageContent and then SenderData, each in the place
 // where the message has it: that is the only buffer. RFC 9420, Sections 6.3.1 and 6.3.2.
-func sealPrivate(s *ciphersuite.Suite, f WireFormat, c *framedContent, plaintext []byte, data *senderData, key *secrettree.Key, senderKeys *secrettree.SenderData) ([]byte, error) {
+func sealPrivate(s *ciphersuite.Suite, f WireFormat, c *framedContent, plaintext []byte, data *senderData, key *secrettree.Key, senderDataSecret []byte) ([]byte, error) {
 	contentAEAD, err := s.NewAEAD(key.Key)
 	if err != nil {
 		return nil, err
@@ -150,7 +150,7 @@ func sealPrivate(s *ciphersuite.Suite, f WireFormat, c *framedContent, plaintext
 	message := w.Data()
 	message = contentAEAD.Seal(message, data.guardedNonce(key.Nonce), plaintext, message[aadAt:aadEnd])
 
-	senderKey, senderNonce := senderKeys.Key(message[contentAt:])
+	senderKey, senderNonce := secrettree.SenderDataKey(s, senderDataSecret, message[contentAt:])
 	defer clear(senderKey)
 	senderAEAD, err := s.NewAEAD(senderKey)
 	if err != nil {
@@ -164,8 +164,8 @@ func sealPrivate(s *ciphersuite.Suite, f WireFormat, c *framedContent, plaintext
 // openPrivate decrypts a message. The ratchet is as it was until the caller
 // calls Consume on the returned key; Discard leaves it so. The signature has
 // yet to be verified.
-func openPrivate(cfg *Config, s *ciphersuite.Suite, m *privateMessage, tree *secrettree.Tree, senderKeys *secrettree.SenderData, isMember func(LeafIndex) error) (*authenticatedContent, *secrettree.Key, error) {
-	senderKey, senderNonce := senderKeys.Key(m.ciphertext)
+func openPrivate(cfg *Config, s *ciphersuite.Suite, m *privateMessage, tree *secrettree.Tree, senderDataSecret []byte, isMember func(LeafIndex) error) (*authenticatedContent, *secrettree.Key, error) {
+	senderKey, senderNonce := secrettree.SenderDataKey(s, senderDataSecret, m.ciphertext)
 	defer clear(senderKey)
 	aead, err := s.NewAEAD(senderKey)
 	if err != nil {

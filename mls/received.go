@@ -143,7 +143,7 @@ func (g *Group) unprotect(m *mlsMessage) (verified verifiedContent, key *secrett
 		if err := g.verifyAddress(p.groupID, p.epoch); err != nil {
 			return verified, nil, err
 		}
-		if a, key, err = openPrivate(g.cfg, g.suite, p, g.secrets, g.senderDataKeys(), g.isOtherMember); err != nil {
+		if a, key, err = openPrivate(g.cfg, g.suite, p, g.secrets, g.epoch.SenderDataSecret, g.isOtherMember); err != nil {
 			return verified, nil, err
 		}
 	default:

@@ -6,6 +6,7 @@ import (
 
 	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls/internal/keysched"
+	"github.com/mendlink/mendlink/mls/internal/secrettree"
 )
 
 // A refusal is one way to break a rule.
@@ -140,7 +141,7 @@ func (c *crowd) forgePadding(octet byte) []byte {
 	// Encrypt again what the receiver would have got, but for the last octet.
 	reader := c.members[2].clone(c.t)
 	p := m.privateMessage
-	a, key, err := openPrivate(g.cfg, g.suite, p, reader.secrets, g.senderDataKeys(), reader.isOtherMember)
+	a, key, err := openPrivate(g.cfg, g.suite, p, reader.secrets, g.epoch.SenderDataSecret, reader.isOtherMember)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -156,7 +157,7 @@ func (c *crowd) forgePadding(octet byte) []byte {
 	p.encodeContentAAD(&aad)
 	p.encodeSenderDataAAD(&senderAAD)
 	p.ciphertext = aead.Seal(nil, data.guardedNonce(key.Nonce), plaintext.Data(), aad.Data())
-	senderKey, senderNonce := g.senderDataKeys().Key(p.ciphertext)
+	senderKey, senderNonce := secrettree.SenderDataKey(g.suite, g.epoch.SenderDataSecret, p.ciphertext)
 	if aead, err = g.suite.NewAEAD(senderKey); err != nil {
 		c.t.Fatal(err)
 	}

@@ -115,7 +115,7 @@ func (s *targetedSecrets) erase() {
 // sealSenderAuthData encrypts who sent a message, to all members.
 // draft-ietf-mls-targeted-messages-02, Section 6.3.
 func (s *targetedSecrets) sealSenderAuthData(suite *ciphersuite.Suite, ciphertext, aad []byte, d encoder) ([]byte, error) {
-	key, nonce := secrettree.NewSenderData(suite, s.senderAuthData).Key(ciphertext)
+	key, nonce := secrettree.SenderDataKey(suite, s.senderAuthData, ciphertext)
 	defer clear(key)
 	aead, err := suite.NewAEAD(key)
 	if err != nil {
@@ -126,7 +126,7 @@ func (s *targetedSecrets) sealSenderAuthData(suite *ciphersuite.Suite, ciphertex
 
 // openSenderAuthData undoes sealSenderAuthData.
 func (s *targetedSecrets) openSenderAuthData(suite *ciphersuite.Suite, ciphertext, aad, sealed []byte, d decoder) error {
-	key, nonce := secrettree.NewSenderData(suite, s.senderAuthData).Key(ciphertext)
+	key, nonce := secrettree.SenderDataKey(suite, s.senderAuthData, ciphertext)
 	defer clear(key)
 	aead, err := suite.NewAEAD(key)
 	if err != nil {

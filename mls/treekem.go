@@ -115,8 +115,7 @@ type pathSecrets struct {
 
 // next returns the key pair of the next node, and moves on.
 func (p *pathSecrets) next() (*ciphersuite.HPKEPrivateKey, error) {
-	e := p.suite.NewExpander(p.secret)
-	nodeSecret, above := e.DeriveSecret("node"), e.DeriveSecret("path")
+	nodeSecret, above := p.suite.DeriveSecret(p.secret, "node"), p.suite.DeriveSecret(p.secret, "path")
 	defer clear(nodeSecret)
 	key, err := p.suite.DeriveHPKEKeyPair(nodeSecret)
 	clear(p.secret)

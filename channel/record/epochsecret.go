@@ -15,14 +15,8 @@ type EpochSecret struct {
 	suite   *ciphersuite.Suite
 	epoch   uint64
 	content int
-	secret  []byte   // nil once there is a deriver, or erased
-	deriver *deriver // nil before the first key
-}
-
-// A deriver is what keys are derived with. It is more than ten times as large as the secret.
-type deriver struct {
-	expander *ciphersuite.Expander
-	label    [32]byte // scratch; what a hash takes in must be on the heap
+	secret  []byte   // nil once it is erased
+	label   [32]byte // scratch; what a hash takes in must be on the heap
 }
 
 // A StreamKey is what the records of one stream are protected with, in one direction and
@@ -102,24 +96,17 @@ func (s *EpochSecret) protect(p *Protection, expanded *expandedKey, keyAndIV []b
 	return nil
 }
 
-// derive returns key || iv. In many epochs there is never a key to derive: so the deriver is made
-// only now, and takes the secret's place.
+// derive returns key || iv.
 func (s *EpochSecret) derive(label string, context []byte) []byte {
-	if s.deriver == nil {
-		if s.secret == nil {
-			panic("record: key of an epoch that is erased")
-		}
-		s.deriver = &deriver{expander: s.suite.NewExpander(s.secret)}
-		clear(s.secret)
-		s.secret = nil
+	if s.secret == nil {
+		panic("record: key of an epoch that is erased")
 	}
 	length := s.suite.KeySize() + nonceSize
-	return s.deriver.expander.Expand(appendLabel(s.deriver.label[:0], label, context, length), length)
+	return s.suite.Expand(s.secret, appendLabel(s.label[:0], label, context, length), length)
 }
 
-// Erase forgets the secret. What was derived from it stays. Its hash states are left to the
-// garbage collector: Go's cannot be cleared.
+// Erase forgets the secret. What was derived from it stays.
 func (s *EpochSecret) Erase() {
 	clear(s.secret)
-	s.secret, s.deriver = nil, nil
+	s.secret = nil
 }

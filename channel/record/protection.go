@@ -174,7 +174,7 @@ func (p *Protection) Update() error {
 		return ErrErased
 	}
 	old := p.secret
-	if err := p.install(expand(p.suite.NewExpander(old), "traffic upd", nil, len(old))); err != nil {
+	if err := p.install(expand(p.suite, old, "traffic upd", nil, len(old))); err != nil {
 		return err
 	}
 	clear(old)
@@ -249,7 +249,7 @@ func (p *Protection) ready() error {
 	if p.key = p.resting.Value(); p.key != nil {
 		return nil
 	}
-	return p.expandKey(p.suite.NewExpander(p.secret))
+	return p.expandKey(p.secret)
 }
 
 func (p *Protection) exhausted() error {
@@ -267,11 +267,10 @@ func (p *Protection) nextNonce() []byte {
 
 // install takes over a traffic secret and derives key and IV from it.
 func (p *Protection) install(secret []byte) error {
-	e := p.suite.NewExpander(secret)
-	if err := p.expandKey(e); err != nil {
+	if err := p.expandKey(secret); err != nil {
 		return err
 	}
-	iv := expand(e, "iv", nil, nonceSize)
+	iv := expand(p.suite, secret, "iv", nil, nonceSize)
 	defer clear(iv)
 	copy(p.iv[:], iv)
 	p.secret = secret
@@ -279,8 +278,8 @@ func (p *Protection) install(secret []byte) error {
 }
 
 // expandKey derives the key from a traffic secret and expands it.
-func (p *Protection) expandKey(secret *ciphersuite.Expander) error {
-	key := expand(secret, "key", nil, p.suite.KeySize())
+func (p *Protection) expandKey(secret []byte) error {
+	key := expand(p.suite, secret, "key", nil, p.suite.KeySize())
 	defer clear(key)
 	expanded := new(expandedKey)
 	if err := expanded.expand(p.suite, key); err != nil {
@@ -298,8 +297,8 @@ func (k *expandedKey) expand(suite *ciphersuite.Suite, key []byte) (err error) {
 }
 
 // expand is HKDF-Expand-Label. RFC 8446, Section 7.1.
-func expand(secret *ciphersuite.Expander, label string, context []byte, length int) []byte {
-	return secret.Expand(appendLabel(make([]byte, 0, 48), label, context, length), length)
+func expand(suite *ciphersuite.Suite, secret []byte, label string, context []byte, length int) []byte {
+	return suite.Expand(secret, appendLabel(make([]byte, 0, 48), label, context, length), length)
 }
 
 // appendLabel appends an HkdfLabel to dst. RFC 8446, Section 7.1.

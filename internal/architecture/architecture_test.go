@@ -24,7 +24,7 @@ var mayImport = map[string][]string{
 	"internal/architecture": {},
 
 	"mls/internal/parallel":   {},
-	"mls/ciphersuite":         {"internal/wire", "mls/internal/parallel", "filippo.io/edwards25519", "github.com/cloudflare/circl/...", "golang.org/x/crypto/..."},
+	"mls/ciphersuite":         {"internal/wire", "mls/internal/parallel", "filippo.io/edwards25519", "github.com/cloudflare/circl/...", "github.com/oasisprotocol/curve25519-voi/...", "golang.org/x/crypto/..."},
 	"mls/internal/treemath":   {},
 	"mls/internal/keysched":   {"internal/wire", "mls/ciphersuite", "mls/internal/treemath"},
 	"mls/internal/secrettree": {"internal/wire", "mls/ciphersuite", "mls/internal/treemath"},

@@ -23,11 +23,13 @@ func (s *Suite) Hash(data ...[]byte) []byte {
 }
 
 // MAC returns the HMAC of the concatenation of data.
-func (s *Suite) MAC(key []byte, data ...[]byte) []byte { return s.kdf.mac(key, data...) }
+func (s *Suite) MAC(key []byte, data ...[]byte) []byte {
+	return s.kdf.mac(make([]byte, 0, s.kdf.size), key, data...)
+}
 
 // VerifyMAC reports whether tag is the [Suite.MAC] of data, in constant time.
 func (s *Suite) VerifyMAC(key, tag []byte, data ...[]byte) bool {
-	return hmac.Equal(tag, s.kdf.mac(key, data...))
+	return hmac.Equal(tag, s.MAC(key, data...))
 }
 
 // RefHash hashes value under label, which is the whole label, such as

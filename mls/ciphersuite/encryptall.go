@@ -31,7 +31,7 @@ func (s *Suite) EncryptAllWithLabel(rand io.Reader, label string, context []byte
 		}
 	}
 	rest := &lockedReader{reader: rand}
-	scheduleContext := s.scheduleContext(encryptContext(label, context))
+	scheduleContext := s.encryptContext(label, context)
 	return parallel.For(len(list), func(i int) error {
 		e := &list[i]
 		key, err := e.Key, error(nil)

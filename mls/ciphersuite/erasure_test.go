@@ -47,19 +47,32 @@ func spyKDF() (k *kdf, blocks *[]*[sha256.BlockSize]byte, sums *[][]byte) {
 
 func isZero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
 
-// HMACs that are kept for reuse forget what they hashed: both their input and
-// their inner result, from which anybody can compute the outer one.
-func TestPooledHMACsForgetTheirInput(t *testing.T) {
-	k, blocks, _ := spyKDF()
-	secret := bytes.Repeat([]byte{0xA5}, 33)
-	k.extract(nil, nil, secret)
-	inner := sha256.Sum256(append(bytes.Repeat([]byte{0x36}, sha256.BlockSize), secret...))
-	if len(*blocks) != 2 {
-		t.Fatalf("%d hashes, want 2", len(*blocks))
-	}
-	for i, block := range *blocks {
-		if bytes.Contains(block[:], secret[:8]) || bytes.Contains(block[:], inner[:8]) {
-			t.Errorf("hash %d holds %x", i, block)
+// HMACs that are kept for reuse forget their key, what they hashed, and their inner
+// result, from which with an empty key anybody can compute the outer one.
+func TestPooledHMACsForgetTheirKeyAndInput(t *testing.T) {
+	key, input := bytes.Repeat([]byte{0xA5}, 33), bytes.Repeat([]byte{0x5A}, 33)
+	for _, key := range [][]byte{nil, key, bytes.Repeat(key, 3)} {
+		k, blocks, _ := spyKDF()
+		p := k.newPRF(key)
+		if len(*blocks) != 1 {
+			t.Fatalf("%d hashes, want 1", len(*blocks))
+		}
+		p.mac.begin()
+		p.mac.hash.Write(input)
+		if block := (*blocks)[0]; !bytes.Contains(block[:], input) {
+			t.Fatalf("the hash holds %x, not its input", *block)
+		}
+		p.mac.finish(nil)
+		inner := bytes.Clone(p.mac.sum[:sha256.Size])
+		if block := (*blocks)[0]; !bytes.Contains(block[:], inner) {
+			t.Fatalf("the hash holds %x, not its inner result", *block)
+		}
+		p.release()
+		if block := (*blocks)[0]; !isZero(block[:sha256.BlockSize-1]) {
+			t.Errorf("a key of %d octets: the hash holds %x", len(key), *block)
+		}
+		if !isZero(p.mac.inner[:]) || !isZero(p.mac.outer[:]) || !isZero(p.mac.sum[:]) {
+			t.Errorf("a key of %d octets is still there", len(key))
 		}
 	}
 }
@@ -77,7 +90,6 @@ func TestSecretsOfHPKEAreOverwritten(t *testing.T) {
 		public := map[string]bool{
 			string(k.labeledExtract(nil, s.hpke.suiteID, nil, "psk_id_hash", nil)): true,
 			string(k.labeledExtract(nil, s.hpke.suiteID, nil, "info_hash", info)):  true,
-			string(k.extract(nil, nil, noSecrets[:sha256.BlockSize-1])):            true, // see unsalted.reset
 		}
 		check := func(what string, baseNonce []byte) {
 			t.Helper()
@@ -114,6 +126,7 @@ func TestSecretsOfHPKEAreOverwritten(t *testing.T) {
 		}
 		ctx := s.keySchedule(shared, s.scheduleContext(info))
 		baseNonce := ctx.baseNonce()
+		ctx.release()
 		*sums = sealed
 		check("sealing", baseNonce)
 		if _, err := s.Open(private, enc, info, nil, ciphertext); err != nil {
@@ -141,6 +154,7 @@ func TestSecretsOfHPKEAreOverwritten(t *testing.T) {
 		}
 		ctx = s.keyScheduleWith(shared, s.scheduleContextPSK(info, pskID), psk)
 		baseNonce = ctx.baseNonce()
+		ctx.release()
 		*sums = sealed
 		check("sealing with a pre-shared key", baseNonce)
 		if _, err := s.OpenPSK(private, enc, info, nil, ciphertext, psk, pskID); err != nil {

@@ -11,7 +11,7 @@ import (
 // EncryptWithLabel encrypts plaintext to k (RFC 9420, Section 5.1.3). The label,
 // which may hold any octets, gets its "MLS 1.0 " here. Errors are those of rand.
 func (k *HPKEPublicKey) EncryptWithLabel(rand io.Reader, label string, context, plaintext []byte) (kemOutput, ciphertext []byte, err error) {
-	return k.Seal(rand, encryptContext(label, context), nil, plaintext)
+	return k.seal(rand, k.suite.encryptContext(label, context), nil, plaintext)
 }
 
 // EncryptWithLabel is [HPKEPublicKey.EncryptWithLabel] to an encoded key. Errors
@@ -27,15 +27,15 @@ func (s *Suite) EncryptWithLabel(rand io.Reader, public []byte, label string, co
 // DecryptWithLabel undoes [HPKEPublicKey.EncryptWithLabel]. Errors match
 // [ErrPrivateKey], [ErrKEMOutput] or [ErrDecrypt].
 func (s *Suite) DecryptWithLabel(private *HPKEPrivateKey, label string, context, kemOutput, ciphertext []byte) ([]byte, error) {
-	return s.Open(private, kemOutput, encryptContext(label, context), nil, ciphertext)
+	return s.open(private, kemOutput, s.encryptContext(label, context), nil, ciphertext)
 }
 
-// encryptContext is the EncryptContext of RFC 9420, Section 5.1.3.
-func encryptContext(label string, context []byte) []byte {
-	w := wire.NewWriter(make([]byte, 0, len(labelPrefix)+len(label)+len(context)+8))
+// encryptContext is scheduleContext for the EncryptContext of RFC 9420, Section 5.1.3.
+func (s *Suite) encryptContext(label string, context []byte) []byte {
+	w := wire.NewWriter(make([]byte, 0, len(labelPrefix)+len(label)+8))
 	writeLabel(w, label)
-	w.Opaque(context)
-	return w.Data()
+	w.Length(len(context))
+	return s.scheduleContext(w.Data(), context)
 }
 
 // Seal is HPKE's single-shot encryption in base mode (RFC 9180, Section 6.1).
@@ -68,7 +68,12 @@ func (s *Suite) Seal(rand io.Reader, public, info, aad, plaintext []byte) (enc, 
 // Open is HPKE's single-shot decryption in base mode (RFC 9180, Section 6.1).
 // Errors match [ErrPrivateKey], [ErrKEMOutput] or [ErrDecrypt].
 func (s *Suite) Open(private *HPKEPrivateKey, enc, info, aad, ciphertext []byte) ([]byte, error) {
-	ctx, err := s.setupReceiver(private, enc, info)
+	return s.open(private, enc, s.scheduleContext(info), aad, ciphertext)
+}
+
+// open is Open for the info that scheduleContext stands for.
+func (s *Suite) open(private *HPKEPrivateKey, enc, scheduleContext, aad, ciphertext []byte) ([]byte, error) {
+	ctx, err := s.setupReceiver(private, enc, scheduleContext)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +106,7 @@ func (s *Suite) ExportSender(rand io.Reader, public, info, exporterContext []byt
 // ExportReceiver returns the secret that [HPKEPublicKey.ExportSender] returned
 // to the sender. Errors match [ErrPrivateKey] or [ErrKEMOutput].
 func (s *Suite) ExportReceiver(private *HPKEPrivateKey, kemOutput, info, exporterContext []byte, length int) ([]byte, error) {
-	ctx, err := s.setupReceiver(private, kemOutput, info)
+	ctx, err := s.setupReceiver(private, kemOutput, s.scheduleContext(info))
 	if err != nil {
 		return nil, err
 	}
@@ -117,12 +122,12 @@ func (k *HPKEPublicKey) setup(rand io.Reader, scheduleContext []byte) (hpkeConte
 	return k.suite.keySchedule(shared, scheduleContext), enc, nil
 }
 
-func (s *Suite) setupReceiver(private *HPKEPrivateKey, enc, info []byte) (hpkeContext, error) {
+func (s *Suite) setupReceiver(private *HPKEPrivateKey, enc, scheduleContext []byte) (hpkeContext, error) {
 	shared, err := s.decap(private, enc)
 	if err != nil {
 		return hpkeContext{}, err
 	}
-	return s.keySchedule(shared, s.scheduleContext(info)), nil
+	return s.keySchedule(shared, scheduleContext), nil
 }
 
 // decap returns the secret that enc encapsulates to the holder of private.

@@ -1,25 +1,25 @@
 package ciphersuite
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/binary"
 	"fmt"
 	"hash"
 	"sync"
+
+	"github.com/mendlink/mendlink/internal/wire"
 )
 
-// A kdf is HKDF over a hash (RFC 5869), on HMAC of the standard library. Its
-// functions take their input in parts, so that nobody has to join them first.
+// A kdf is HKDF over a hash (RFC 5869). Its functions take their input in parts, so
+// that nobody has to join them first.
 type kdf struct {
 	id      uint16 // RFC 9180, Section 7.2
 	size    int    // Nh
 	newHash func() hash.Hash
 
-	hashes   sync.Pool // of hash.Hash, at their beginning
-	unsalted sync.Pool // of *unsalted
-	prfs     sync.Pool // of *prf, without a key
+	hashes sync.Pool // of hash.Hash, at their beginning
+	prfs   sync.Pool // of *prf, without a key
 }
 
 var (
@@ -31,8 +31,7 @@ var (
 func newKDF(id uint16, size int, newHash func() hash.Hash) *kdf {
 	k := &kdf{id: id, size: size, newHash: newHash}
 	k.hashes.New = func() any { return newHash() }
-	k.unsalted.New = func() any { return &unsalted{hmac: hmac.New(newHash, nil)} }
-	k.prfs.New = func() any { return new(prf) }
+	k.prfs.New = func() any { return &prf{kdf: k, mac: mac{hash: newHash()}} }
 	return k
 }
 
@@ -48,78 +47,44 @@ func (k *kdf) hash(dst []byte, data ...[]byte) []byte {
 	return dst
 }
 
-func (k *kdf) mac(key []byte, data ...[]byte) []byte {
-	h := hmac.New(k.newHash, key)
-	for _, d := range data {
-		h.Write(d)
-	}
-	return h.Sum(make([]byte, 0, k.size))
+// mac appends the HMAC of data under key to dst.
+func (k *kdf) mac(dst, key []byte, data ...[]byte) []byte {
+	p := k.newPRF(key)
+	defer p.release()
+	return p.mac.append(dst, data...)
 }
 
 // extract is HKDF-Extract, appended to dst. An absent salt equals one of Nh
 // zero octets, since HMAC pads keys with zeros.
-func (k *kdf) extract(dst, salt []byte, ikm ...[]byte) []byte {
-	if len(salt) > 0 {
-		h := hmac.New(k.newHash, salt)
-		for _, part := range ikm {
-			h.Write(part)
-		}
-		return h.Sum(dst)
-	}
-	u := k.unsalted.Get().(*unsalted)
-	for _, part := range ikm {
-		u.hmac.Write(part)
-	}
-	dst = u.hmac.Sum(dst)
-	u.reset()
-	k.unsalted.Put(u)
-	return dst
+func (k *kdf) extract(dst, salt []byte, ikm ...[]byte) []byte { return k.mac(dst, salt, ikm...) }
+
+// expand is HKDF-Expand.
+func (k *kdf) expand(prk []byte, length int, info ...[]byte) []byte {
+	p := k.newPRF(prk)
+	defer p.release()
+	return p.expand(length, info...)
 }
 
-// An unsalted is an HMAC without a key, for reuse.
-type unsalted struct {
-	hmac hash.Hash
-	sum  [sha512.Size]byte
-}
-
-// reset takes u back to its beginning, and makes it forget its last input and
-// output on the way: a hash keeps its last, unfinished block.
-func (u *unsalted) reset() {
-	u.hmac.Reset()
-	u.hmac.Write(noSecrets[:u.hmac.BlockSize()-1])
-	u.hmac.Sum(u.sum[:0])
-	u.hmac.Reset()
-}
-
-var noSecrets [sha512.BlockSize]byte
-
-// A prf is HKDF-Expand under one key: HMAC takes the key in once, however much
-// is derived. It is not safe for concurrent use.
+// A prf is HKDF-Expand under one key.
 type prf struct {
-	kdf  *kdf
-	hmac hash.Hash
-	used bool
+	kdf *kdf
+	mac mac
 	// What a hash takes in must be on the heap, so it is put together here.
 	label   [64]byte
 	context [4]byte
 	block   [1]byte
 }
 
-// newPRF returns a prf under key; the caller calls release.
+// newPRF returns a prf under key; the caller calls release, which erases it.
 func (k *kdf) newPRF(key []byte) *prf {
 	p := k.prfs.Get().(*prf)
-	p.init(k, key)
+	p.mac.setKey(key)
 	return p
 }
 
-func (p *prf) init(k *kdf, key []byte) {
-	p.kdf, p.hmac, p.used = k, hmac.New(k.newHash, key), false
-}
-
 func (p *prf) release() {
-	k := p.kdf
-	p.kdf, p.hmac = nil, nil
-	k.prfs.Put(p)
+	p.mac.forget()
+	p.kdf.prfs.Put(p)
 }
 
 // expand derives length octets. It panics if length is more than 255 times Nh,
@@ -129,45 +94,57 @@ func (p *prf) expand(length int, info ...[]byte) []byte {
 	if length < 0 || length > 255*size {
 		panic(fmt.Sprintf("ciphersuite: cannot derive %d octets", length))
 	}
-	if p.used {
-		p.hmac.Reset()
-	}
-	p.used = true
 	out := make([]byte, 0, (length+size-1)/size*size)
 	for block := byte(1); len(out) < length; block++ {
+		p.mac.begin()
 		if block > 1 {
-			p.hmac.Reset()
-			p.hmac.Write(out[len(out)-size:])
+			p.mac.hash.Write(out[len(out)-size:])
 		}
 		for _, part := range info {
-			p.hmac.Write(part)
+			p.mac.hash.Write(part)
 		}
 		p.block[0] = block
-		p.hmac.Write(p.block[:])
-		out = p.hmac.Sum(out)
+		p.mac.hash.Write(p.block[:])
+		out = p.mac.finish(out)
 	}
 	clear(out[length:])
 	return out[:length:length]
 }
 
-// expand is HKDF-Expand.
-func (k *kdf) expand(prk []byte, length int, info ...[]byte) []byte {
-	p := k.newPRF(prk)
-	defer p.release()
-	return p.expand(length, info...)
+// expandWithLabel is ExpandWithLabel (RFC 9420, Section 8).
+func (p *prf) expandWithLabel(label string, context []byte, length int) []byte {
+	if length > 1<<16-1 {
+		panic(fmt.Sprintf("ciphersuite: cannot derive %d octets", length))
+	}
+	w := wire.NewWriter(p.label[:0])
+	w.Uint16(uint16(length))
+	writeLabel(w, label)
+	w.Length(len(context))
+	return p.expand(length, w.Data(), context)
+}
+
+// deriveTreeSecret is DeriveTreeSecret (RFC 9420, Section 9.1).
+func (p *prf) deriveTreeSecret(label string, generation uint32, length int) []byte {
+	binary.BigEndian.PutUint32(p.context[:], generation)
+	return p.expandWithLabel(label, p.context[:], length)
 }
 
 // hpkeVersion starts every labeled input of HPKE (RFC 9180, Section 4).
 const hpkeVersion = "HPKE-v1"
 
 // labeledExtract is LabeledExtract (RFC 9180, Section 4), appended to dst.
-func (k *kdf) labeledExtract(dst []byte, suiteID string, salt []byte, label string, ikm []byte) []byte {
-	p := k.prfs.Get().(*prf) // for its room
-	defer k.prfs.Put(p)
+func (k *kdf) labeledExtract(dst []byte, suiteID string, salt []byte, label string, ikm ...[]byte) []byte {
+	p := k.newPRF(salt)
+	defer p.release()
 	b := append(p.label[:0], hpkeVersion...)
 	b = append(b, suiteID...)
 	b = append(b, label...)
-	return k.extract(dst, salt, b, ikm)
+	p.mac.begin()
+	p.mac.hash.Write(b)
+	for _, part := range ikm {
+		p.mac.hash.Write(part)
+	}
+	return p.mac.finish(dst)
 }
 
 // labeledExpand is LabeledExpand (RFC 9180, Section 4).

@@ -34,10 +34,11 @@ type hpkeContext struct {
 	context []byte // key_schedule_context
 }
 
-// scheduleContext returns key_schedule_context for info, in base mode.
-func (s *Suite) scheduleContext(info []byte) []byte {
+// scheduleContext returns key_schedule_context for info, in base mode. The parts of
+// info are long where they are of a Welcome, and are joined nowhere.
+func (s *Suite) scheduleContext(info ...[]byte) []byte {
 	context := append(make([]byte, 0, 1+2*s.kdf.size), s.hpke.context()...)
-	return s.kdf.labeledExtract(context, s.hpke.suiteID, nil, "info_hash", info)
+	return s.kdf.labeledExtract(context, s.hpke.suiteID, nil, "info_hash", info...)
 }
 
 // keySchedule is KeySchedule in base mode (RFC 9180, Section 5.1). It erases

@@ -27,7 +27,7 @@ type secretTreeGeneration struct {
 const maxGeneration = 1 << 16
 
 func (v *secretTree) check(c *checker) {
-	key, nonce := secrettree.NewSenderData(c.suite, v.SenderData.Secret).Key(v.SenderData.Ciphertext)
+	key, nonce := secrettree.SenderDataKey(c.suite, v.SenderData.Secret, v.SenderData.Ciphertext)
 	c.equal("sender_data.key", key, v.SenderData.Key)
 	c.equal("sender_data.nonce", nonce, v.SenderData.Nonce)
 	if !c.that(len(v.Leaves) > 0, "there are no leaves") {
@@ -72,7 +72,7 @@ func generateSecretTree(g *generator) (vector, error) {
 	v := new(secretTree)
 	v.CipherSuite = g.suite.ID()
 	v.SenderData.Secret, v.SenderData.Ciphertext = g.secret(), g.octets(77)
-	v.SenderData.Key, v.SenderData.Nonce = secrettree.NewSenderData(g.suite, v.SenderData.Secret).Key(v.SenderData.Ciphertext)
+	v.SenderData.Key, v.SenderData.Nonce = secrettree.SenderDataKey(g.suite, v.SenderData.Secret, v.SenderData.Ciphertext)
 	v.EncryptionSecret = g.secret()
 	v.Leaves = make([][]secretTreeGeneration, []int{8, 1, 32}[g.index%3])
 	tree := secrettree.New(g.suite, v.EncryptionSecret, uint32(len(v.Leaves)), secrettree.Limits{})

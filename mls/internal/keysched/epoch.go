@@ -57,18 +57,18 @@ func NewEpoch(s *ciphersuite.Suite, joinerSecret, pskSecret, groupContext []byte
 // FirstEpoch derives the secrets of epoch 0, whose epoch secret the creator of
 // the group draws at random (RFC 9420, Section 11).
 func FirstEpoch(s *ciphersuite.Suite, epochSecret []byte) *Epoch {
-	e := s.NewExpander(epochSecret)
+	derive := func(label string) []byte { return s.DeriveSecret(epochSecret, label) }
 	return &Epoch{
-		SenderDataSecret:        e.DeriveSecret("sender data"),
-		EncryptionSecret:        e.DeriveSecret("encryption"),
-		ExporterSecret:          e.DeriveSecret("exporter"),
-		ExternalSecret:          e.DeriveSecret("external"),
-		ConfirmationKey:         e.DeriveSecret("confirm"),
-		MembershipKey:           e.DeriveSecret("membership"),
-		ResumptionPSK:           e.DeriveSecret("resumption"),
-		EpochAuthenticator:      e.DeriveSecret("authentication"),
-		ApplicationExportSecret: e.DeriveSecret("application_export"),
-		InitSecret:              e.DeriveSecret("init"),
+		SenderDataSecret:        derive("sender data"),
+		EncryptionSecret:        derive("encryption"),
+		ExporterSecret:          derive("exporter"),
+		ExternalSecret:          derive("external"),
+		ConfirmationKey:         derive("confirm"),
+		MembershipKey:           derive("membership"),
+		ResumptionPSK:           derive("resumption"),
+		EpochAuthenticator:      derive("authentication"),
+		ApplicationExportSecret: derive("application_export"),
+		InitSecret:              derive("init"),
 	}
 }
 
@@ -80,8 +80,7 @@ func WelcomeKey(s *ciphersuite.Suite, joinerSecret, pskSecret []byte) (key, nonc
 	defer clear(member)
 	welcome := s.DeriveSecret(member, "welcome")
 	defer clear(welcome)
-	e := s.NewExpander(welcome)
-	return e.ExpandWithLabel("key", nil, s.KeySize()), e.ExpandWithLabel("nonce", nil, s.NonceSize())
+	return s.ExpandWithLabel(welcome, "key", nil, s.KeySize()), s.ExpandWithLabel(welcome, "nonce", nil, s.NonceSize())
 }
 
 // Export derives length octets for an application's use (RFC 9420, Section 8.5).

@@ -154,7 +154,7 @@ func TestConsumedSecretsAreOverwritten(t *testing.T) {
 // Whatever was derived on the way to a key is either part of the tree or
 // overwritten.
 func TestNothingThatWasDerivedLingers(t *testing.T) {
-	kdf := &recordingKDF{kdf: suiteKDF{testSuite(t)}}
+	kdf := &recordingKDF{kdf: testSuite(t)}
 	tree := newTree(kdf, testSecret, 8, Limits{MaxForward: 20, MaxSkipped: 5})
 	check := func(what string) {
 		t.Helper()

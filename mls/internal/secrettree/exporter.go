@@ -23,7 +23,7 @@ type ExporterTree struct {
 // NewExporterTree returns the exporter tree of an epoch with the given
 // application_export_secret. The secret is copied; the caller erases its own.
 func NewExporterTree(s *ciphersuite.Suite, applicationExportSecret []byte) *ExporterTree {
-	t := emptyExporterTree(suiteKDF{s})
+	t := emptyExporterTree(s)
 	t.frontier.plant(applicationExportSecret)
 	return t
 }
@@ -72,7 +72,7 @@ func (t *ExporterTree) MarshalTo(w *wire.Writer) {
 // matches [ErrState] or one of package wire.
 func UnmarshalExporterTree(s *ciphersuite.Suite, r *wire.Reader) (*ExporterTree, error) {
 	readVersion(r, exporterStateVersion)
-	t := emptyExporterTree(suiteKDF{s})
+	t := emptyExporterTree(s)
 	t.frontier.unmarshal(t.kdf, r)
 	if _, ok := coverage(exporterLeaves, t.frontier.secrets.keys()); !ok {
 		r.Fail(fmt.Errorf("%w: nodes overlap or are outside the tree", ErrState))

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"slices"
 
-	"github.com/mendlink/mendlink/mls/ciphersuite"
 	"github.com/mendlink/mendlink/mls/internal/treemath"
 )
 
@@ -14,18 +13,9 @@ type kdf interface {
 	HashSize() int
 	KeySize() int
 	NonceSize() int
-	// expander returns what derives from a secret, which it does not keep.
-	expander(secret []byte) expander
+	ExpandWithLabel(secret []byte, label string, context []byte, length int) []byte
+	DeriveTreeSecret(secret []byte, label string, generation uint32, length int) []byte
 }
-
-type expander interface {
-	ExpandWithLabel(label string, context []byte, length int) []byte
-	DeriveTreeSecret(label string, generation uint32, length int) []byte
-}
-
-type suiteKDF struct{ *ciphersuite.Suite }
-
-func (s suiteKDF) expander(secret []byte) expander { return s.NewExpander(secret) }
 
 var leftContext, rightContext = []byte("left"), []byte("right")
 
@@ -52,13 +42,13 @@ func (f *frontier) peek(kdf kdf, leaf treemath.NodeIndex) []byte {
 	for n != leaf {
 		left, _ := n.Left()
 		right, _ := n.Right()
-		e := kdf.expander(secret)
-		clear(secret)
+		parent := secret
 		if leaf.InSubtree(left) {
-			n, secret = left, e.ExpandWithLabel("tree", leftContext, kdf.HashSize())
+			n, secret = left, kdf.ExpandWithLabel(parent, "tree", leftContext, kdf.HashSize())
 		} else {
-			n, secret = right, e.ExpandWithLabel("tree", rightContext, kdf.HashSize())
+			n, secret = right, kdf.ExpandWithLabel(parent, "tree", rightContext, kdf.HashSize())
 		}
+		clear(parent)
 	}
 	return secret
 }
@@ -75,10 +65,9 @@ func (f *frontier) take(kdf kdf, leaf treemath.NodeIndex) []byte {
 	for n != leaf {
 		left, _ := n.Left()
 		right, _ := n.Right()
-		e := kdf.expander(secret)
+		leftSecret := kdf.ExpandWithLabel(secret, "tree", leftContext, kdf.HashSize())
+		rightSecret := kdf.ExpandWithLabel(secret, "tree", rightContext, kdf.HashSize())
 		clear(secret)
-		leftSecret := e.ExpandWithLabel("tree", leftContext, kdf.HashSize())
-		rightSecret := e.ExpandWithLabel("tree", rightContext, kdf.HashSize())
 		if leaf.InSubtree(left) {
 			n, secret = left, leftSecret
 			f.secrets.put(right, rightSecret)

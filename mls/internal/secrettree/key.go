@@ -15,10 +15,9 @@ type Key struct {
 
 // derive sets the key to that of its generation, whose secret is given.
 func (k *Key) derive(kdf kdf, secret []byte) {
-	e := kdf.expander(secret)
-	k.Key = e.DeriveTreeSecret("key", k.Generation, kdf.KeySize())
-	k.Nonce = e.DeriveTreeSecret("nonce", k.Generation, kdf.NonceSize())
-	k.following = e.DeriveTreeSecret("secret", k.Generation, kdf.HashSize())
+	k.Key = kdf.DeriveTreeSecret(secret, "key", k.Generation, kdf.KeySize())
+	k.Nonce = kdf.DeriveTreeSecret(secret, "nonce", k.Generation, kdf.NonceSize())
+	k.following = kdf.DeriveTreeSecret(secret, "secret", k.Generation, kdf.HashSize())
 }
 
 // Consume removes the generation from the tree, and erases it together with

@@ -28,21 +28,12 @@ type recordingKDF struct {
 	derived [][]byte
 }
 
-func (c *recordingKDF) expander(secret []byte) expander {
-	return recordingExpander{c, c.kdf.expander(secret)}
+func (c *recordingKDF) ExpandWithLabel(secret []byte, label string, context []byte, length int) []byte {
+	return c.record(c.kdf.ExpandWithLabel(secret, label, context, length))
 }
 
-type recordingExpander struct {
-	recorder *recordingKDF
-	expander
-}
-
-func (e recordingExpander) ExpandWithLabel(label string, context []byte, length int) []byte {
-	return e.recorder.record(e.expander.ExpandWithLabel(label, context, length))
-}
-
-func (e recordingExpander) DeriveTreeSecret(label string, generation uint32, length int) []byte {
-	return e.recorder.record(e.expander.DeriveTreeSecret(label, generation, length))
+func (c *recordingKDF) DeriveTreeSecret(secret []byte, label string, generation uint32, length int) []byte {
+	return c.record(c.kdf.DeriveTreeSecret(secret, label, generation, length))
 }
 
 func (c *recordingKDF) record(secret []byte) []byte {

@@ -28,7 +28,7 @@ func (k *skippedKey) erase() {
 
 // following derives the secret of the generation after the given one.
 func following(kdf kdf, secret []byte, generation uint32) []byte {
-	return kdf.expander(secret).DeriveTreeSecret("secret", generation, kdf.HashSize())
+	return kdf.DeriveTreeSecret(secret, "secret", generation, kdf.HashSize())
 }
 
 // peek derives a key whose generation is not below next, without changing the

@@ -98,7 +98,7 @@ func Unmarshal(s *ciphersuite.Suite, r *wire.Reader, limits Limits) (*Tree, erro
 	if size != treemath.SizeFor(uint32(size)) {
 		r.Fail(fmt.Errorf("%w: %d leaves are no full tree", ErrState, size))
 	}
-	t := emptyTree(suiteKDF{s}, size, limits)
+	t := emptyTree(s, size, limits)
 	t.frontier.unmarshal(t.kdf, r)
 	t.unmarshalLeaves(r, version)
 	if r.Err() == nil && !t.isPartition() {

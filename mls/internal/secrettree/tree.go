@@ -98,7 +98,7 @@ type Tree struct {
 // large as a ratchet tree with that many leaves: rounded up to a full tree. The
 // secret is copied; the caller erases its own.
 func New(s *ciphersuite.Suite, encryptionSecret []byte, leaves uint32, limits Limits) *Tree {
-	return newTree(suiteKDF{s}, encryptionSecret, leaves, limits)
+	return newTree(s, encryptionSecret, leaves, limits)
 }
 
 func newTree(kdf kdf, encryptionSecret []byte, leaves uint32, limits Limits) *Tree {
@@ -158,7 +158,7 @@ func (t *Tree) Peek(leaf uint32, kind Kind, generation uint32) (*Key, error) {
 	}
 	if r.secret == nil {
 		secret := t.frontier.peek(t.kdf, treemath.LeafIndex(leaf).Node())
-		r.secret = root(t.kdf, t.kdf.expander(secret), kind)
+		r.secret = root(t.kdf, secret, kind)
 		clear(secret)
 		defer clear(r.secret)
 	}
@@ -189,24 +189,23 @@ func (t *Tree) ratchet(leaf uint32, kind Kind) *ratchet {
 	pair, ok := t.ratchets.get(leaf)
 	if !ok {
 		secret := t.frontier.take(t.kdf, treemath.LeafIndex(leaf).Node())
-		e := t.kdf.expander(secret)
-		clear(secret)
 		pair = &[2]ratchet{
-			Handshake:   {secret: root(t.kdf, e, Handshake)},
-			Application: {secret: root(t.kdf, e, Application)},
+			Handshake:   {secret: root(t.kdf, secret, Handshake)},
+			Application: {secret: root(t.kdf, secret, Application)},
 		}
+		clear(secret)
 		t.ratchets.put(leaf, pair)
 	}
 	return &pair[kind]
 }
 
 // root derives the first secret of a ratchet from its leaf's secret.
-func root(kdf kdf, leafSecret expander, kind Kind) []byte {
+func root(kdf kdf, leafSecret []byte, kind Kind) []byte {
 	label := "handshake"
 	if kind == Application {
 		label = "application"
 	}
-	return leafSecret.ExpandWithLabel(label, nil, kdf.HashSize())
+	return kdf.ExpandWithLabel(leafSecret, label, nil, kdf.HashSize())
 }
 
 // Clone returns a copy that shares no memory with t. Keys that t handed out

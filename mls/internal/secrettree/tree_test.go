@@ -67,7 +67,7 @@ func TestLimitsHaveDefaultsAndCanForbidSkipping(t *testing.T) {
 // A jump of 2^32-2 generations would take half an hour: what counts is that
 // nothing at all is derived for a message that is refused.
 func TestRefusalsCostNoDerivation(t *testing.T) {
-	kdf := &recordingKDF{kdf: suiteKDF{testSuite(t)}}
+	kdf := &recordingKDF{kdf: testSuite(t)}
 	tree := newTree(kdf, testSecret, 8, Limits{MaxForward: 100})
 	refuse := func(leaf uint32, generation uint32, want error) {
 		t.Helper()
@@ -90,7 +90,7 @@ func TestRefusalsCostNoDerivation(t *testing.T) {
 }
 
 func TestAForgedJumpCostsOneDerivationPerGeneration(t *testing.T) {
-	kdf := &recordingKDF{kdf: suiteKDF{testSuite(t)}}
+	kdf := &recordingKDF{kdf: testSuite(t)}
 	tree := newTree(kdf, testSecret, 2, Limits{MaxForward: 100})
 	mustNext(t, tree, 0, Application).Discard()
 	kdf.derived = nil

@@ -36,7 +36,7 @@ func TestVectors(t *testing.T) {
 			t.Fatal(err)
 		}
 		checked[c.Suite]++
-		key, nonce := NewSenderData(s, c.SenderData.Secret).Key(c.SenderData.Ciphertext)
+		key, nonce := SenderDataKey(s, c.SenderData.Secret, c.SenderData.Ciphertext)
 		if !bytes.Equal(key, c.SenderData.Key) || !bytes.Equal(nonce, c.SenderData.Nonce) {
 			t.Errorf("%v: sender data key %x, nonce %x", s, key, nonce)
 		}
