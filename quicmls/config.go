@@ -185,14 +185,27 @@ type onlyWatched struct{ channel.IdentitySource }
 // Identities implements [channel.IdentitySource].
 func (onlyWatched) Identities() []mls.Identity { return nil }
 
+// quicSettings are what a Config says about QUIC connections.
+type quicSettings struct {
+	config    *quic.Config // nil: the default
+	allow0RTT bool
+	traced    bool
+}
+
+func (c *Config) quicSettings() quicSettings {
+	return quicSettings{c.QUIC, c.Allow0RTT, c.TraceFor != nil}
+}
+
 // quicConfig returns the configuration of QUIC connections.
-func (c *Config) quicConfig() *quic.Config {
+func (c *Config) quicConfig() *quic.Config { return c.quicSettings().apply() }
+
+func (s quicSettings) apply() *quic.Config {
 	q := &quic.Config{EnableDatagrams: true}
-	if c.QUIC != nil {
-		q = c.QUIC.Clone()
+	if s.config != nil {
+		q = s.config.Clone()
 	}
-	q.Allow0RTT = q.Allow0RTT || c.Allow0RTT
-	if c.TraceFor != nil {
+	q.Allow0RTT = q.Allow0RTT || s.allow0RTT
+	if s.traced {
 		q = WithTraceID(q)
 	}
 	return q

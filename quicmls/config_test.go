@@ -73,7 +73,7 @@ func TestConfigIsCopied(t *testing.T) {
 			return
 		}
 		defer c.CloseWithError(0, "")
-		if c.config.PreviousIdentities[0].Signer == nil || c.config.Alternatives[0].Signer == nil { // which the handshake does not show
+		if c.handshake.config.PreviousIdentities[0].Signer == nil || c.handshake.config.Alternatives[0].Signer == nil { // which the handshake does not show
 			t.Error("the identities are others")
 		}
 		if err := c.HandshakeContext(t.Context()); err != nil {

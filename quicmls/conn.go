@@ -20,21 +20,15 @@ import (
 type Conn struct {
 	quic      *quic.Conn
 	transport *quic.Transport // that it was dialed on; nil if that is not the caller's
+	redial    quicSettings    // for DialKeyed
 	initiator bool
-	config    *Config
-	configErr error
 
 	ctx    context.Context // ends with the QUIC connection, or with the session
 	cancel context.CancelCauseFunc
 
-	handshakeMu  sync.Mutex // guards the handshake as a whole
-	handshakeErr error      // final
-	leave        func()     // gives the place at the listener's gate back; nil if there is none, or no more
-	exported     []byte     // what binds the session to QUIC's handshake
-	unbound      bool       // that is not complete, so that the session is not bound to it yet
-	heard        bool       // a message has come
-	trace        *channel.Trace
-	ready        bool // the session is complete
+	handshakeMu  sync.Mutex      // guards the handshake as a whole
+	handshakeErr error           // final
+	handshake    *handshakeState // nil once it is complete
 	complete     atomic.Bool
 	served       chan struct{} // closed when serve has ended; nil before the handshake is complete
 
@@ -65,14 +59,19 @@ func Server(q *quic.Conn, config *Config) *Conn {
 
 // newConn makes a Conn with a configuration in which nothing is left open, nil because of err.
 func newConn(q *quic.Conn, config *Config, err error, initiator bool) *Conn {
-	c := &Conn{quic: q, initiator: initiator, config: config, configErr: err}
+	c := &Conn{quic: q, initiator: initiator, handshake: &handshakeState{config: config}, handshakeErr: err}
 	c.ctx, c.cancel = context.WithCancelCause(q.Context())
-	c.control.init(c)
-	if c.config != nil {
-		c.receiving.grace = c.config.EpochGrace
-		c.driver.Init(transport{c}, c.config.driverConfig(c.config.Identity))
+	c.control.conn = c
+	if config != nil {
+		c.configure(config)
 	}
 	return c
+}
+
+func (c *Conn) configure(config *Config) {
+	c.control.messages = channel.NewAssembler(config.MaxMessageSize)
+	c.receiving.grace = config.EpochGrace
+	c.driver.Init(transport{c}, config.driverConfig(config.Identity))
 }
 
 // transport is what the driver sees of a Conn.
@@ -100,7 +99,7 @@ func (t transport) Carry(events []channel.Event) error {
 				return err
 			}
 		case channel.HandshakeComplete:
-			c.ready = true
+			c.handshake.ready = true
 		case channel.Updated:
 			if e.Own {
 				out = append(out, controlItem{confirm: c.driver.Acked()})

@@ -27,7 +27,6 @@ type control struct {
 	writeMu    sync.Mutex         // guards the sending side
 	out        io.Writer          // the stream
 	protection *record.Protection // nil: records are in the clear
-	first      []byte             // what was sent before QUIC's handshake was complete
 
 	// The receiving side belongs to the goroutine that performs the handshake, and later to serve.
 	in       io.Reader          // the stream
@@ -80,13 +79,6 @@ func (q *controlQueue) pop() (i controlItem, ok bool) {
 		q.items = nil
 	}
 	return i, true
-}
-
-func (c *control) init(conn *Conn) {
-	c.conn = conn
-	if conn.config != nil {
-		c.messages = channel.NewAssembler(conn.config.MaxMessageSize)
-	}
 }
 
 // attach takes over the stream. Its messages go before all else that this end sends.
@@ -187,11 +179,13 @@ func (c *control) write(out []byte) error {
 	if len(out) == 0 {
 		return nil
 	}
-	if early := c.conn.unbound && c.conn.initiator; early {
-		c.first = append(c.first, out...)
+	h := c.conn.handshake
+	early := h != nil && h.unbound
+	if early && c.conn.initiator {
+		h.early = append(h.early, out...)
 	}
 	_, err := c.out.Write(out)
-	if c.conn.unbound && errors.Is(err, quic.Err0RTTRejected) {
+	if early && errors.Is(err, quic.Err0RTTRejected) {
 		return nil // it will be repeated
 	}
 	return c.given(err)
@@ -201,8 +195,9 @@ func (c *control) write(out []byte) error {
 func (c *control) repeat() error {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
-	_, err := c.out.Write(c.first)
-	c.first = nil
+	h := c.conn.handshake
+	_, err := c.out.Write(h.early)
+	h.early = nil
 	return c.given(err)
 }
 

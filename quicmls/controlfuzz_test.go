@@ -19,13 +19,12 @@ func detached(t testing.TB, config *Config, initiator bool, in io.Reader, out io
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &Conn{initiator: initiator, config: config}
+	c := &Conn{initiator: initiator, handshake: &handshakeState{config: config}}
 	c.ctx, c.cancel = context.WithCancelCause(t.Context())
 	t.Cleanup(func() { c.cancel(nil) })
-	c.control.init(c)
+	c.control.conn = c
 	c.control.in, c.control.out = in, out
-	c.receiving.grace = config.EpochGrace
-	c.driver.Init(transport{c}, config.driverConfig(config.Identity))
+	c.configure(config)
 	newSession := channel.NewResponder
 	if initiator {
 		newSession = channel.NewInitiator
@@ -84,7 +83,7 @@ func detachedPair(t testing.TB, ic, rc *Config) (client, server *Conn, toClient,
 			t.Fatal(err)
 		}
 	}
-	if !client.ready || !server.ready {
+	if !client.handshake.ready || !server.handshake.ready {
 		t.Fatal("the handshake is not complete")
 	}
 	return client, server, toClient, toServer
@@ -109,8 +108,8 @@ func FuzzControlInTheClear(f *testing.F) {
 		}
 		c := detached(t, config, initiator, bytes.NewReader(in), io.Discard)
 		defer release(c)
-		if err := takeAll(c); err == nil || err == io.EOF || c.ready {
-			t.Fatalf("complete: %t, %v", c.ready, err)
+		if err := takeAll(c); err == nil || err == io.EOF || c.handshake.ready {
+			t.Fatalf("complete: %t, %v", c.handshake.ready, err)
 		}
 	})
 }

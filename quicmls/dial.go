@@ -193,7 +193,7 @@ func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 		c.accepting = l.keyed.accepter()
 	}
 	stop := context.AfterFunc(c.ctx, leave) // nobody may ever perform the handshake
-	c.leave = func() {
+	c.handshake.leave = func() {
 		stop()
 		leave()
 	}

@@ -28,8 +28,6 @@ func (c *Conn) HandshakeContext(ctx context.Context) error {
 		return nil
 	case c.handshakeErr != nil:
 		return c.handshakeErr
-	case c.configErr != nil:
-		return c.configErr
 	}
 	ctx, cancel := c.boundHandshake(ctx)
 	defer cancel()
@@ -77,15 +75,30 @@ func (c *Conn) handshaken(ctx context.Context) error {
 	}
 }
 
+// A handshakeState is what a Conn has only until its handshake is complete.
+type handshakeState struct {
+	config   *Config // nil if it was unusable
+	leave    func()  // gives the place at the listener's gate back; nil if there is none
+	exported []byte  // what binds the session to QUIC's handshake
+	unbound  bool    // that is not complete, so that the session is not bound to it yet
+	early    []byte  // what the control stream has sent meanwhile
+	heard    bool    // a message has come
+	ready    bool    // the session is complete
+	trace    *channel.Trace
+}
+
 // established begins what goes on for as long as the connection lives.
 func (c *Conn) established() {
-	c.driver.Look(func(*channel.Session) { c.served = make(chan struct{}) })
-	c.control.ctx, c.control.first = c.ctx, nil
+	h := c.handshake
+	c.driver.Look(func(*channel.Session) { c.served, c.handshake = make(chan struct{}), nil })
+	c.control.ctx = c.ctx
+	if c.initiator {
+		c.redial = h.config.quicSettings()
+	}
 	c.driver.Establish()
 	c.complete.Store(true)
-	if c.leave != nil {
-		c.leave()
-		c.leave = nil
+	if h.leave != nil {
+		h.leave()
 	}
 	go c.serve()
 	c.control.wake() // an update may be under way already
@@ -93,10 +106,11 @@ func (c *Conn) established() {
 
 // boundHandshake adds the configured timeout.
 func (c *Conn) boundHandshake(ctx context.Context) (context.Context, context.CancelFunc) {
-	if c.config.HandshakeTimeout < 0 {
+	timeout := c.handshake.config.HandshakeTimeout
+	if timeout < 0 {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeoutCause(ctx, c.config.HandshakeTimeout, &HandshakeTimeoutError{After: c.config.HandshakeTimeout})
+	return context.WithTimeoutCause(ctx, timeout, &HandshakeTimeoutError{After: timeout})
 }
 
 // runHandshake drives the session until application data may flow.
@@ -108,10 +122,10 @@ func (c *Conn) runHandshake(ctx context.Context) error {
 		if err := c.control.flush(); err != nil {
 			return err
 		}
-		if c.ready {
+		if c.handshake.ready {
 			return nil
 		}
-		if c.unbound && (c.initiator || c.heard) {
+		if c.handshake.unbound && (c.initiator || c.handshake.heard) {
 			if err := c.bindLate(ctx); err != nil {
 				return err
 			}
@@ -135,7 +149,7 @@ func (c *Conn) begin(ctx context.Context) error {
 		}
 	}
 	cfg := c.channelConfig()
-	c.unbound = cfg.LateBinding
+	c.handshake.unbound = cfg.LateBinding
 	if !c.initiator {
 		session, err := channel.NewResponder(cfg)
 		if err != nil {
@@ -150,7 +164,7 @@ func (c *Conn) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.unbound && !session.Resumed() {
+	if c.handshake.unbound && !session.Resumed() {
 		if session, err = c.newInitiator(ctx); err != nil {
 			return err
 		}
@@ -179,7 +193,7 @@ func (c *Conn) newInitiator(ctx context.Context) (*channel.Session, error) {
 	if _, err := c.awaitQUIC(ctx); err != nil {
 		return nil, err
 	}
-	c.unbound = false
+	c.handshake.unbound = false
 	return c.driver.NewInitiator(c.channelConfig())
 }
 
@@ -210,7 +224,7 @@ func (c *Conn) quicComplete() bool {
 // awaitQUIC waits for QUIC's own handshake, and for what it exports. It reports that what was sent
 // on 0-RTT is lost, and the control stream another one.
 func (c *Conn) awaitQUIC(ctx context.Context) (lost bool, err error) {
-	if c.exported != nil {
+	if c.handshake.exported != nil {
 		return false, nil
 	}
 	select {
@@ -236,7 +250,7 @@ func (c *Conn) awaitQUIC(ctx context.Context) (lost bool, err error) {
 // export asks the TLS connection for what the session is bound to.
 func (c *Conn) export() (err error) {
 	state := c.quic.ConnectionState().TLS
-	if c.exported, err = state.ExportKeyingMaterial(exporterLabel, nil, exporterSize); err != nil {
+	if c.handshake.exported, err = state.ExportKeyingMaterial(exporterLabel, nil, exporterSize); err != nil {
 		return fmt.Errorf("%w: %w", ErrNoBinding, err)
 	}
 	return nil
@@ -248,19 +262,22 @@ func (c *Conn) bindLate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.unbound = false
+	c.handshake.unbound = false
 	if lost {
 		if err := c.control.repeat(); err != nil {
 			return err
 		}
 	}
-	return c.driver.Advance(func(s *channel.Session) ([]channel.Event, error) { return s.BindTransport(ctx, c.exported) })
+	return c.driver.Advance(func(s *channel.Session) ([]channel.Event, error) { return s.BindTransport(ctx, c.handshake.exported) })
 }
 
 // receive hands a message to the session. A resumption needs no binding yet.
 func (c *Conn) receive(ctx context.Context, m channel.Message) error {
-	c.heard = true
-	if c.unbound && (m.Type != channel.MessageResumptionRequest || c.quicComplete()) {
+	h := c.handshake
+	if h != nil {
+		h.heard = true
+	}
+	if h != nil && h.unbound && (m.Type != channel.MessageResumptionRequest || c.quicComplete()) {
 		if err := c.bindLate(ctx); err != nil {
 			return err
 		}
@@ -277,17 +294,18 @@ func (c *Conn) receive(ctx context.Context, m channel.Message) error {
 // channelConfig returns the configuration of the session. It is bound to the TLS connection
 // beneath if that has exported something already.
 func (c *Conn) channelConfig() *channel.Config {
-	cfg := c.config.sessions()
-	c.driver.Configure(c.config.driverConfig(cfg.Identity))
+	h := c.handshake
+	cfg := h.config.sessions()
+	c.driver.Configure(h.config.driverConfig(cfg.Identity))
 	cfg.Validator = c.driver.Validator(cfg.Validator)
-	if c.config.TraceFor != nil {
-		if c.trace == nil {
-			c.trace = c.config.TraceFor(traceID(c.quic))
+	if h.config.TraceFor != nil {
+		if h.trace == nil {
+			h.trace = h.config.TraceFor(traceID(c.quic))
 		}
-		cfg.Trace = c.trace
+		cfg.Trace = h.trace
 	}
-	cfg.LateBinding = c.exported == nil
-	cfg.TransportBinding = slices.Concat(c.exported, cfg.TransportBinding)
+	cfg.LateBinding = h.exported == nil
+	cfg.TransportBinding = slices.Concat(h.exported, cfg.TransportBinding)
 	if choose := cfg.Select; choose != nil {
 		cfg.Select = func(hello channel.ClientHello) (*channel.Config, error) {
 			chosen, err := choose(hello)
@@ -295,16 +313,16 @@ func (c *Conn) channelConfig() *channel.Config {
 				return nil, err
 			}
 			d := *chosen
-			d.TransportBinding = slices.Concat(c.exported, d.TransportBinding)
+			d.TransportBinding = slices.Concat(h.exported, d.TransportBinding)
 			d.MaxEarlyData = 0
-			if c.config.TraceFor != nil {
+			if h.config.TraceFor != nil {
 				d.Trace = cfg.Trace // it is of the connection
 			}
 			if d.Now == nil {
 				d.Now = time.Now
 			}
 			d.Validator = c.driver.Validator(d.Validator)
-			c.driver.Configure(c.config.chosenConfig(d.Identity))
+			c.driver.Configure(h.config.chosenConfig(d.Identity))
 			return &d, nil
 		}
 	}

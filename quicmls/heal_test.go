@@ -149,7 +149,10 @@ func steal(t testing.TB, victim *Conn, config *Config, log *keyLog, taps [2]*tap
 		t.Fatal(err)
 	}
 	cfg := &config.Config
-	cfg.TransportBinding = victim.exported
+	exporter := victim.quic.ConnectionState().TLS
+	if cfg.TransportBinding, err = exporter.ExportKeyingMaterial(exporterLabel, nil, exporterSize); err != nil {
+		t.Fatal(err)
+	}
 	stored, err := cfg.Store.Load(t.Context(), victim.ConnectionState().SessionID)
 	if err != nil {
 		t.Fatal(err)

@@ -80,9 +80,9 @@ func (c *Conn) dialKeyed(ctx context.Context, d *keyedDialer) (*quic.Conn, error
 	}
 	var q *quic.Conn
 	if c.transport != nil {
-		q, err = c.transport.Dial(ctx, c.RemoteAddr(), config, c.config.quicConfig())
+		q, err = c.transport.Dial(ctx, c.RemoteAddr(), config, c.redial.apply())
 	} else {
-		q, err = quic.DialAddr(ctx, c.RemoteAddr().String(), config, c.config.quicConfig())
+		q, err = quic.DialAddr(ctx, c.RemoteAddr().String(), config, c.redial.apply())
 	}
 	if err != nil {
 		return nil, err

@@ -15,8 +15,7 @@ type EpochSecret struct {
 	suite   *ciphersuite.Suite
 	epoch   uint64
 	content int
-	secret  []byte   // nil once it is erased
-	label   [32]byte // scratch; what a hash takes in must be on the heap
+	secret  []byte // nil once it is erased
 }
 
 // A StreamKey is what the records of one stream are protected with, in one direction and
@@ -101,8 +100,7 @@ func (s *EpochSecret) derive(label string, context []byte) []byte {
 	if s.secret == nil {
 		panic("record: key of an epoch that is erased")
 	}
-	length := s.suite.KeySize() + nonceSize
-	return s.suite.Expand(s.secret, appendLabel(s.label[:0], label, context, length), length)
+	return s.suite.ExpandLabel(s.secret, label, context, s.suite.KeySize()+nonceSize)
 }
 
 // Erase forgets the secret. What was derived from it stays.

@@ -174,7 +174,7 @@ func (p *Protection) Update() error {
 		return ErrErased
 	}
 	old := p.secret
-	if err := p.install(expand(p.suite, old, "traffic upd", nil, len(old))); err != nil {
+	if err := p.install(p.suite.ExpandLabel(old, "traffic upd", nil, len(old))); err != nil {
 		return err
 	}
 	clear(old)
@@ -270,7 +270,7 @@ func (p *Protection) install(secret []byte) error {
 	if err := p.expandKey(secret); err != nil {
 		return err
 	}
-	iv := expand(p.suite, secret, "iv", nil, nonceSize)
+	iv := p.suite.ExpandLabel(secret, "iv", nil, nonceSize)
 	defer clear(iv)
 	copy(p.iv[:], iv)
 	p.secret = secret
@@ -279,7 +279,7 @@ func (p *Protection) install(secret []byte) error {
 
 // expandKey derives the key from a traffic secret and expands it.
 func (p *Protection) expandKey(secret []byte) error {
-	key := expand(p.suite, secret, "key", nil, p.suite.KeySize())
+	key := p.suite.ExpandLabel(secret, "key", nil, p.suite.KeySize())
 	defer clear(key)
 	expanded := new(expandedKey)
 	if err := expanded.expand(p.suite, key); err != nil {
@@ -294,17 +294,4 @@ func (k *expandedKey) expand(suite *ciphersuite.Suite, key []byte) (err error) {
 		return fmt.Errorf("record: %w", err)
 	}
 	return nil
-}
-
-// expand is HKDF-Expand-Label. RFC 8446, Section 7.1.
-func expand(suite *ciphersuite.Suite, secret []byte, label string, context []byte, length int) []byte {
-	return suite.Expand(secret, appendLabel(make([]byte, 0, 48), label, context, length), length)
-}
-
-// appendLabel appends an HkdfLabel to dst. RFC 8446, Section 7.1.
-func appendLabel(dst []byte, label string, context []byte, length int) []byte {
-	const prefix = "tls13 "
-	dst = append(dst, byte(length>>8), byte(length), byte(len(prefix)+len(label)))
-	dst = append(append(dst, prefix...), label...)
-	return append(append(dst, byte(len(context))), context...)
 }

@@ -61,6 +61,15 @@ func (s *Suite) ExpandWithLabel(secret []byte, label string, context []byte, len
 	return p.expandWithLabel(label, context, length)
 }
 
+// ExpandLabel is HKDF-Expand-Label of TLS 1.3 (RFC 8446, Section 7.1), for what is
+// protected as TLS protects it. The label, of at most 249 octets, gets its "tls13 " here;
+// context has at most 255. It panics as [Suite.ExpandWithLabel] does.
+func (s *Suite) ExpandLabel(secret []byte, label string, context []byte, length int) []byte {
+	p := s.kdf.newPRF(secret)
+	defer p.release()
+	return p.expandLabel(label, context, length)
+}
+
 // DeriveSecret derives a secret of [Suite.HashSize] octets
 // (RFC 9420, Section 8).
 func (s *Suite) DeriveSecret(secret []byte, label string) []byte {

@@ -123,6 +123,18 @@ func (p *prf) expandWithLabel(label string, context []byte, length int) []byte {
 	return p.expand(length, w.Data(), context)
 }
 
+// expandLabel is HKDF-Expand-Label (RFC 8446, Section 7.1).
+func (p *prf) expandLabel(label string, context []byte, length int) []byte {
+	const prefix = "tls13 "
+	if len(prefix)+len(label) > 255 || len(context) > 255 || length > 1<<16-1 {
+		panic(fmt.Sprintf("ciphersuite: cannot derive %d octets with a label of %d and a context of %d", length, len(label), len(context)))
+	}
+	b := binary.BigEndian.AppendUint16(p.label[:0], uint16(length))
+	b = append(append(append(b, byte(len(prefix)+len(label))), prefix...), label...)
+	b = append(append(b, byte(len(context))), context...)
+	return p.expand(length, b)
+}
+
 // deriveTreeSecret is DeriveTreeSecret (RFC 9420, Section 9.1).
 func (p *prf) deriveTreeSecret(label string, generation uint32, length int) []byte {
 	binary.BigEndian.PutUint32(p.context[:], generation)

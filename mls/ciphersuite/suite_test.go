@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"crypto/hkdf"
 	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"hash"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -275,6 +278,56 @@ func TestOversizedDerivationsPanic(t *testing.T) {
 				}
 			}()
 			derive()
+		}()
+	}
+}
+
+// HKDF-Expand-Label is that of RFC 8448, Section 3 ("derive secret", "write traffic keys" of the
+// server's handshake).
+func TestExpandLabelGivesTheKeysOfRFC8448(t *testing.T) {
+	s, err := Default().Lookup(MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unhex := func(text string) []byte {
+		t.Helper()
+		b, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	early := s.Extract(nil, make([]byte, 32))
+	empty := sha256.Sum256(nil)
+	traffic := unhex("b67b7d690cc16c4e75e54213cb2d37b4e9c912bcded9105d42befd59d391ad38")
+	for _, c := range []struct {
+		secret  []byte
+		label   string
+		context []byte
+		want    string
+	}{
+		{early, "derived", empty[:], "6f2615a108c702c5678f54fc9dbab69716c076189c48250cebeac3576c3611ba"},
+		{traffic, "key", nil, "3fce516009c21727d0f2e4e86ee403bc"},
+		{traffic, "iv", nil, "5d313eb2671276ee13000b30"},
+	} {
+		want := unhex(c.want)
+		if got := s.ExpandLabel(c.secret, c.label, c.context, len(want)); !bytes.Equal(got, want) {
+			t.Errorf("%s: %x, want %x", c.label, got, want)
+		}
+	}
+	long := strings.Repeat("l", 250)
+	for name, f := range map[string]func(){
+		"label":   func() { s.ExpandLabel(traffic, long, nil, 16) },
+		"context": func() { s.ExpandLabel(traffic, "key", make([]byte, 256), 16) },
+		"length":  func() { s.ExpandLabel(traffic, "key", nil, 1<<16) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: too much is taken", name)
+				}
+			}()
+			f()
 		}()
 	}
 }
