@@ -288,7 +288,7 @@ func (d driven) Carry(events []channel.Event) (err error) {
 	// not leave under the keys of before.
 	c.driver.Confirm(c.driver.Acked())
 	if c.driver.Established() {
-		if c.sender.queue.n.Load() > 0 {
+		if !c.sender.queue.empty() {
 			c.sender.wake()
 		}
 		c.receiver.pumpIfIdle()
@@ -379,7 +379,7 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 	if err := c.sender.setDeadline(t); err != nil {
 		return err
 	}
-	if c.driver.Established() && (c.sender.stalled.Load() || c.sender.kept.some.Load() || c.sender.queue.n.Load() > 0) {
+	if c.driver.Established() && (c.sender.stalled.Load() || c.sender.kept.some.Load() || !c.sender.queue.empty()) {
 		c.sender.wake()
 	}
 	return nil

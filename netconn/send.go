@@ -80,10 +80,10 @@ func isStep(items []outItem) bool {
 	return len(items) == 2 && items[0].message.Type == channel.MessageKeyUpdate && items[0].message.Body[0] == 0 && items[1].step
 }
 
+// empty is asked for each Write, twice.
+func (q *outQueue) empty() bool { return q.n.Load() == 0 }
+
 func (q *outQueue) pop() (i outItem, ok bool) {
-	if q.n.Load() == 0 {
-		return outItem{}, false
-	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.items) == 0 {
@@ -277,7 +277,7 @@ func (s *sender) room(size int) {
 // a timeout the rest is kept for the next call; every other error is final.
 func (s *sender) flush() error {
 	for {
-		for len(s.out)-s.sent < batchSize {
+		for len(s.out)-s.sent < batchSize && !s.queue.empty() {
 			i, ok := s.queue.pop()
 			if !ok {
 				break

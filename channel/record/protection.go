@@ -259,9 +259,9 @@ func (p *Protection) exhausted() error {
 // nextNonce returns the IV with the sequence number XORed into its end.
 // RFC 8446, Section 5.3.
 func (p *Protection) nextNonce() []byte {
-	p.nonce = p.iv
-	tail := p.nonce[nonceSize-8:]
-	binary.BigEndian.PutUint64(tail, binary.BigEndian.Uint64(tail)^p.sequence)
+	const head = nonceSize - 8
+	copy(p.nonce[:head], p.iv[:head])
+	binary.BigEndian.PutUint64(p.nonce[head:], binary.BigEndian.Uint64(p.iv[head:])^p.sequence)
 	return p.nonce[:]
 }
 
