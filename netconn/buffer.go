@@ -14,6 +14,7 @@ const (
 	fillingSize     = 1 << 10   // of a record that fills a batch, at least
 	copySize        = batchSize - batchRecords*record.Overhead
 	smallBatchSize  = 4 << 10
+	pipelineSize    = 4 * copySize // of what io.Copy reads at once if Writes are pipelined
 	readBufferSize  = 256 << 10
 	firstReadSize   = 512       // of a transport that cannot tell when it is readable
 	maxReadAhead    = 256 << 10 // application data that is read ahead of the application
@@ -37,6 +38,7 @@ var (
 	readBuffers       = newPool(readBufferSize)
 	batchBuffers      = newPool(batchSize)
 	smallBatchBuffers = newPool(smallBatchSize)
+	pipelineBuffers   = newPool(pipelineSize)
 )
 
 func getBuffer(p *sync.Pool) *buffer { return p.Get().(*buffer) }

@@ -272,12 +272,12 @@ func (c *actingConn) Write(p []byte) (int, error) {
 // must neither seal anything behind it nor send twice what the end has taken along.
 func TestNothingFollowsAnEndThatComesMeanwhile(t *testing.T) {
 	end := outItem{end: &outEnd{alert: channel.AlertCloseNotify}}
-	for name, delay := range map[string]time.Duration{"Write": 0, "coalesced": never} {
+	for name, delay := range map[string]time.Duration{"Write": 0, "pipelined Write": 0, "coalesced": never} {
 		for _, when := range []string{"before", "with the first batch"} {
 			t.Run(name+", "+when, func(t *testing.T) {
 				checkGoroutines(t)
 				ic, rc := newConfigs(t)
-				ic.CoalesceDelay = delay
+				ic.CoalesceDelay, ic.PipelineWrites = delay, name == "pipelined Write"
 				a, b := tcpPair(t)
 				acting := &actingConn{Conn: a, act: func() {}}
 				client, server := connect(t, acting, b, ic, rc)

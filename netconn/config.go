@@ -152,6 +152,11 @@ type Config struct {
 	// [Conn.Close]. What goes wrong then shows in the next call. For bulk data in small pieces; where the peer
 	// waits for each piece it costs time. Default: 0; Write gives all data to the transport.
 	CoalesceDelay time.Duration
+	// PipelineWrites lets a Write of more than about 128 KiB, and io.Copy to the Conn, seal one part while
+	// another goroutine gives the part before to the transport: for single connections that a processor
+	// is too slow for, where another one has nothing to do. It takes some 10 % more CPU time, and twice the memory while
+	// it lasts. A deadline can leave up to 256 KiB sealed behind, in place of 128. Default: off.
+	PipelineWrites bool
 
 	// Rekey says when fresh key material is put into a living connection. Default: the
 	// zero [RekeyPolicy], which stands for its defaults.
@@ -240,11 +245,14 @@ func (c *Config) Clone() *Config {
 
 // settings are what a Conn itself needs of its Config after the handshake.
 type settings struct {
-	coalesceDelay time.Duration
-	keyRecords    uint64
+	coalesceDelay  time.Duration
+	pipelineWrites bool
+	keyRecords     uint64
 }
 
-func (c *Config) settings() settings { return settings{c.CoalesceDelay, c.keyRecords} }
+func (c *Config) settings() settings {
+	return settings{c.CoalesceDelay, c.PipelineWrites, c.keyRecords}
+}
 
 // driverConfig returns what the driver needs of c.
 func (c *Config) driverConfig() *driver.Config {

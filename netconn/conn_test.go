@@ -34,6 +34,8 @@ func TestConnIsANetConn(t *testing.T) {
 		"coalescing":               func(c *Config) { c.CoalesceDelay = time.Millisecond },
 		"coalescing for long":      func(c *Config) { c.CoalesceDelay = 50 * time.Millisecond },
 		"small records":            func(c *Config) { c.MaxRecordSize = 63 },
+		"pipelined":                func(c *Config) { c.PipelineWrites = true },
+		"small records, pipelined": func(c *Config) { c.MaxRecordSize, c.PipelineWrites = 63, true },
 		"small records, coalesced": func(c *Config) { c.MaxRecordSize, c.CoalesceDelay = 63, time.Millisecond },
 	} {
 		t.Run(name, func(t *testing.T) { isANetConn(t, tcpPair, change) })
@@ -349,8 +351,15 @@ func TestCloseWriteLeavesTheOtherDirectionAndUpdates(t *testing.T) {
 }
 
 func TestCloseInterruptsABlockedWrite(t *testing.T) {
+	for name, pipeline := range map[string]bool{"in turn": false, "pipelined": true} {
+		t.Run(name, func(t *testing.T) { testCloseOfABlockedWrite(t, pipeline) })
+	}
+}
+
+func testCloseOfABlockedWrite(t *testing.T, pipeline bool) {
 	checkGoroutines(t)
 	ic, rc := newConfigs(t)
+	ic.PipelineWrites = pipeline
 	for name, newPipe := range map[string]func(testing.TB) (net.Conn, net.Conn){"TCP": tcpPair, "Pipe": func(testing.TB) (net.Conn, net.Conn) { return net.Pipe() }} {
 		a, b := newPipe(t)
 		client, _ := connect(t, a, b, ic, rc)
@@ -415,8 +424,15 @@ func TestCloseKeepsToTheWriteDeadline(t *testing.T) {
 
 // What a Write has counted arrives once, in order, whatever the deadlines did to it.
 func TestWriteDeadlineLosesAndRepeatsNothing(t *testing.T) {
+	for name, pipeline := range map[string]bool{"in turn": false, "pipelined": true} {
+		t.Run(name, func(t *testing.T) { testWriteDeadlines(t, pipeline) })
+	}
+}
+
+func testWriteDeadlines(t *testing.T, pipeline bool) {
 	checkGoroutines(t)
 	ic, rc := newConfigs(t)
+	ic.PipelineWrites = pipeline
 	ic.Rekey.Bytes, rc.Rekey.Bytes = 100<<10, 100<<10 // messages time out as well
 	a, b := tcpPair(t)
 	client, server := connect(t, a, b, ic, rc)
@@ -429,7 +445,7 @@ func TestWriteDeadlineLosesAndRepeatsNothing(t *testing.T) {
 	go func() {
 		for rest := data; len(rest) > 0; {
 			client.SetWriteDeadline(time.Now().Add(time.Millisecond))
-			n, err := client.Write(rest[:min(len(rest), 300<<10)])
+			n, err := client.Write(rest[:min(len(rest), 500<<10)])
 			rest = rest[n:]
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				timeouts.Add(1)

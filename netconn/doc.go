@@ -41,7 +41,8 @@
 // A flow of data begins with records that fit a TCP segment, so that the peer need not wait for
 // more, and goes on with large ones, of which some 128 KiB share one system call. io.Copy moves as
 // much at once ([Conn.ReadFrom], [Conn.WriteTo]). Small Writes go out one by one, unless
-// Config.CoalesceDelay lets them wait for each other.
+// Config.CoalesceDelay lets them wait for each other. Large ones have Config.PipelineWrites,
+// which uses two processors for one.
 //
 // An own update is done when the peer's answer has been read. If nobody is in Read meanwhile, another
 // short-lived goroutine, the pump, reads, and keeps up to 256 KiB of application data for the next Read.

@@ -135,6 +135,9 @@ func (s *sender) write(p []byte) (n int, err error) {
 	if err := s.prepare(len(p)); err != nil {
 		return 0, err
 	}
+	if s.conn.settings.pipelineWrites && len(p) > copySize {
+		return s.writePipelined(p)
+	}
 	for {
 		k, err := s.sealNext(p[n:])
 		n += k
@@ -155,7 +158,7 @@ func (s *sender) write(p []byte) (n int, err error) {
 	}
 }
 
-// prepare has sent what was left behind, so that no more is ever left behind than one batch,
+// prepare has sent what was left behind, so that no more is ever left behind than one batch (two if pipelined),
 // and reports why nothing of so much application data may be sealed.
 func (s *sender) prepare(size int) error {
 	if err := s.ready(); err != nil {
@@ -379,24 +382,38 @@ func (s *sender) transmit() error {
 	if s.err != nil {
 		return s.err
 	}
-	for s.sent < len(s.out) {
+	n, err := s.give(s.out[s.sent:])
+	s.sent += n
+	return s.given(err)
+}
+
+// give gives octets to the transport and returns how many it has taken. It touches nothing that
+// mu guards.
+func (s *sender) give(octets []byte) (n int, err error) {
+	for n < len(octets) {
 		deadlines := s.deadlines.Load()
-		n, err := s.conn.transport.Write(s.out[s.sent:])
-		if s.sent += n; err == nil {
+		k, err := s.conn.transport.Write(octets[n:])
+		if n += k; err == nil {
 			continue
 		}
-		if s.stalled.Store(true); !isTimeout(err) {
-			s.fail(err)
-			return err
-		}
 		// If another deadline was set meanwhile, nobody else may know that something is left.
-		if deadlines == s.deadlines.Load() {
-			return err
+		if s.stalled.Store(true); !isTimeout(err) || deadlines == s.deadlines.Load() {
+			return n, err
 		}
 	}
-	s.stalled.Store(false)
-	s.rest()
-	return nil
+	return n, nil
+}
+
+// given deals with the outcome of give for all that there is.
+func (s *sender) given(err error) error {
+	switch {
+	case err == nil:
+		s.stalled.Store(false)
+		s.rest()
+	case !isTimeout(err):
+		s.fail(err)
+	}
+	return err
 }
 
 // rest gives back the buffer, and the key that is expanded.
