@@ -2,8 +2,11 @@ package quicmls
 
 import (
 	"bytes"
+	"errors"
 	"reflect"
+	"runtime"
 	"testing"
+	"weak"
 
 	"github.com/mendlink/mendlink/channel"
 	"github.com/mendlink/mendlink/mls"
@@ -101,5 +104,33 @@ func TestTheCloneOfAConfig(t *testing.T) {
 	spoil(ic.Clone(), "clone")
 	if !reflect.DeepEqual(ic, want) {
 		t.Errorf("what is done to the clone shows: %+v, want %+v", ic, want)
+	}
+}
+
+// An end holds on to no configuration once its handshake is complete, and can do everything without.
+func TestTheConfigurationGoesWithTheHandshake(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	ic.Keyed, rc.Keyed = true, true
+	qc, qs := quicPair(t, ic, rc)
+	client, server := Client(qc, ic), Server(qs, rc)
+	t.Cleanup(func() {
+		client.CloseWithError(0, "")
+		server.CloseWithError(0, "")
+	})
+	configs := []weak.Pointer[Config]{weak.Make(client.handshake.config), weak.Make(server.handshake.config)}
+	done := make(chan error, 1)
+	go func() { done <- server.HandshakeContext(t.Context()) }()
+	if err := errors.Join(client.HandshakeContext(t.Context()), <-done); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the configurations are gone", func() bool {
+		runtime.GC()
+		return configs[0].Value() == nil && configs[1].Value() == nil
+	})
+	a, b := openPair(t, client, server)
+	exchange(t, a, b)
+	if err := errors.Join(client.Update(t.Context()), server.Update(t.Context())); err != nil {
+		t.Error(err)
 	}
 }
