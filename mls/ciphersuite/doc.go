@@ -51,23 +51,23 @@
 //     key nor forget one, and takes twice as long for a key that is used once or twice.
 //   - ChaCha20-Poly1305: x/crypto.
 //
-// Microseconds (allocations) with kept keys and 32 octets to seal, on two shared
-// cores of an AMD EPYC with Go 1.26, least of 8 runs of
+// Microseconds (allocations) with kept keys and 32 octets to seal, on two cores of an
+// Intel Xeon with Go 1.26, least of 8 runs of
 //
 //	go test -run - -bench HPKE -benchtime 30ms -count 8 -cpu 1 ./mls/ciphersuite
 //
 //	                  this package             crypto/hpke               circl/hpke
 //	                  derive seal      open    derive seal       open       seal       open
-//	X25519                29    74 (37)   45 (28)    54   118 (102)   64 (98)     81 (115)  50 (93)
-//	P-256                 17    85 (46)   68 (35)    18    88 (105)   71 (102)    91 (122)  72 (100)
-//	P-384                145   637 (52)  485 (41)   149   670 (112)  525 (108)   687 (128) 556 (106)
-//	P-521                674  3186 (54) 2463 (41)   676  3176 (112) 2499 (108)  3265 (131) 2498 (106)
-//	X448                 114   297 (37)  189 (28)                                310 (115) 198 (93)
-//	MLKEM768-X25519       69   100 (27)   68 (22)   120   172 (84)   138 (77)    169 (72)  150 (70)
-//	MLKEM768-P256         53   106 (36)   96 (29)    88   150 (87)   152 (81)
-//	MLKEM1024-P384       197   676 (42)  543 (35)   267   846 (93)   710 (87)
-//	ML-KEM-768            45    25 (22)   33 (20)    71    75 (76)    92 (73)
-//	ML-KEM-1024           51    31 (22)   41 (20)   111    99 (76)   136 (73)
+//	X25519                18    57 (15)   38 (11)    44    94 (102)   51 (98)     70 (115)  44 (93)
+//	P-256                 16    84 (24)   63 (18)    17    85 (105)   69 (102)    86 (122)  69 (100)
+//	P-384                157   572 (30)  441 (24)   131   577 (112)  447 (108)   579 (128) 447 (106)
+//	P-521                331  1553 (30) 1234 (24)   434  1520 (112) 1197 (108)  2571 (131) 1186 (106)
+//	X448                  89   238 (15)  149 (11)                                253 (115) 162 (93)
+//	MLKEM768-X25519       56    75 (15)   64 (10)   100   138 (84)   113 (77)    177 (72)  162 (70)
+//	MLKEM768-P256         54    98 (24)   89 (17)    72   128 (87)   128 (81)
+//	MLKEM1024-P384       186   592 (30)  475 (23)   215   645 (93)   544 (87)
+//	ML-KEM-768            37    23 (10)   31 (8)     55    57 (76)    75 (73)
+//	ML-KEM-1024           55    29 (10)   39 (8)     84    80 (76)   113 (73)
 //
 // Signing and verifying cost what the libraries do (BenchmarkSignature). To seal
 // to an encoded key costs 17 (ML-KEM-768) or 27 (ML-KEM-1024) more, and to verify
