@@ -1,6 +1,6 @@
 package netconn
 
-import "bytes"
+import "slices"
 
 // A flight is a batch that another goroutine gives to the transport while the sender seals
 // the next one. The sender waits for it before it lets go of its lock.
@@ -64,7 +64,7 @@ func (s *sender) land(f *flight) error {
 	if f.err == nil {
 		s.stalled.Store(false)
 	} else if s.err == nil {
-		left := append(bytes.Clone(f.octets[f.n:]), s.out[min(s.sent, len(s.out)):]...)
+		left := slices.Concat(f.octets[f.n:], s.out)
 		s.rest()
 		s.out = left
 	}

@@ -62,8 +62,8 @@ func (s *Suite) ExpandWithLabel(secret []byte, label string, context []byte, len
 }
 
 // ExpandLabel is HKDF-Expand-Label of TLS 1.3 (RFC 8446, Section 7.1), for what is
-// protected as TLS protects it. The label, of at most 249 octets, gets its "tls13 " here;
-// context has at most 255. It panics as [Suite.ExpandWithLabel] does.
+// protected as TLS protects it. The label gets its "tls13 " here. It panics if label has
+// more than 249 octets or context more than 255, and as [Suite.ExpandWithLabel] does.
 func (s *Suite) ExpandLabel(secret []byte, label string, context []byte, length int) []byte {
 	p := s.kdf.newPRF(secret)
 	defer p.release()
