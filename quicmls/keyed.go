@@ -70,11 +70,13 @@ func (c *Conn) dialKeyed(ctx context.Context, d *keyedDialer) (*quic.Conn, error
 	if err := c.Update(ctx); err != nil {
 		return nil, err
 	}
+	key := d.take()
+	defer key.Erase()
 	client, err := keyedClient()
 	if err != nil {
 		return nil, err
 	}
-	config, err := client.Config(d.drawn())
+	config, err := client.Config(key)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +157,7 @@ type keyedDialer struct {
 
 	mu     sync.Mutex // guards what follows
 	wanted bool
-	key    *tlspsk.Key // of the last own update; nil if there was none since want
+	key    *tlspsk.Key // of the last own update; nil if there was none since want, or it was taken
 }
 
 // keyedDialer returns the one of the connection.
@@ -164,7 +166,7 @@ func (c *Conn) keyedDialer() *keyedDialer {
 	return c.dialing.Load()
 }
 
-// want says that updates that begin from now on shall leave a key.
+// want says that updates that begin from now on, until take or forget, shall leave a key.
 func (d *keyedDialer) want() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -198,11 +200,14 @@ func (d *keyedDialer) draw(s *channel.Session) (err error) {
 	return err
 }
 
-// drawn returns the key, which is there once Update has returned.
-func (d *keyedDialer) drawn() *tlspsk.Key {
+// take returns the key, which is there once Update has returned. It is the caller's from then on: another update that ends
+// meanwhile does not erase it. (The peer may refuse it by then, which is told apart and tried again.)
+func (d *keyedDialer) take() *tlspsk.Key {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.key
+	key := d.key
+	d.wanted, d.key = false, nil
+	return key
 }
 
 // keyedClient makes the configurations of all keyed connections that this process dials.

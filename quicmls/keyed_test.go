@@ -377,13 +377,35 @@ func TestDialKeyedTriesAgain(t *testing.T) {
 	d := client.keyedDialer()
 	d.want()
 	update(t, client)
-	key := d.drawn()
+	key := d.take()
 	update(t, server)
 	if _, err := dialStolen(t, key, client); !keyGone(err) {
 		t.Fatalf("a key of the epoch before: %v", err)
 	}
 	a, b := keyedPair(t, client, server)
 	talk(t, a, b, "by another key")
+}
+
+// Another own update may end between the one of DialKeyed and its hello. It leaves the key alone that was taken.
+func TestAnotherUpdateDoesNotEraseTheKeyOfAKeyedConnection(t *testing.T) {
+	checkGoroutines(t)
+	client, _ := newKeyedPair(t)
+	d := client.keyedDialer()
+	d.want()
+	update(t, client)
+	key := d.take()
+	update(t, client)
+	if d.key != nil {
+		t.Error("a key is drawn that nobody wants any more")
+	}
+	kept, err := keyedClient()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kept.Config(key); err != nil {
+		t.Error(err)
+	}
+	key.Erase()
 }
 
 func TestKeyedConnectionsWhileBothEndsUpdate(t *testing.T) {
@@ -559,14 +581,14 @@ func TestKeysOfKeyedConnectionsAreErased(t *testing.T) {
 	client, server := newKeyedPair(t)
 	update(t, client)
 	d := client.keyedDialer()
-	if d.drawn() != nil {
+	if d.key != nil {
 		t.Error("a key is drawn that nobody wants")
 	}
 	d.want()
 	update(t, client)
-	first := d.drawn()
+	first := d.key
 	update(t, client)
-	second := d.drawn()
+	second := d.key
 	d.forget()
 	kept, err := keyedClient()
 	if err != nil {
