@@ -78,8 +78,7 @@ type earlyData struct {
 	sent   bool
 	nonce  []byte
 	digest []byte
-	result *EarlyDataResult // known before the handshake is complete
-	fate   bool             // wanted by the application, and not told yet
+	fate   bool // wanted by the application, and not told yet
 
 	// Of the end that receives it.
 	received  []byte // the message, until the request comes
@@ -87,17 +86,9 @@ type earlyData struct {
 	delivered []byte // nonce of what was delivered on this connection
 }
 
-// settle takes note of the early data that was delivered with the commit of a
-// request, before another request is made. That it was this end's only the peer can
-// say, who has the secret; that it was not, anybody.
-func (e *earlyData) settle(digest []byte) {
-	if !e.sent {
-		return
-	}
-	e.result = &EarlyDataResult{Fate: EarlyDataUnknown}
-	if bytes.Equal(digest, e.digest) {
-		e.result = &EarlyDataResult{Fate: EarlyDataDelivered, Elsewhere: true}
-	}
+// rejected takes note that the peer has acknowledged the commit of the request in an update, so that it never delivers what
+// was sent with the request: that is delivered when the commit is first applied, or not at all.
+func (e *earlyData) rejected() {
 	e.sent, e.nonce, e.digest = false, nil, nil
 }
 
@@ -234,10 +225,7 @@ func (s *Session) withEarlyDataResult(result EarlyDataResult, events []Event) []
 	if !s.early.fate {
 		return events
 	}
-	switch {
-	case s.early.result != nil:
-		result = *s.early.result
-	case !s.early.sent:
+	if !s.early.sent {
 		result = EarlyDataResult{Fate: EarlyDataRejected}
 	}
 	s.early.erase()

@@ -225,7 +225,7 @@ func TestEarlyDataWithARequestThatIsAcknowledgedAlready(t *testing.T) {
 	a, b = resumeWith(t, a.host, b.host, id, []byte("early"))
 	settle(t, a, b)
 	agree(t, a, b)
-	if a.fate != EarlyDataUnknown || len(b.early) != 0 {
-		t.Errorf("fate is %v, the peer has %q", a.fate, b.early)
+	if a.fate != EarlyDataRejected || !a.Resumed() || len(b.early) != 0 {
+		t.Errorf("fate is %v, resumed: %t, the peer has %q", a.fate, a.Resumed(), b.early)
 	}
 }

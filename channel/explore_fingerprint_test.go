@@ -171,9 +171,6 @@ func (d *describer) port(m *machine, p *port) {
 		fmt.Fprintf(d, "early: data %t sent %t seen %t nonce %d digest %d received %d delivered %d, ", e.data != nil, e.sent, e.seen,
 			d.early(string(e.nonce)), d.early(string(e.digest)), d.early(string(received[:min(len(received), earlyNonceSize)])), d.early(string(e.delivered)))
 	}
-	if r := o.early.result; r != nil {
-		fmt.Fprintf(d, "result %v elsewhere %t, ", r.Fate, r.Elsewhere)
-	}
 	fmt.Fprintf(d, "with %d acknowledged %t, ", d.early(string(s.earlyDigest)), s.lastAck != nil)
 	if s.group != nil {
 		fmt.Fprintf(d, "in %s as %d secrets %s", d.numbered(s.epoch(), s.Epoch()), m.as(ownKey(s.group)), left(s.secrets))
@@ -221,9 +218,6 @@ func (d *describer) record(r wireRecord) {
 		fmt.Fprintf(d, "  data under %s\n", d.key(r.key))
 	case r.about != epochID{}:
 		of := 0
-		if r.message.Type == MessageResumptionAcknowledged {
-			of = d.early(string(acknowledgedDigest(r.message.Body)))
-		}
 		if r.message.Type.isCommit() {
 			of = int(purposeOf(r.message.Body))
 		}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 
-	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls"
 )
 
@@ -73,7 +72,7 @@ func (j *joint) noteCommit(m *machine, s *Session, r *wireRecord) {
 // noteRepeatedAcknowledgement checks that an acknowledgement which is repeated is the
 // one of the epoch that the machine has stored.
 func (j *joint) noteRepeatedAcknowledgement(m *machine, r *wireRecord) {
-	sum := sha256.Sum256(wire.NewReader(r.message.Body).Opaque())
+	sum := sha256.Sum256(r.message.Body)
 	for _, id := range m.sessions() {
 		if s := m.summaryOf(id); s.acknowledged == sum {
 			r.about = s.epoch
@@ -85,13 +84,6 @@ func (j *joint) noteRepeatedAcknowledgement(m *machine, r *wireRecord) {
 		}
 	}
 	j.violate("acknowledgements", "%s repeats an EpochKeyUpdate that it has not stored", m.name)
-}
-
-// acknowledgedDigest returns the digest of early data in a ResumptionAcknowledged.
-func acknowledgedDigest(body []byte) []byte {
-	r := wire.NewReader(body)
-	r.Opaque()
-	return r.Opaque()
 }
 
 // noteAcknowledgement checks that a machine encrypts one message with the

@@ -27,7 +27,7 @@ const (
 	MessageKeyUpdate              MessageType = 0xEA // uint8 request
 	MessageEarlyData              MessageType = 0xEB // opaque nonce[32], opaque ciphertext<V>
 	MessageEarlyDataStatus        MessageType = 0xEC // uint8 delivered (0, 1 or 2), opaque digest[32]
-	MessageResumptionAcknowledged MessageType = 0xED // opaque epoch_key_update<V>, opaque early_digest<V>
+	MessageResumptionAcknowledged MessageType = 0xED // the EpochKeyUpdate that acknowledged the commit
 )
 
 var messageNames = map[MessageType]string{

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls"
 )
 
@@ -122,7 +121,8 @@ func (s *Session) resumeFor(ctx context.Context, body []byte) ([]Event, error) {
 // which nobody else can make; to answer this one would let a replay take the session
 // over from a live connection.
 //
-//	struct { opaque epoch_key_update<V>; opaque early_digest<V>; } ResumptionAcknowledged;
+// No early data was delivered with such a commit: that of a request, which brings some, is
+// answered by a commit of ours and not acknowledged.
 func (s *Session) acknowledgeAgain() ([]Event, error) {
 	if s.lastAck == nil { // the commit is our own
 		return nil, errOutdated
@@ -130,14 +130,12 @@ func (s *Session) acknowledgeAgain() ([]Event, error) {
 	if s.repeated {
 		return nil, because(AlertUnexpectedMessage, fmt.Errorf("%w: a second request that is acknowledged already", ErrUnexpectedMessage))
 	}
-	var w wire.Writer
-	w.Opaque(s.lastAck)
-	w.Opaque(s.earlyDigest)
+	body := s.lastAck
 	s.dropGroups()
 	s.restart()
 	s.repeated, s.role = true, RoleResponder
 	s.enter(StateAwaitingHello)
-	return []Event{send(MessageResumptionAcknowledged, w.Data())}, nil
+	return []Event{send(MessageResumptionAcknowledged, body)}, nil
 }
 
 // receiveResumptionAcknowledged goes on to the epoch of our pending commit, which
@@ -147,15 +145,10 @@ func (s *Session) receiveResumptionAcknowledged(ctx context.Context, body []byte
 		return nil, because(AlertUnexpectedMessage, fmt.Errorf("%w: a second acknowledgement", ErrUnexpectedMessage))
 	}
 	s.repeated = true
-	r := wire.NewReader(body)
-	acknowledgement, digest := r.Opaque(), r.Opaque()
-	if err := r.Finish(); err != nil {
-		return nil, peerFault(AlertDecodeError, err)
-	}
-	if _, err := openAcknowledgement(s.pending.groups(), acknowledgement); err != nil {
+	if _, err := openAcknowledgement(s.pending.groups(), body); err != nil {
 		return nil, err
 	}
-	s.early.settle(digest)
+	s.early.rejected()
 	if err := s.adoptPending(); err != nil {
 		return nil, err
 	}

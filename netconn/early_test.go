@@ -2,10 +2,12 @@ package netconn
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -161,6 +163,59 @@ func TestReadEarlyDataCompletesAHandshakeWithout(t *testing.T) {
 		t.Errorf("%q, %v", early, err)
 	}
 	exchange(t, client, server)
+}
+
+// lossy is a transport that loses all that comes once it is told to.
+type lossy struct {
+	net.Conn
+	now atomic.Bool
+}
+
+func (l *lossy) Read(p []byte) (int, error) {
+	for {
+		if n, err := l.Conn.Read(p); err != nil || !l.now.Load() {
+			return n, err
+		}
+	}
+}
+
+// The peer has applied an update and this end has not learned of it: what comes with the request to resume by it is
+// never delivered, and so it is sent again.
+func TestEarlyDataBehindAnUpdateWhoseConfirmationIsLostIsSentAgain(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newEarlyConfigs(t)
+	a, b := tcpPair(t)
+	l := &lossy{Conn: a}
+	client, server := connect(t, l, b, ic, rc)
+	l.now.Store(true)
+	before := server.ConnectionState().Epoch
+	ctx, cancel := context.WithCancel(t.Context())
+	updated := make(chan error, 1)
+	go func() { updated <- client.Update(ctx) }()
+	go io.Copy(io.Discard, server) // until the end
+	within(t, "the update", func() {
+		for server.ConnectionState().Epoch == before {
+			time.Sleep(time.Millisecond)
+		}
+	})
+	cancel()
+	if err := <-updated; !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	a.Close()
+	client.Close()
+	server.Close()
+
+	a, b = tcpPair(t)
+	client, server = withEarlyData(t, Client(a, ic), []byte("early")), Server(b, rc)
+	defer client.Close()
+	defer server.Close()
+	if got := finish(t, client, server); got != "early"+rest {
+		t.Errorf("the peer reads %q", got)
+	}
+	if s := client.ConnectionState(); s.EarlyData != channel.EarlyDataRejected || !s.Resumed {
+		t.Errorf("%+v", s)
+	}
 }
 
 // Whoever refuses to resume in the clear may be anybody: nobody knows where the data is.
