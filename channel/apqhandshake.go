@@ -107,17 +107,17 @@ func (s *Session) receivePairedHello(body []byte) ([]Event, error) {
 	if err := verifyOneIdentity(&keyPackages.T.LeafNode, &keyPackages.PQ.LeafNode); err != nil {
 		return nil, peerFault(AlertIllegalParameter, err)
 	}
-	if err := s.selectConfig(&keyPackages.T.LeafNode, offered); err != nil {
-		return nil, err
-	}
-	if !s.cfg.acceptsPair(p) { // that of the name may be another
-		return nil, because(AlertHandshakeFailure, fmt.Errorf("%w: %v and %v", ErrNoCommonSuite, p.T, p.PQ))
-	}
 	if err := s.verifyExchange(offered); err != nil {
 		return nil, err
 	}
 	if err := s.verifyPairs(p, offered); err != nil {
 		return nil, err
+	}
+	if err := s.selectConfig(&keyPackages.T.LeafNode, offered); err != nil {
+		return nil, err
+	}
+	if !s.cfg.acceptsPair(p) { // those of the chosen one may be others
+		return nil, because(AlertHandshakeFailure, fmt.Errorf("%w: %v and %v", ErrNoCommonSuite, p.T, p.PQ))
 	}
 	chosen, err := s.cfg.choose(offered)
 	if err != nil {

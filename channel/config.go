@@ -80,7 +80,8 @@ type Config struct {
 	// server name, for an initiator; nil means this one. [ErrUnknownName] refuses
 	// the name, any other error the peer. What led up to the choice, such as the
 	// suites to choose from and the Store to resume from, is of the first
-	// configuration. It may be called by several sessions at once.
+	// configuration; the chosen one has to accept the suite as well ([ErrNoCommonSuite]).
+	// It may be called by several sessions at once.
 	Select func(ClientHello) (*Config, error)
 	// Features are the options that this end wants.
 	Features Features

@@ -89,11 +89,14 @@ func (s *Session) receiveClientHello(_ context.Context, body []byte) ([]Event, e
 	if err != nil {
 		return nil, peerFault(AlertIllegalParameter, err)
 	}
+	if err := s.verifyRetry(keyPackage, offered); err != nil {
+		return nil, err
+	}
 	if err := s.selectConfig(&keyPackage.LeafNode, offered); err != nil {
 		return nil, err
 	}
-	if err := s.verifyRetry(keyPackage, offered); err != nil {
-		return nil, err
+	if suite := keyPackage.CipherSuite; !slices.Contains(s.cfg.Suites, suite) { // those of the chosen one may be others
+		return nil, because(AlertHandshakeFailure, fmt.Errorf("%w: %v, want one of %v", ErrNoCommonSuite, suite, s.cfg.Suites))
 	}
 	if s.cfg.APQ != nil && s.cfg.APQ.Required {
 		return nil, errWithoutAPQ()

@@ -1,6 +1,11 @@
 package channel
 
-import "testing"
+import (
+	"errors"
+	"testing"
+
+	"github.com/mendlink/mendlink/mls/ciphersuite"
+)
 
 // Updates and pre-shared keys go by the configuration that was chosen as well.
 func TestASelectedConfigurationHoldsAfterTheHandshake(t *testing.T) {
@@ -51,5 +56,62 @@ func TestKeysComeWithTheSizeOfRecords(t *testing.T) {
 	a.carryOut(t, note(events), err)
 	if sizes[Sending] != 200 || sizes[Receiving] != 100 {
 		t.Errorf("the initiator's sizes are %v", sizes)
+	}
+}
+
+// The suite is the best of those of the configuration that chooses, which is known while the ends agree on it, whatever else
+// the chosen one would have had; and it is one of the chosen one's.
+func TestASelectedConfigurationAcceptsTheSuiteOrRefusesIt(t *testing.T) {
+	const other = ciphersuite.MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519
+	for _, test := range []struct {
+		name   string
+		chosen []ciphersuite.ID
+		want   error
+		alert  Alert
+	}{
+		{"the same", []ciphersuite.ID{suite}, nil, 0},
+		{"a better one as well", []ciphersuite.ID{other, suite}, nil, 0},
+		{"only one that the peer prefers", []ciphersuite.ID{other}, ErrNoCommonSuite, AlertHandshakeFailure},
+		{"one that the peer does not have", []ciphersuite.ID{hybrid}, ErrNoCommonSuite, AlertHandshakeFailure},
+	} {
+		chosen := newHost(t, "chosen")
+		chosen.cfg.Suites = test.chosen
+		a, b := shake(t, func(a, b *Config) {
+			a.Suites, b.Suites = []ciphersuite.ID{other, suite}, []ciphersuite.ID{suite}
+			b.Select = func(ClientHello) (*Config, error) { return &chosen.cfg, nil }
+		})
+		if !errors.Is(b.err, test.want) || test.want != nil && AlertOf(b.err) != test.alert {
+			t.Errorf("%s: %v, alert %v; want %v", test.name, b.err, AlertOf(b.err), test.want)
+		}
+		if complete := a.complete+b.complete == 2; complete != (test.want == nil) {
+			t.Errorf("%s: complete: %t, %v", test.name, complete, a.err)
+		}
+	}
+}
+
+func TestASelectedConfigurationAcceptsThePairOfSuitesOrRefusesIt(t *testing.T) {
+	first, second := DefaultAPQSuites()[0], DefaultAPQSuites()[1]
+	for _, test := range []struct {
+		name   string
+		chosen *APQ
+		want   error
+	}{
+		{"the same", &APQ{Suites: []APQSuites{second}}, nil},
+		{"a better one as well", &APQ{Suites: []APQSuites{first, second}}, nil},
+		{"only one that the peer prefers", &APQ{Suites: []APQSuites{first}}, ErrNoCommonSuite},
+		{"none", nil, ErrNoCommonSuite},
+	} {
+		chosen := newHost(t, "chosen")
+		chosen.cfg.APQ = test.chosen
+		a, b := shake(t, func(a, b *Config) {
+			a.APQ, b.APQ = &APQ{Suites: []APQSuites{first, second}}, &APQ{Suites: []APQSuites{second}}
+			b.Select = func(ClientHello) (*Config, error) { return &chosen.cfg, nil }
+		})
+		if !errors.Is(b.err, test.want) || test.want != nil && AlertOf(b.err) != AlertHandshakeFailure {
+			t.Errorf("%s: %v, alert %v; want %v", test.name, b.err, AlertOf(b.err), test.want)
+		}
+		if complete := a.complete+b.complete == 2; complete != (test.want == nil) {
+			t.Errorf("%s: complete: %t, %v", test.name, complete, a.err)
+		}
 	}
 }
