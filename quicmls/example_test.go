@@ -113,19 +113,19 @@ func serve(config *quicmls.Config, handle func(*quicmls.Conn)) (address string) 
 // pair returns the two ends of a connection.
 func pair() (alice, bob *quicmls.Conn) {
 	a, b := newIdentity("alice"), newIdentity("bob")
-	accepted := make(chan *quicmls.Conn)
+	accepted, dialed := make(chan *quicmls.Conn), make(chan struct{})
 	address := serve(configOf(b, a), func(conn *quicmls.Conn) { accepted <- conn })
 	go func() {
 		var err error
 		if alice, err = quicmls.Dial(context.Background(), address, configOf(a, b)); err != nil {
 			log.Fatal(err)
 		}
-		close(accepted)
+		close(dialed)
 	}()
 	bob = <-accepted
 	if err := bob.HandshakeContext(context.Background()); err != nil {
 		log.Fatal(err)
 	}
-	<-accepted
+	<-dialed
 	return alice, bob
 }
