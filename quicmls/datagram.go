@@ -41,7 +41,10 @@ func (c *Conn) ReceiveDatagram(ctx context.Context) ([]byte, error) {
 	}
 	for {
 		b, err := c.quic.ReceiveDatagram(ctx)
-		if err != nil {
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil, context.Cause(ctx) // which may say that another connection has ended, and not this one
+		case err != nil:
 			return nil, c.explain(err)
 		}
 		content, err := c.openDatagram(ctx, b)

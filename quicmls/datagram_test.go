@@ -212,6 +212,23 @@ func TestDatagramOfTheNextEpochWaits(t *testing.T) {
 	}
 }
 
+// A context may be that of another connection. That this has ended says nothing about the one that is asked.
+func TestReceiveDatagramUntilAnotherConnectionEnds(t *testing.T) {
+	checkGoroutines(t)
+	client, server := newConnPair(t)
+	ctx, end := context.WithCancelCause(t.Context())
+	another := &quic.ApplicationError{Remote: true, ErrorCode: errorCodeAlert}
+	end(another)
+	if _, err := server.ReceiveDatagram(ctx); err != another {
+		t.Errorf("ReceiveDatagram: %v, want the context's cause", err)
+	}
+	if server.driver.Ended() {
+		t.Error("the connection is taken to have ended")
+	}
+	update(t, server)
+	exchangeOnAnother(t, client, server)
+}
+
 func TestDatagramsThatAreNotEnabled(t *testing.T) {
 	checkGoroutines(t)
 	client, server := newQUICPair(t, nil, &quic.Config{})
