@@ -207,13 +207,13 @@ func (d *Driver) peerIs(leaf *mls.LeafNode) {
 }
 
 // armExpiry sets the timer to just after the peer's credential has expired, unless that has
-// happened already.
+// happened already. It keeps the lock, so that the time of a credential that is being replaced does not take
+// the place of the other's.
 func (l *live) armExpiry() {
 	l.mu.Lock()
-	expiry := l.expiry
-	l.mu.Unlock()
-	if in := expiry.Sub(l.driver.settings.Now()); !expiry.IsZero() && in >= 0 {
-		l.after(&l.expiring, min(in, longestWait)+time.Millisecond)
+	defer l.mu.Unlock()
+	if in := l.expiry.Sub(l.driver.settings.Now()); !l.expiry.IsZero() && in >= 0 {
+		l.set(&l.expiring, min(in, longestWait)+time.Millisecond)
 	}
 }
 
@@ -221,6 +221,11 @@ func (l *live) armExpiry() {
 func (l *live) after(timer **time.Timer, d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.set(timer, d)
+}
+
+// set is after with l.mu locked.
+func (l *live) set(timer **time.Timer, d time.Duration) {
 	switch {
 	case !l.driver.Established() || l.driver.Ended():
 	case *timer == nil:

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mendlink/mendlink/channel"
@@ -189,6 +190,38 @@ func TestThePeersExpiryIsWatched(t *testing.T) {
 	deliver(t, a, b)
 	validator.refuse(expired)
 	eventually(t, a, b, "the end", func() bool { return errors.Is(a.abortedBy(), expired) })
+}
+
+// The peer may show another credential just when the timer is being set for the one before.
+func TestTheExpiryThatIsWatchedIsThatOfTheMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		validator, expired := new(moody), errors.New("expired")
+		a := newEnd(t, "a", func(c *channel.Config, _ *Config) { c.Validator = validator })
+		b := newEnd(t, "b", func(c *channel.Config, _ *Config) { c.Identity = certified(t, time.Now().Add(1000*time.Hour)) })
+		connect(t, a, b)
+		if _, err := b.Rotate(certified(t, time.Now().Add(time.Hour))); err != nil {
+			t.Fatal(err)
+		}
+		l, met := a.live.Load(), false
+		a.settings.Now = func() time.Time {
+			if !met {
+				met = true
+				if l.mu.TryLock() { // else the peer's message has to wait
+					l.mu.Unlock()
+					deliver(t, a, b)
+				}
+			}
+			return time.Now()
+		}
+		l.armExpiry()
+		deliver(t, a, b)
+		validator.refuse(expired)
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if err := a.abortedBy(); !met || !errors.Is(err, expired) {
+			t.Errorf("an hour after the peer's credential has expired: %v", err)
+		}
+	})
 }
 
 // reading is a validator that takes tokens which say in nanoseconds of Unix time when they expire.
