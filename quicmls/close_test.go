@@ -106,6 +106,13 @@ func TestCloseWithErrorEndsAllCalls(t *testing.T) {
 				if _, err := c.ExportKeyingMaterial("label", nil, 32); !errors.Is(err, net.ErrClosed) {
 					t.Errorf("ExportKeyingMaterial: %v", err)
 				}
+				// Nothing, with no error, would be the same at both ends.
+				if out, err := c.EpochAuthenticator(); out != nil || !errors.Is(err, net.ErrClosed) {
+					t.Errorf("EpochAuthenticator: %x, %v", out, err)
+				}
+				if out, err := c.ShortFingerprint(); out != "" || !errors.Is(err, net.ErrClosed) {
+					t.Errorf("ShortFingerprint: %q, %v", out, err)
+				}
 				if err := c.HandshakeContext(t.Context()); err != nil {
 					t.Errorf("HandshakeContext after a handshake: %v", err)
 				}

@@ -310,7 +310,7 @@ func (c *Conn) ExportFrom(from channel.Role, label string, context []byte, lengt
 
 // EpochAuthenticator returns a value that both ends have in common in an epoch, and that
 // says nothing about its keys: with somebody in the middle they see different ones. It is of
-// the size of the suite's hash.
+// the size of the suite's hash. Once the connection has ended there is none, but an error.
 func (c *Conn) EpochAuthenticator() (out []byte, err error) {
 	err = c.look(func(s *channel.Session) error {
 		out = s.EpochAuthenticator()
@@ -320,7 +320,7 @@ func (c *Conn) EpochAuthenticator() (out []byte, err error) {
 }
 
 // ShortFingerprint returns the EpochAuthenticator in a form for people to compare, six
-// groups of five digits.
+// groups of five digits. Once the connection has ended there is none, but an error.
 func (c *Conn) ShortFingerprint() (out string, err error) {
 	err = c.look(func(s *channel.Session) error {
 		out = s.ShortFingerprint()
@@ -333,7 +333,11 @@ func (c *Conn) look(f func(*channel.Session) error) (err error) {
 	if err := c.handshaken(context.Background()); err != nil {
 		return err
 	}
-	c.driver.Look(func(s *channel.Session) { err = f(s) })
+	c.driver.Look(func(s *channel.Session) {
+		if err = channel.ErrClosed; s.State() != channel.StateClosed {
+			err = f(s)
+		}
+	})
 	if errors.Is(err, channel.ErrClosed) {
 		return c.closedBy()
 	}
