@@ -21,14 +21,27 @@ func (c *Conn) HandshakeContext(ctx context.Context) error {
 	if c.complete.Load() {
 		return nil
 	}
+	stopWaiting := context.AfterFunc(ctx, func() { // while another call performs it
+		if !c.complete.Load() {
+			c.abort(context.Cause(ctx))
+		}
+	})
 	c.handshakeMu.Lock()
 	defer c.handshakeMu.Unlock()
+	stopWaiting()
 	switch {
 	case c.served != nil:
 		return nil
+	case c.handshakeErr != nil && ctx.Err() != nil:
+		return context.Cause(ctx)
 	case c.handshakeErr != nil:
 		return c.handshakeErr
 	}
+	return c.performHandshake(ctx)
+}
+
+// performHandshake is HandshakeContext where nobody has called that before. c.handshakeMu is locked.
+func (c *Conn) performHandshake(ctx context.Context) error {
 	ctx, cancel := c.boundHandshake(ctx)
 	defer cancel()
 	interrupted := make(chan struct{})

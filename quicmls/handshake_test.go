@@ -196,6 +196,38 @@ func TestHandshakeContextEnds(t *testing.T) {
 	<-b.Context().Done()
 }
 
+// The context of a call that waits for another's handshake bounds that, too.
+func TestHandshakeContextEndsBehindAnother(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	rc.HandshakeTimeout = -1
+	_, q := quicPair(t, ic, rc) // and the peer says nothing
+	c := Server(q, rc)
+	first := make(chan error, 1)
+	go func() { first <- c.HandshakeContext(context.Background()) }()
+	eventually(t, "a call performs the handshake", func() bool {
+		if c.handshakeMu.TryLock() {
+			c.handshakeMu.Unlock()
+			return false
+		}
+		return true
+	})
+	why := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(why)
+	within(t, "both calls", func() {
+		if err := c.HandshakeContext(ctx); err != why {
+			t.Errorf("HandshakeContext: %v, want the context's cause", err)
+		}
+		if err := <-first; err == nil {
+			t.Error("the one before says that all is well")
+		}
+	})
+	if cause := context.Cause(c.Context()); cause != why {
+		t.Errorf("the connection has ended because of %v", cause)
+	}
+}
+
 // Where the ctx of a call that needs the handshake ends, the handshake goes on.
 func TestHandshakeOutlivesWhoAskedForIt(t *testing.T) {
 	checkGoroutines(t)
