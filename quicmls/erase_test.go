@@ -1,11 +1,16 @@
 package quicmls
 
 import (
+	"context"
+	"errors"
 	"io"
+	"net"
+	"slices"
 	"testing"
 
 	"github.com/quic-go/quic-go"
 
+	"github.com/mendlink/mendlink/channel"
 	"github.com/mendlink/mendlink/channel/record"
 )
 
@@ -248,5 +253,43 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 	}
 	if f.quic.ctx.Err() == nil {
 		t.Error("the stream is not reset")
+	}
+}
+
+// A closingStore has the connection end when somebody looks for a session.
+type closingStore struct {
+	channel.Store
+	conn *quic.Conn
+}
+
+func (s closingStore) FindByPeer(ctx context.Context, peer string) ([]channel.SessionID, error) {
+	s.conn.CloseWithError(0, "")
+	return s.Store.FindByPeer(ctx, peer)
+}
+
+// A session is loaded, and there is no stream any more on which it could be resumed.
+func TestASessionThatDoesNotGetToItsStreamIsErased(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	for _, c := range []*Config{ic, rc} {
+		c.Store, c.PeerName = channel.NewMemoryStore(0), "peer"
+	}
+	client, server := connect(t, ic, rc)
+	id := client.ConnectionState().SessionID
+	client.CloseWithError(0, "")
+	server.CloseWithError(0, "")
+	q, _ := quicPair(t, ic, rc)
+	ic.Store = closingStore{ic.Store, q}
+	var states []channel.State
+	ic.Trace = &channel.Trace{Transition: func(of channel.SessionID, _, to channel.State) {
+		if of == id {
+			states = append(states, to)
+		}
+	}}
+	if err := Client(q, ic).HandshakeContext(t.Context()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("HandshakeContext: %v", err)
+	}
+	if !slices.Equal(states, []channel.State{channel.StateClosed}) {
+		t.Errorf("the session is in the states %v, want it closed", states)
 	}
 }

@@ -184,12 +184,12 @@ func (c *Conn) begin(ctx context.Context) error {
 	}
 	err = c.attach(ctx, c.quic.OpenStreamSync)
 	if errors.Is(err, quic.Err0RTTRejected) {
-		if _, err := c.awaitQUIC(ctx); err != nil {
-			return err
+		if _, err = c.awaitQUIC(ctx); err == nil {
+			err = c.attach(ctx, c.quic.OpenStreamSync)
 		}
-		err = c.attach(ctx, c.quic.OpenStreamSync)
 	}
 	if err != nil {
+		session.Close() // the driver does not have it yet
 		return err
 	}
 	err = c.start(ctx, session)
