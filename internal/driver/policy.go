@@ -20,14 +20,12 @@ type policy struct {
 
 	asked atomic.Bool  // a goroutine looks at what is due
 	later atomic.Int64 // when worn keys may ask again, in nanoseconds of Unix time
-	// renewing says that another credential is being made. Until that is settled none expires. It is
-	// taken back with mu locked.
-	renewing atomic.Bool
 
-	mu      sync.Mutex // guards what follows
-	timer   *time.Timer
-	expiry  time.Time // of the own credential, if it is to be renewed; zero: never
-	lastErr error
+	mu       sync.Mutex // guards what follows
+	timer    *time.Timer
+	expiry   time.Time // of the own credential, if it is to be renewed; zero: never
+	renewing bool      // another credential is being made; until that is settled none expires
+	lastErr  error
 }
 
 // begin makes the schedule of a session whose handshake is complete, and forgets the
@@ -81,9 +79,8 @@ func (p *policy) follow(worn bool) {
 	switch {
 	case reason == 0 || d.updates.waiting():
 	case reason == channel.ReasonExpiry:
-		if p.renewing.CompareAndSwap(false, true) {
-			p.schedule.Expires(time.Time{}) // it is asked for; the other reasons count meanwhile
-			go p.renew()                    // Close does not wait for the application
+		if p.startRenewal() {
+			go p.renew() // Close does not wait for the application
 		}
 	default:
 		_, err := d.Update(reason)
@@ -91,6 +88,19 @@ func (p *policy) follow(worn bool) {
 	}
 	p.asked.Store(false)
 	p.arm()
+}
+
+// startRenewal says that another credential is being made, if none is yet. The other reasons for an update
+// count meanwhile.
+func (p *policy) startRenewal() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.renewing {
+		return false
+	}
+	p.renewing = true
+	p.schedule.Expires(time.Time{})
+	return true
 }
 
 // renew has another credential made in place of one that expires soon.
@@ -114,7 +124,7 @@ func (p *policy) renewed(err error) {
 		err = d.settings.Errors.ExpiresTooSoon
 	}
 	p.note(err)
-	p.renewing.Store(false)
+	p.renewing = false
 }
 
 // expiryOf returns when a credential expires, if that is of interest; zero: never.
@@ -130,7 +140,7 @@ func (p *policy) expires(at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.expiry = at
-	if !p.renewing.Load() {
+	if !p.renewing {
 		p.schedule.Expires(at)
 	}
 }

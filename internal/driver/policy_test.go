@@ -196,8 +196,7 @@ func TestOneRenewalAtATime(t *testing.T) {
 		}
 	})
 	clock.advance(23*time.Hour + time.Minute)
-	a.policy.renewing.Store(true) // as if follow had begun this one
-	a.policy.schedule.Expires(time.Time{})
+	a.policy.startRenewal() // as follow would have
 	id, err := a.settings.Renew(t.Context())
 	if err != nil {
 		t.Fatal(err)
