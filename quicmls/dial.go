@@ -174,7 +174,7 @@ func listen(config *Config, open func(*tls.Config, *quic.Config) (quicListener, 
 // waiting, unless Config.MaxHandshakes do. The session's handshake takes place in the first method of the Conn that needs it.
 func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 	leave, err := l.gate.Enter(ctx)
-	if errors.Is(err, net.ErrClosed) { // after Close there are those that have come already, and no others
+	if ctx.Err() == nil && errors.Is(err, net.ErrClosed) { // after Close there are those that have come already, and no others
 		leave, err = func() {}, nil
 	}
 	if err != nil {

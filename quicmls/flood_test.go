@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go"
+
+	"github.com/mendlink/mendlink/internal/driver"
 )
 
 // A place is free again when a handshake is complete, has failed, or the connection has ended; a flood of peers
@@ -166,5 +168,31 @@ func TestNobodyWaitsAtAClosedListener(t *testing.T) {
 		}
 	case <-time.After(60 * time.Second):
 		t.Fatal("Accept hangs")
+	}
+}
+
+// A queue is a listener to which connections have come.
+type queue struct {
+	quicListener
+	asked bool
+}
+
+func (q *queue) Accept(context.Context) (*quic.Conn, error) {
+	q.asked = true
+	return nil, errors.New("taken")
+}
+
+// The context may be that of a connection that has ended. That does not open the gate, as the end of the listening does.
+func TestAContextThatEndsWithAConnectionDoesNotOpenTheGate(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	end := &quic.ApplicationError{Remote: true}
+	cancel(end)
+	q := new(queue)
+	l := &Listener{quic: q, gate: driver.NewGate(1)}
+	if _, err := l.gate.Enter(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Accept(ctx); err != end || q.asked {
+		t.Errorf("Accept: %v, want the context's cause; a connection is taken: %t", err, q.asked)
 	}
 }
