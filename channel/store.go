@@ -33,6 +33,9 @@ type StoredSession struct {
 //
 // A state must be durable when Save returns, as the peer is told afterwards. A store that falls back to an older state breaks sessions
 // (they end, and a full handshake follows), but reveals nothing.
+//
+// ctx is that of the connection, and a method returns soon after it has ended. Until then what else needs the session waits,
+// whatever contexts and deadlines of its own it has: a store that may be out of reach bounds its calls.
 type Store interface {
 	// Load returns a session. An error that matches [ErrNoSession] means that
 	// there is none with this ID.

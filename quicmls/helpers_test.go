@@ -34,7 +34,8 @@ func newConfigs(t testing.TB) (initiator, responder *Config) {
 }
 
 func newConfig(own mls.Identity, peer mls.AuthenticationService) *Config {
-	return &Config{Config: channel.Config{Identity: own, Validator: peer, Suites: []ciphersuite.ID{1}}, Rekey: quiet, IdentitySpread: -1}
+	return &Config{Config: channel.Config{Identity: own, Validator: peer, Suites: []ciphersuite.ID{1}}, Rekey: quiet, IdentitySpread: -1,
+		HandshakeTimeout: time.Minute, EpochGrace: time.Minute} // on a machine that has other things to do
 }
 
 func newIdentity(t testing.TB, name string) mls.Identity {
