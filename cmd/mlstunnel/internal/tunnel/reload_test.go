@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mendlink/mendlink/cmd/mlstunnel/internal/config"
 	"github.com/mendlink/mendlink/cmd/mlstunnel/internal/testbed"
@@ -258,5 +259,29 @@ func TestDrainingWaitsForConnectionsAndThenCutsThem(t *testing.T) {
 				wantReset(t, staying)
 			})
 		}
+	})
+}
+
+// A forward that a reload has taken out drains by itself, but for no longer than the tunnel.
+func TestWhatDrainsSinceAReloadIsCutWithTheRest(t *testing.T) {
+	transports(t, func(t *testing.T, transport string) {
+		e := pinnedEnds(t, transport, testbed.Echo(t))
+		server, client := e.startBoth(t, nil)
+		staying := testbed.Dial(t, "tcp", addressOf(client, "client"))
+		testbed.SayAndHear(t, staying, "before")
+		other := e.server.Forwards[0]
+		other.Name = "other"
+		patient := with(e.server, other)
+		patient.Drain = time.Hour
+		reload(t, server, patient)
+		testbed.SayAndHear(t, staying, "while its forward drains")
+		cut, drained := drainNow(server)
+		cut()
+		select {
+		case <-drained:
+		case <-time.After(testbed.HangBound):
+			t.Fatal("what drains since the reload is not cut")
+		}
+		wantReset(t, staying)
 	})
 }

@@ -29,8 +29,10 @@ type Options struct {
 type Tunnel struct {
 	options  forward.Options
 	registry *links.Registry
-	admin    *admin.Server // nil if there is none
-	sessions *bolt.Store   // nil if they are kept in memory
+	admin    *admin.Server   // nil if there is none
+	sessions *bolt.Store     // nil if they are kept in memory
+	living   context.Context // ends when those that drain have to end
+	kill     context.CancelFunc
 
 	mu       sync.Mutex // guards what follows, and lets one reload go on at a time
 	config   *config.File
@@ -50,6 +52,7 @@ func Start(c *config.File, o Options) (*Tunnel, error) {
 		o.Sockets = new(systemd.Sockets)
 	}
 	t := &Tunnel{registry: links.New(), config: c, forwards: make(map[key]*forward.Forward)}
+	t.living, t.kill = context.WithCancel(context.Background())
 	t.options = forward.Options{Registry: t.registry, Log: o.Log, Sockets: o.Sockets, KeyLog: o.KeyLog}
 	if c.Sessions != nil {
 		var err error
@@ -78,6 +81,7 @@ func Start(c *config.File, o Options) (*Tunnel, error) {
 
 // close ends what forwards share, when there are none.
 func (t *Tunnel) close() {
+	t.kill()
 	if t.admin != nil {
 		t.admin.Close()
 	}
@@ -166,7 +170,7 @@ func (t *Tunnel) Reload(c *config.File) (err error) {
 	for k, f := range t.forwards {
 		if !kept[k] {
 			delete(t.forwards, k)
-			t.drains.Go(func() { drain(f, c.Drain) })
+			t.drains.Go(func() { t.drain(f, c.Drain) })
 		}
 	}
 	for k, f := range opened {
@@ -180,15 +184,16 @@ func (t *Tunnel) Reload(c *config.File) (err error) {
 func (t *Tunnel) NotReloaded(err error) { t.registry.Reloaded(err) }
 
 // drain lets a forward end that is no more in the configuration.
-func drain(f *forward.Forward, within time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), within)
+func (t *Tunnel) drain(f *forward.Forward, within time.Duration) {
+	ctx, cancel := context.WithTimeout(t.living, within)
 	defer cancel()
 	f.Drain(ctx)
 }
 
 // Drain takes no more connections in, and returns when there are none left, or at the end of ctx with those that
-// were left cut.
+// were left cut: also those of forwards that drain since a reload.
 func (t *Tunnel) Drain(ctx context.Context) {
+	defer context.AfterFunc(ctx, t.kill)()
 	t.mu.Lock()
 	t.draining = true
 	var all sync.WaitGroup
