@@ -1,6 +1,9 @@
 package netconn
 
-import "io"
+import (
+	"io"
+	"sync"
+)
 
 var (
 	_ io.ReaderFrom = (*Conn)(nil)
@@ -12,14 +15,10 @@ var (
 // a source of bulk data needs fewer calls, and four times that with Config.PipelineWrites. While r has little
 // to give, or nothing, it holds no more than a small buffer.
 func (c *Conn) ReadFrom(r io.Reader) (n int64, err error) {
-	bulk, most := batchBuffers, copySize
-	if c.settings.pipelineWrites {
-		bulk, most = pipelineBuffers, pipelineSize
-	}
-	pool := smallBatchBuffers
+	pool, most := smallBatchBuffers, smallBatchSize
 	for {
 		b := getBuffer(pool)
-		room := b.data[:min(len(b.data), most)]
+		room := b.data[:most]
 		k, readErr := r.Read(room)
 		if k > 0 {
 			var sent int
@@ -35,11 +34,20 @@ func (c *Conn) ReadFrom(r io.Reader) (n int64, err error) {
 		case readErr != nil:
 			return n, readErr
 		case k == len(room):
-			pool = bulk
+			pool, most = c.bulk()
 		case k < smallBatchSize:
-			pool = smallBatchBuffers
+			pool, most = smallBatchBuffers, smallBatchSize
 		}
 	}
+}
+
+// bulk returns where ReadFrom takes room from for a source of bulk data, and how much of it. It is asked after a
+// Write: until the handshake is complete, Config.Select may put other settings in the place of these.
+func (c *Conn) bulk() (pool *sync.Pool, most int) {
+	if c.settings.pipelineWrites {
+		return pipelineBuffers, pipelineSize
+	}
+	return batchBuffers, copySize
 }
 
 // WriteTo writes all that comes to w, up to the peer's end of the stream. io.Copy from a

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"github.com/mendlink/mendlink/channel"
 )
 
 func TestCopyingFromAndTo(t *testing.T) {
@@ -152,5 +155,39 @@ func TestThePumpDoesNotWaitForARead(t *testing.T) {
 	within(t, "the pump", r.pump)
 	if r.pumping.Load() {
 		t.Error("it goes on")
+	}
+}
+
+// offers is a source without end, so far, of what it is offered room for.
+type offers []int
+
+func (o *offers) Read(p []byte) (int, error) {
+	*o = append(*o, len(p))
+	if len(*o) == 3 {
+		return 0, io.EOF
+	}
+	return len(p), nil
+}
+
+// A ReadFrom that comes before the handshake goes by the configuration that this chooses.
+func TestReadFromGoesByTheConfigurationThatIsSelected(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	chosen := *rc
+	chosen.PipelineWrites = true
+	rc.Select = func(channel.ClientHello) (*Config, error) { return &chosen, nil }
+	a, b := tcpPair(t)
+	client, server := Client(a, ic), Server(b, rc)
+	defer client.Close()
+	defer server.Close()
+	go io.Copy(io.Discard, client)
+	var offered offers
+	within(t, "ReadFrom", func() {
+		if _, err := server.ReadFrom(&offered); err != nil {
+			t.Error(err)
+		}
+	})
+	if want := []int{smallBatchSize, pipelineSize, pipelineSize}; !slices.Equal(offered, want) {
+		t.Errorf("offers room for %d, want %d", offered, want)
 	}
 }
