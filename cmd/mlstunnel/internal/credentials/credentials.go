@@ -81,20 +81,30 @@ func (s *Source) take(next *known) {
 	s.follow(next)
 }
 
-// follow takes over the identity that the files have now, and has connections looked at again.
+// follow takes over the identity that the files have now, and has connections looked at again. A reload and a look at
+// the files may come here at the same time: so each sees afterwards whether it has set what the files have by then.
 func (s *Source) follow(k *known) {
-	var identities []mls.Identity
-	if k.bare != nil {
-		identities = []mls.Identity{*k.bare}
-	} else {
-		identities = k.live.Identities()
+	told := false
+	for {
+		identities := k.identities()
+		if slices.EqualFunc(identities, s.Identities(), same) {
+			break
+		}
+		s.log.Info("own identity", "fingerprint", fingerprintOf(identities[0].Signer.Public()), Expires(identities[0].Credential))
+		s.SetIdentities(identities...)
+		told = true
 	}
-	if slices.EqualFunc(identities, s.Identities(), same) {
+	if !told {
 		s.SetTrust(nil) // what is trusted is in k; this tells the watchers
-		return
 	}
-	s.log.Info("own identity", "fingerprint", fingerprintOf(identities[0].Signer.Public()), Expires(identities[0].Credential))
-	s.SetIdentities(identities...)
+}
+
+// identities returns the own ones of the moment.
+func (k *known) identities() []mls.Identity {
+	if k.bare != nil {
+		return []mls.Identity{*k.bare}
+	}
+	return k.live.Identities()
 }
 
 // same reports whether two identities look the same to a peer.
