@@ -1,6 +1,7 @@
 package netconn
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -231,5 +232,41 @@ func TestATimeoutOfTheSystemIsFinal(t *testing.T) {
 	})
 	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, syscall.ETIMEDOUT) {
 		t.Errorf("Read: %v", err)
+	}
+}
+
+// That the end of the handshake's context, or an abort whose time is over, has closed the transport is
+// no error of Close: which of them comes first is up to the scheduler.
+func TestCloseAfterTheTransportWasClosedIsNoError(t *testing.T) {
+	checkGoroutines(t)
+	_, rc := newConfigs(t)
+	a, b := tcpPair(t)
+	defer b.Close()
+	server := Server(a, rc)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := server.HandshakeContext(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if err := server.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	if err := server.Close(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("another Close: %v, want net.ErrClosed", err)
+	}
+}
+
+// A Read finds that the peer breaks the protocol when Close has stopped the timers. The transport, which may
+// still send what it has, is not closed once more because of it.
+func TestAnAbortAfterCloseLeavesTheTransport(t *testing.T) {
+	checkGoroutines(t)
+	client, _ := newConnPair(t)
+	if err := client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	client.abort(channel.ErrPeerRefused)
+	if client.abortTimer != nil {
+		client.abortTimer.Stop()
+		t.Error("the transport is to be closed again")
 	}
 }

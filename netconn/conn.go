@@ -42,9 +42,9 @@ type Conn struct {
 
 	// calls is twice the number of Writes under way, plus one once Close was called.
 	calls      atomic.Int32
-	abortMu    sync.Mutex
 	aborted    atomic.Pointer[error] // what the connection was aborted for
-	abortTimer atomic.Pointer[time.Timer]
+	abortMu    sync.Mutex            // guards what follows, and that there is one abort
+	abortTimer *time.Timer           // nil unless there was an abort before Close
 }
 
 var _ net.Conn = (*Conn)(nil)
@@ -198,11 +198,16 @@ func (c *Conn) Close() error {
 	}
 	c.life.end()
 	err := c.transport.Close()
+	if errors.Is(err, net.ErrClosed) { // the end of the handshake's context, or an abort, came first
+		err = nil
+	}
 	c.driver.Fail(net.ErrClosed)
 	c.driver.Stop()
-	if t := c.abortTimer.Load(); t != nil {
-		t.Stop()
+	c.abortMu.Lock()
+	if c.abortTimer != nil {
+		c.abortTimer.Stop()
 	}
+	c.abortMu.Unlock()
 	c.erase()
 	if err == nil {
 		err = notifyErr
@@ -261,8 +266,11 @@ func (c *Conn) abort(err error) {
 	c.driver.Fail(err)
 	c.sender.wake()
 	c.transport.SetReadDeadline(longAgo) // wakes a Read
-	// A Write that is blocked, and the alert behind it, shall not stay so.
-	c.abortTimer.Store(time.AfterFunc(closeTimeout, func() { c.transport.Close() }))
+	// A Write that is blocked, and the alert behind it, shall not stay so. After Close the transport is closed already:
+	// to do so once more would cut one that still sends what it has.
+	if !c.closed() {
+		c.abortTimer = time.AfterFunc(closeTimeout, func() { c.transport.Close() })
+	}
 }
 
 // driven is what the driver sees of a Conn.
