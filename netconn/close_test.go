@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -269,4 +270,38 @@ func TestAnAbortAfterCloseLeavesTheTransport(t *testing.T) {
 		client.abortTimer.Stop()
 		t.Error("the transport is to be closed again")
 	}
+}
+
+// A readingConn does something before one of its Reads.
+type readingConn struct {
+	net.Conn
+	act atomic.Pointer[func()]
+}
+
+func (c *readingConn) Read(p []byte) (int, error) {
+	if act := c.act.Swap(nil); act != nil {
+		(*act)()
+	}
+	return c.Conn.Read(p)
+}
+
+// Another deadline may be set after an abort has woken a Read, and before that has noticed. It learns of
+// the abort all the same, and not only when the transport is closed.
+func TestADeadlineDoesNotKeepAnAbortFromRead(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	a, b := tcpPair(t)
+	transport := &readingConn{Conn: a}
+	client, _ := connect(t, transport, b, ic, rc)
+	act := func() {
+		client.abort(channel.ErrPeerRefused)
+		client.abortTimer.Stop()
+		client.SetReadDeadline(time.Time{})
+	}
+	transport.act.Store(&act)
+	within(t, "Read", func() {
+		if _, err := client.Read(make([]byte, 1)); !errors.Is(err, channel.ErrPeerRefused) {
+			t.Errorf("%v, want %v", err, channel.ErrPeerRefused)
+		}
+	})
 }

@@ -375,6 +375,9 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	if err := c.transport.SetReadDeadline(t); err != nil {
 		return err
 	}
+	if c.aborted.Load() != nil {
+		c.transport.SetReadDeadline(longAgo) // a Read may not have been woken yet
+	}
 	c.receiver.deadlines.Add(1)
 	if c.receiver.needed() {
 		c.receiver.pumpIfIdle()
