@@ -20,8 +20,11 @@ func (r *receiver) pumpIfIdle() {
 	}
 }
 
-// needed reports that somebody has to read.
-func (r *receiver) needed() bool { return r.conn.driver.Pending() || r.halfClosed.Load() }
+// needed reports that somebody has to read. During the handshake, at the end of which an update may be under
+// way, that is who makes it.
+func (r *receiver) needed() bool {
+	return r.conn.driver.Established() && (r.conn.driver.Pending() || r.halfClosed.Load())
+}
 
 func (r *receiver) pump() { r.pumped(r.pumpRecords()) }
 

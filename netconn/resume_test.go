@@ -204,4 +204,40 @@ func TestAResumedSessionMovesToThePresentIdentityByItself(t *testing.T) {
 	}
 }
 
+// The update of before is under way when the handshake has still to send something. Who sets a deadline
+// meanwhile has nobody read beside the handshake, which would be tried without end.
+func TestNobodyReadsBesideTheHandshake(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	ic.Store, rc.Store, ic.PeerName = newStore(), newStore(), "peer"
+	makeSession(t, ic, rc)
+	handshakeThrough(ic, rc, nil, in(1, netsim.CutAt(0, netsim.CutClosed)))
+	ic.PreviousIdentities = []mls.Identity{ic.Identity}
+	ic.Identity = newIdentity(t, "present")
+	rc.Validator = pin(t, ic.PreviousIdentities[0], ic.Identity)
+	a, b := tcpPair(t)
+	acting := &actingConn{Conn: a}
+	client := Client(acting, ic)
+	pending := false
+	acting.act = func() {
+		if client.driver.Established() {
+			return
+		}
+		pending = pending || client.driver.Pending()
+		client.SetReadDeadline(time.Time{})
+		if client.receiver.pumping.Load() || client.receiver.needed() {
+			t.Error("somebody is to read beside the handshake")
+		}
+	}
+	server := Server(b, rc)
+	defer server.Close()
+	defer client.Close()
+	if err := errors.Join(handshakeBoth(client, server)); err != nil {
+		t.Fatal(err)
+	}
+	if !pending {
+		t.Error("no update is under way before the handshake is over")
+	}
+}
+
 var _ net.Listener = (*Listener)(nil)
