@@ -58,7 +58,7 @@ func (c *Conn) handshake(ctx context.Context, early bool) (err error) {
 	if !stop() {
 		<-interrupted
 		err = context.Cause(ctx)
-	} else if err != nil && isTimeout(err) {
+	} else if err != nil && isTimeout(err) && !c.driver.Ended() {
 		return c.opError("handshake", err) // the application's deadline: not final
 	}
 	if err != nil {
@@ -125,6 +125,7 @@ func (c *Conn) runHandshake(ctx context.Context, early bool) (established bool, 
 	defer func() { r.ctx = nil }()
 	if !c.opening.started {
 		if err := c.begin(ctx); err != nil {
+			c.driver.Fail(err)
 			return false, err
 		}
 	}

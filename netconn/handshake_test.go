@@ -242,6 +242,56 @@ func TestHandshakeGoesOnAfterADeadline(t *testing.T) {
 	exchange(t, client, server)
 }
 
+// A lateStore does not do in time what it is asked for.
+type lateStore struct{ channel.Store }
+
+func (lateStore) Save(context.Context, channel.StoredSession) (uint64, error) {
+	return 0, context.DeadlineExceeded
+}
+
+func (lateStore) FindByPeer(context.Context, string) ([]channel.SessionID, error) {
+	return nil, context.DeadlineExceeded
+}
+
+// What is not done in time by somebody else than the transport is no deadline of the application's, after
+// which the handshake could go on.
+func TestATimeoutOfTheStoreIsTheEndOfTheHandshake(t *testing.T) {
+	for _, late := range []string{"initiator", "responder"} {
+		t.Run(late, func(t *testing.T) {
+			checkGoroutines(t)
+			ic, rc := newConfigs(t)
+			a, b := tcpPair(t)
+			if ic.PeerName = "peer"; late == "initiator" {
+				ic.Store = lateStore{newStore()}
+			} else {
+				rc.Store = lateStore{newStore()}
+			}
+			client, server := Client(a, ic), Server(b, rc)
+			defer client.Close()
+			defer server.Close()
+			failing, other := client, server
+			if late == "responder" {
+				failing, other = server, client
+			}
+			left := false
+			failing.opening.leave = func() { left = true }
+			go other.Read(make([]byte, 1))
+			within(t, "the handshake", func() {
+				first := failing.Handshake()
+				if !errors.Is(first, context.DeadlineExceeded) {
+					t.Errorf("%v, want the store's error", first)
+				}
+				if again := failing.Handshake(); again != first {
+					t.Errorf("then %v, want the same", again)
+				}
+			})
+			if !left {
+				t.Error("it keeps its place among the handshakes")
+			}
+		})
+	}
+}
+
 func TestAnUnusableConfigSaysSo(t *testing.T) {
 	ic, _ := newConfigs(t)
 	for name, config := range map[string]*Config{
