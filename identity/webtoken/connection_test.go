@@ -474,6 +474,38 @@ func TestASessionIsResumedUnderTheNextToken(t *testing.T) {
 	until(t, "the next token", func() bool { roundTrip(t, client); return serialSeen(t, server) == "2" })
 }
 
+// What came of a fetch is told before the next begins: else a failure of before could take the place of a
+// success, and Report be called by two at once.
+func TestASourceTellsOfOneFetchBeforeTheNext(t *testing.T) {
+	_, a, _ := newEnds(t)
+	good, err := a.fetch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s *Source
+	var failure error
+	told := 0
+	s, err = Open(t.Context(), SourceOptions{Fetch: func(context.Context) ([]mls.Identity, error) { return good, failure }, Every: -1, Now: a.clock.Now, Report: func(error) {
+		told++
+		if s.looking.TryLock() {
+			s.looking.Unlock()
+			t.Error("another fetch may come in between")
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	failure = errors.New("away")
+	if err := s.Reload(t.Context()); !errors.Is(err, failure) {
+		t.Errorf("%v, want %v", err, failure)
+	}
+	failure = nil
+	if err := s.Reload(t.Context()); err != nil || s.Err() != nil || told != 2 {
+		t.Errorf("%v, %v, told %d times, want 2", err, s.Err(), told)
+	}
+}
+
 // A source takes over what is of use, and nothing else.
 func TestASourceKeepsWhatItHas(t *testing.T) {
 	clock, a, b := newEnds(t)

@@ -51,7 +51,7 @@ type Source struct {
 	ctx     context.Context // ends with Close
 	done    chan struct{}   // closed when the goroutine has ended
 
-	looking sync.Mutex // held by whoever fetches
+	looking sync.Mutex // held by whoever fetches, and until it is told what has come of that
 
 	mu     sync.Mutex // guards what follows
 	due    time.Time  // when to fetch next; zero: never
@@ -109,6 +109,8 @@ func (s *Source) look() {
 
 // Reload fetches now.
 func (s *Source) Reload(ctx context.Context) error {
+	s.looking.Lock()
+	defer s.looking.Unlock()
 	err := s.fetch(ctx)
 	s.mu.Lock()
 	if now := s.options.Now(); err != nil && !s.expiry.IsZero() && !now.Before(s.expiry) {
@@ -123,10 +125,8 @@ func (s *Source) Reload(ctx context.Context) error {
 	return err
 }
 
-// fetch takes over what Fetch returns, if all of it is of use.
+// fetch takes over what Fetch returns, if all of it is of use. One goroutine at a time does.
 func (s *Source) fetch(ctx context.Context) error {
-	s.looking.Lock()
-	defer s.looking.Unlock()
 	identities, err := s.options.Fetch(ctx)
 	if err != nil {
 		return fmt.Errorf("webtoken: fetching a token: %w", err)
