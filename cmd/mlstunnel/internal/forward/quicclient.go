@@ -31,6 +31,7 @@ type quicClient struct {
 	current  *quicLink  // nil while there is none
 	err      error      // why there is none
 	attempts int        // that have begun
+	ended    int        // how many had begun when err was set: it is of the last of them, or of no attempt
 	changed  chan struct{}
 }
 
@@ -180,7 +181,7 @@ func (c *quicClient) publish(q *quicLink, err error) {
 	c.forward.stats.SetProblem(err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.current, c.err = q, err
+	c.current, c.err, c.ended = q, err, c.attempts
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
@@ -193,7 +194,7 @@ func (c *quicClient) open(ctx context.Context) (secureStream, *quicLink, error) 
 	c.mu.Unlock()
 	for {
 		c.mu.Lock()
-		q, err, attempts, changed := c.current, c.err, c.attempts, c.changed
+		q, err, ended, changed := c.current, c.err, c.ended, c.changed
 		c.mu.Unlock()
 		if q != nil && q.streams.enter() {
 			stream, err := q.conn.OpenStreamSync(ctx)
@@ -207,7 +208,7 @@ func (c *quicClient) open(ctx context.Context) (secureStream, *quicLink, error) 
 				return secureStream{}, nil, fmt.Errorf("forward: opening a stream: %w", err)
 			}
 		}
-		if attempts > before && isRefusal(err) {
+		if ended > before && isRefusal(err) {
 			return secureStream{}, nil, err
 		}
 		signal(c.wanted)

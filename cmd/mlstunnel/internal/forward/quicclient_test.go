@@ -95,3 +95,31 @@ func TestWhoWaitsForALinkHearsOfARefusal(t *testing.T) {
 		})
 	}
 }
+
+// Who wakes so late that the next attempt has begun takes the refusal for what it is: that of an attempt which had
+// begun before the question.
+func TestWhoWaitsForALinkMayWakeLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := idleClient(t, time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		began, done := time.Now(), make(chan error)
+		c.attempts = 1
+		go func() {
+			_, _, err := c.open(ctx)
+			done <- err
+		}()
+		<-c.wanted
+		synctest.Wait()
+		refused := &quicmls.AlertError{Alert: channel.AlertBadCertificate}
+		c.mu.Lock() // as publish and dial, one right after the other
+		c.err, c.ended = refused, c.attempts
+		close(c.changed)
+		c.changed = make(chan struct{})
+		c.attempts++
+		c.mu.Unlock()
+		if err, took := <-done, time.Since(began); !errors.Is(err, refused) || took != time.Minute {
+			t.Errorf("got %v after %v, want that the next attempt is waited for", err, took)
+		}
+	})
+}
