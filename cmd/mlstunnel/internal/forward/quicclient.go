@@ -204,7 +204,8 @@ func (c *quicClient) open(ctx context.Context) (secureStream, *quicLink, error) 
 				}
 			}
 			q.streams.leave()
-			if ctx.Err() != nil || q.conn.Context().Err() == nil {
+			down := errors.Is(err, net.ErrClosed) || q.conn.Context().Err() != nil // the error may come first
+			if ctx.Err() != nil || !down {
 				return secureStream{}, nil, fmt.Errorf("forward: opening a stream: %w", err)
 			}
 		}
