@@ -35,7 +35,14 @@ func (c *Conn) HandshakeContext(ctx context.Context) error {
 // handshake goes on with the handshake until it is complete or, if early is set, until
 // early data is there.
 func (c *Conn) handshake(ctx context.Context, early bool) (err error) {
-	c.handshakeMu.Lock()
+	if !c.handshakeMu.TryLock() { // another call is at it
+		interrupted := c.closeAfter(ctx)
+		c.handshakeMu.Lock()
+		if interrupted() {
+			c.handshakeMu.Unlock()
+			return c.opError("handshake", context.Cause(ctx))
+		}
+	}
 	defer c.handshakeMu.Unlock()
 	switch {
 	case c.driver.Established():
@@ -49,14 +56,9 @@ func (c *Conn) handshake(ctx context.Context, early bool) (err error) {
 	}
 	ctx, cancel := c.boundHandshake(ctx)
 	defer cancel()
-	interrupted := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		c.transport.Close()
-		close(interrupted)
-	})
+	interrupted := c.closeAfter(ctx)
 	established, err := c.runHandshake(ctx, early)
-	if !stop() {
-		<-interrupted
+	if interrupted() {
 		err = context.Cause(ctx)
 	} else if err != nil && isTimeout(err) && !c.driver.Ended() {
 		return c.opError("handshake", err) // the application's deadline: not final
@@ -73,6 +75,25 @@ func (c *Conn) handshake(ctx context.Context, early bool) (err error) {
 		c.receiver.pumpIfIdle() // an update may be under way already
 	}
 	return nil
+}
+
+// closeAfter has the transport closed when ctx ends before the handshake is complete. interrupted ends that, and
+// reports whether ctx has ended.
+func (c *Conn) closeAfter(ctx context.Context) (interrupted func() bool) {
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		if !c.driver.Established() {
+			c.transport.Close()
+		}
+		close(closed)
+	})
+	return func() bool {
+		if stop() {
+			return false
+		}
+		<-closed
+		return true
+	}
 }
 
 // An opening is what a Conn needs only until its handshake is complete.

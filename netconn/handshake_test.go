@@ -194,6 +194,33 @@ func TestHandshakeEndsWithItsContext(t *testing.T) {
 	})
 }
 
+// Who waits for another call's handshake does so for no longer than its own context.
+func TestWhoWaitsForAHandshakeHeedsItsContext(t *testing.T) {
+	checkGoroutines(t)
+	_, rc := newConfigs(t)
+	rc.HandshakeTimeout = -1
+	a, b := tcpPair(t)
+	defer b.Close() // and says nothing
+	server := Server(a, rc)
+	defer server.Close()
+	first := make(chan error, 1)
+	go func() { first <- server.Handshake() }()
+	for server.handshakeMu.TryLock() {
+		server.handshakeMu.Unlock()
+		time.Sleep(time.Millisecond)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	within(t, "HandshakeContext", func() {
+		if err := server.HandshakeContext(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v, want context.Canceled", err)
+		}
+		if err := <-first; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("the other call: %v, want net.ErrClosed", err)
+		}
+	})
+}
+
 func TestHandshakeEndsWithClose(t *testing.T) {
 	checkGoroutines(t)
 	_, rc := newConfigs(t)
