@@ -1,6 +1,7 @@
 package netconn
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -237,6 +238,39 @@ func TestNobodyReadsBesideTheHandshake(t *testing.T) {
 	}
 	if !pending {
 		t.Error("no update is under way before the handshake is over")
+	}
+}
+
+// A takenStore has the session that is to be resumed taken over by another process at the last moment.
+type takenStore struct {
+	channel.Store
+	conflicts int
+}
+
+func (s *takenStore) Save(ctx context.Context, session channel.StoredSession) (uint64, error) {
+	if session.Version != 0 && s.conflicts == 0 {
+		s.conflicts++
+		return 0, channel.ErrConflict
+	}
+	return s.Store.Save(ctx, session)
+}
+
+// What ended a session that could not be resumed after all is not what ends the one in its place.
+func TestANewSessionDoesNotEndLikeTheOneBefore(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	ic.Store, rc.Store, ic.PeerName = newStore(), newStore(), "peer"
+	makeSession(t, ic, rc)
+	taken := &takenStore{Store: ic.Store}
+	ic.Store = taken
+	a, b := tcpPair(t)
+	client, _ := connect(t, a, b, ic, rc)
+	if taken.conflicts != 1 || client.ConnectionState().Resumed {
+		t.Fatalf("%d conflicts, resumed: %t", taken.conflicts, client.ConnectionState().Resumed)
+	}
+	client.driver.Look(func(s *channel.Session) { s.Close() })
+	if err := client.UpdateKeys(false); !errors.Is(err, channel.ErrClosed) || errors.Is(err, channel.ErrSuperseded) {
+		t.Errorf("%v, want %v", err, channel.ErrClosed)
 	}
 }
 

@@ -95,7 +95,7 @@ func (d *Driver) Configure(config *Config) {
 // Start makes s the session, in place of one before, and takes its first step.
 func (d *Driver) Start(s *channel.Session, first Step) error {
 	d.mu.Lock()
-	d.session = s
+	d.session, d.closed = s, nil
 	d.mu.Unlock()
 	return d.Advance(first)
 }
