@@ -20,8 +20,9 @@ type transport struct {
 	forward *Forward
 	regular atomic.Bool // both directions have ended authentically
 
-	closed  atomic.Bool
 	reading sync.Mutex // held by Read
+	setting sync.Mutex // held by who sets closed, or a read deadline before that
+	closed  atomic.Bool
 }
 
 func (t *transport) Read(p []byte) (int, error) {
@@ -35,10 +36,9 @@ func (t *transport) Read(p []byte) (int, error) {
 
 // Close closes the socket, or after a regular end has it closed when the peer is done. It does not wait for that.
 func (t *transport) Close() error {
-	if !t.regular.Load() || t.closed.Swap(true) {
+	if !t.regular.Load() || !t.endReading() {
 		return t.TCPConn.Close()
 	}
-	t.TCPConn.SetReadDeadline(time.Unix(1, 0)) // wakes a Read, which is of no more use
 	t.reading.Lock()
 	defer t.reading.Unlock()
 	if err := t.TCPConn.CloseWrite(); err != nil {
@@ -53,8 +53,21 @@ func (t *transport) Close() error {
 	return nil
 }
 
-// SetReadDeadline does nothing after Close.
+// endReading wakes a Read, which is of no more use. It does so once, and reports that it has.
+func (t *transport) endReading() bool {
+	t.setting.Lock()
+	defer t.setting.Unlock()
+	if t.closed.Swap(true) {
+		return false
+	}
+	t.TCPConn.SetReadDeadline(time.Unix(1, 0))
+	return true
+}
+
+// SetReadDeadline does nothing after Close: it would keep that waiting for a Read, or cut what still arrives.
 func (t *transport) SetReadDeadline(at time.Time) error {
+	t.setting.Lock()
+	defer t.setting.Unlock()
 	if t.closed.Load() {
 		return os.ErrClosed
 	}
