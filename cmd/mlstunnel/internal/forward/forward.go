@@ -265,13 +265,18 @@ func (a *acceptor) run() {
 
 // enter makes room for a connection, if there is any.
 func (f *Forward) enter() bool {
-	if n := f.room.Add(1); n > int64(f.config.Load().MaxConnections) {
-		f.room.Add(-1)
-		f.stats.TurnedAway.Add(1)
-		f.log.Warn("connection turned away: there are as many as max_connections allows")
-		return false
+	for {
+		n := f.room.Load()
+		if n >= int64(f.config.Load().MaxConnections) {
+			f.stats.TurnedAway.Add(1)
+			f.log.Warn("connection turned away: there are as many as max_connections allows")
+			return false
+		}
+		// To count first and look then would turn others away because of one that is turned away.
+		if f.room.CompareAndSwap(n, n+1) {
+			return true
+		}
 	}
-	return true
 }
 
 func (f *Forward) leave() { f.room.Add(-1) }
