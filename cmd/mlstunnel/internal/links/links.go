@@ -200,6 +200,11 @@ func (l *Link) event(_ channel.SessionID, e channel.Event) {
 func (l *Link) setEpoch(epoch uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.goOn(epoch)
+}
+
+// goOn notes that an epoch has begun. l.mu is locked.
+func (l *Link) goOn(epoch uint64) {
 	l.epoch = epoch
 	l.history = append(l.history, Point{l.forward.registry.now(), epoch})
 	if len(l.history) > maxHistory {
@@ -218,7 +223,6 @@ func (l *Link) UpdateBy(update func(context.Context) error) {
 func (l *Link) Established(session channel.SessionID, suite string, epoch uint64, resumed bool, peer *mls.LeafNode) {
 	f, now := l.forward, l.forward.registry.now()
 	l.mu.Lock()
-	known := l.epoch
 	l.session, l.suite, l.since, l.resumed = session, suite, now, resumed
 	if l.peer == nil {
 		l.peer = peer
@@ -229,10 +233,10 @@ func (l *Link) Established(session channel.SessionID, suite string, epoch uint64
 	if resumed {
 		l.healed = now
 	}
-	l.mu.Unlock()
-	if known < epoch {
-		l.setEpoch(epoch)
+	if l.epoch < epoch { // an update may have come since the caller looked
+		l.goOn(epoch)
 	}
+	l.mu.Unlock()
 	if resumed {
 		f.Resumed.Add(1)
 	} else {
