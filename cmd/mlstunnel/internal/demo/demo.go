@@ -174,9 +174,11 @@ func try(ctx context.Context, address string) error {
 // An echoService sends back what it gets.
 type echoService struct {
 	listener net.Listener
-	mu       sync.Mutex // guards conns
-	conns    map[net.Conn]struct{}
 	running  sync.WaitGroup
+
+	mu     sync.Mutex // guards what follows
+	conns  map[net.Conn]struct{}
+	closed bool
 }
 
 func startEcho() (*echoService, error) {
@@ -184,9 +186,13 @@ func startEcho() (*echoService, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newEcho(l), nil
+}
+
+func newEcho(l net.Listener) *echoService {
 	e := &echoService{listener: l, conns: make(map[net.Conn]struct{})}
 	e.running.Go(e.accept)
-	return e, nil
+	return e
 }
 
 func (e *echoService) addr() string { return e.listener.Addr().String() }
@@ -197,9 +203,10 @@ func (e *echoService) accept() {
 		if err != nil {
 			return
 		}
-		e.mu.Lock()
-		e.conns[c] = struct{}{}
-		e.mu.Unlock()
+		if !e.enter(c) {
+			c.Close()
+			return
+		}
 		e.running.Go(func() {
 			defer func() {
 				c.Close()
@@ -212,9 +219,20 @@ func (e *echoService) accept() {
 	}
 }
 
+// enter notes a connection, unless all have been closed.
+func (e *echoService) enter(c net.Conn) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.closed {
+		e.conns[c] = struct{}{}
+	}
+	return !e.closed
+}
+
 func (e *echoService) close() {
 	e.listener.Close()
 	e.mu.Lock()
+	e.closed = true
 	for c := range e.conns {
 		c.Close()
 	}
