@@ -506,6 +506,38 @@ func TestASourceTellsOfOneFetchBeforeTheNext(t *testing.T) {
 	}
 }
 
+// That Close ends a fetch is nothing to tell of, as all goes on as things are.
+func TestASourceTellsNothingOfItsEnd(t *testing.T) {
+	_, a, _ := newEnds(t)
+	good, err := a.fetch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tick, fetching := make(chan time.Time), make(chan struct{})
+	first := true
+	s, err := Open(t.Context(), SourceOptions{
+		Fetch: func(ctx context.Context) ([]mls.Identity, error) {
+			if first {
+				first = false
+				return good, nil
+			}
+			close(fetching)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		},
+		Tick: tick, Now: a.clock.Now, Report: func(err error) { t.Errorf("told of %v", err) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.clock.advance(lifetime - DefaultBefore)
+	tick <- a.clock.Now()
+	<-fetching
+	if err := errors.Join(s.Close(), s.Err()); err != nil {
+		t.Error(err)
+	}
+}
+
 // A source takes over what is of use, and nothing else.
 func TestASourceKeepsWhatItHas(t *testing.T) {
 	clock, a, b := newEnds(t)

@@ -112,6 +112,9 @@ func (s *Source) Reload(ctx context.Context) error {
 	s.looking.Lock()
 	defer s.looking.Unlock()
 	err := s.fetch(ctx)
+	if err != nil && ctx == s.ctx && ctx.Err() != nil {
+		return err // it is Close that ends it
+	}
 	s.mu.Lock()
 	if now := s.options.Now(); err != nil && !s.expiry.IsZero() && !now.Before(s.expiry) {
 		err = fmt.Errorf("%w: the own token, at %v, and nothing has taken its place: %w", ErrExpired, s.expiry, err)
