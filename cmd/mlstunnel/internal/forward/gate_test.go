@@ -68,7 +68,7 @@ func TestLinksTakeTheirSettingsFromTheConfiguration(t *testing.T) {
 		{Identity: &config.Identity{Spread: -1}, Peers: &config.Peers{Refused: config.Warn}, Rekey: &config.Rekey{Every: -1}, KeepAlive: time.Minute, MaxConnections: 1},
 	} {
 		f.config.Store(c)
-		overTCP, overQUIC := f.netconnConfig(f.stats.Begin("")), f.quicmlsConfig(f.stats.Begin(""))
+		overTCP, overQUIC := f.netconnConfig(c, f.stats.Begin("")), f.quicmlsConfig(c, f.stats.Begin(""))
 		if overTCP.IdentitySpread != c.Identity.Spread || overQUIC.IdentitySpread != c.Identity.Spread {
 			t.Errorf("spread over %v and %v, want %v", overTCP.IdentitySpread, overQUIC.IdentitySpread, c.Identity.Spread)
 		}

@@ -24,9 +24,8 @@ const (
 	lastWords = time.Second
 )
 
-// quicmlsConfig returns the configuration of one connection, whose session tells link what it does.
-func (f *Forward) quicmlsConfig(link *links.Link) *quicmls.Config {
-	c := f.config.Load()
+// quicmlsConfig returns the configuration of one connection under c, whose session tells link what it does.
+func (f *Forward) quicmlsConfig(c *config.Forward, link *links.Link) *quicmls.Config {
 	return &quicmls.Config{
 		Config: channel.Config{Validator: f.source, Store: f.store, PeerName: peerName(c), ServerName: serverName(c), Trace: f.trace(link),
 			KeyLogWriter: f.options.KeyLog},

@@ -157,7 +157,7 @@ func (c *quicClient) dial() (*quicLink, error) {
 	ctx, cancel := context.WithTimeout(f.accepting, cfg.ConnectTimeout)
 	defer cancel()
 	link := f.stats.Begin(cfg.Forward)
-	conn, err := quicmls.Dial(ctx, cfg.Forward, f.quicmlsConfig(link))
+	conn, err := quicmls.Dial(ctx, cfg.Forward, f.quicmlsConfig(cfg, link))
 	if err != nil {
 		link.Failed()
 		return nil, err

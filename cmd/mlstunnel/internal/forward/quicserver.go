@@ -91,7 +91,7 @@ func (f *Forward) serveQUIC(q *quic.Conn, shaken func()) {
 	remote := q.RemoteAddr().String()
 	link := f.stats.Begin(remote)
 	log := f.log.With("link", link.ID(), "remote", remote)
-	c := quicmls.Server(q, f.quicmlsConfig(link))
+	c := quicmls.Server(q, f.quicmlsConfig(f.config.Load(), link))
 	defer c.CloseWithError(0, "")
 	if err := c.HandshakeContext(f.living); err != nil {
 		link.Failed()

@@ -14,9 +14,8 @@ import (
 	"github.com/mendlink/mendlink/quicmls"
 )
 
-// netconnConfig returns the configuration of one connection, whose session tells link what it does.
-func (f *Forward) netconnConfig(link *links.Link) *netconn.Config {
-	c := f.config.Load()
+// netconnConfig returns the configuration of one connection under c, whose session tells link what it does.
+func (f *Forward) netconnConfig(c *config.Forward, link *links.Link) *netconn.Config {
 	return &netconn.Config{Identities: f.source, IdentitySpread: c.Identity.Spread, Validator: f.source, RefusedBy: f.refused, Store: f.store, Rekey: policy(c.Rekey), Trace: f.trace(link),
 		PeerName: peerName(c), ServerName: serverName(c), KeyLogWriter: f.options.KeyLog}
 }
@@ -55,7 +54,7 @@ func (f *Forward) serveTCP(accepted net.Conn, shaken func()) {
 	link := f.stats.Begin(remote)
 	log := f.log.With("link", link.ID(), "remote", remote)
 	t := &transport{TCPConn: accepted.(*net.TCPConn), forward: f}
-	c := netconn.Server(t, f.netconnConfig(link))
+	c := netconn.Server(t, f.netconnConfig(f.config.Load(), link))
 	end := secureTCP{c, t}
 	defer c.Close()
 	if err := c.HandshakeContext(f.living); err != nil {
@@ -97,13 +96,13 @@ func (f *Forward) carryTCP(p net.Conn) {
 // dialTCP connects to the server, in as many attempts as there is time for. An end that does not accept the other is
 // not asked again: that is not going to pass.
 func (f *Forward) dialTCP() (secureTCP, *links.Link, error) {
-	c := f.config.Load()
-	ctx, cancel := context.WithTimeout(f.living, c.ConnectTimeout)
+	ctx, cancel := context.WithTimeout(f.living, f.config.Load().ConnectTimeout)
 	defer cancel()
 	var wait backoff
 	for {
+		c := f.config.Load()
 		link := f.stats.Begin(c.Forward)
-		end, err := f.dialOnce(ctx, c.Forward, link)
+		end, err := f.dialOnce(ctx, c, link)
 		f.stats.SetProblem(err)
 		if err == nil {
 			f.established(link, end.Conn)
@@ -146,7 +145,7 @@ func (f *Forward) look() {
 	c := f.config.Load()
 	ctx, cancel := context.WithTimeout(f.accepting, c.ConnectTimeout)
 	defer cancel()
-	end, err := f.dialOnce(ctx, c.Forward, f.stats.Begin(c.Forward))
+	end, err := f.dialOnce(ctx, c, f.stats.Begin(c.Forward))
 	f.stats.SetProblem(err)
 	if err != nil {
 		f.stats.DialsFailed.Add(1)
@@ -158,19 +157,19 @@ func (f *Forward) look() {
 	end.Close()
 }
 
-// dialOnce connects and shakes hands.
-func (f *Forward) dialOnce(ctx context.Context, address string, link *links.Link) (secureTCP, error) {
-	dialled, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+// dialOnce connects and shakes hands. All of it goes by c: a reload may come at any moment, and with it another server.
+func (f *Forward) dialOnce(ctx context.Context, c *config.Forward, link *links.Link) (secureTCP, error) {
+	dialled, err := new(net.Dialer).DialContext(ctx, "tcp", c.Forward)
 	if err != nil {
 		return secureTCP{}, err
 	}
 	t := &transport{TCPConn: dialled.(*net.TCPConn), forward: f}
-	c := netconn.Client(t, f.netconnConfig(link))
-	if err := c.HandshakeContext(ctx); err != nil {
-		c.Close()
+	conn := netconn.Client(t, f.netconnConfig(c, link))
+	if err := conn.HandshakeContext(ctx); err != nil {
+		conn.Close()
 		return secureTCP{}, err
 	}
-	return secureTCP{c, t}, nil
+	return secureTCP{conn, t}, nil
 }
 
 // isRefusal reports that an end does not accept the other, or that they do not speak the same.

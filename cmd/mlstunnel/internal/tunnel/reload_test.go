@@ -230,6 +230,19 @@ func TestAClientMovesToAnotherServer(t *testing.T) {
 	})
 }
 
+// A connection that waits for its way to be open goes where the others go after a reload.
+func TestAConnectionThatWaitsMovesToAnotherServer(t *testing.T) {
+	e := pinnedEnds(t, config.TCP, testbed.Echo(t))
+	e.client.Forwards[0].Forward = "127.0.0.1:1" // nobody is there
+	client := start(t, e.client, Options{})
+	c := testbed.Dial(t, "tcp", addressOf(client, "client"))
+	testbed.Eventually(t, "an attempt has failed", func() bool { return statusOf(client).DialsFailed > 0 })
+	moved := e.client.Forwards[0]
+	moved.Forward = addressOf(start(t, e.server, Options{}), "server")
+	reload(t, client, with(e.client, moved))
+	testbed.SayAndHear(t, c, "it has moved")
+}
+
 func TestDrainingWaitsForConnectionsAndThenCutsThem(t *testing.T) {
 	transports(t, func(t *testing.T, transport string) {
 		for _, end := range []string{"server", "client"} {
