@@ -19,12 +19,11 @@ import (
 	"github.com/mendlink/mendlink/mls"
 )
 
-// A Source is the identity source and the validator of a forward. What it knows is replaced as a whole by
+// A Source is the identity source of a forward, and has its validators. What it knows is replaced as a whole by
 // [Source.Replace]; certificates in files are followed in between. It is safe for concurrent use.
 type Source struct {
 	identity.Feed
-	server  bool   // the end that listens with Mendlink
-	peer    string // what the client calls the server
+	server  bool // the end that listens with Mendlink
 	log     *slog.Logger
 	mu      sync.Mutex // guards current
 	current *known
@@ -35,12 +34,12 @@ type known struct {
 	bare      *mls.Identity  // a key alone; nil for certificates, which live has
 	live      *identity.Live // the files that are followed; nil if there are none
 	stop      func()         // ends the watching of live
-	validator mls.AuthenticationService
+	validator func(address string) (mls.AuthenticationService, error)
 }
 
 // Open reads the files of a forward.
 func Open(f *config.Forward, log *slog.Logger) (*Source, error) {
-	s := &Source{server: f.Role == config.Server, peer: f.Forward, log: log}
+	s := &Source{server: f.Role == config.Server, log: log}
 	if err := s.Replace(f); err != nil {
 		return nil, err
 	}
@@ -112,12 +111,24 @@ func same(a, b mls.Identity) bool {
 	return a.Credential.Equal(b.Credential) && fingerprintOf(a.Signer.Public()) == fingerprintOf(b.Signer.Public())
 }
 
-// ValidateLeaf implements mls.AuthenticationService by what is known now.
-func (s *Source) ValidateLeaf(leaf, previous *mls.LeafNode) error {
-	s.mu.Lock()
-	validator := s.current.validator
-	s.mu.Unlock()
-	return validator.ValidateLeaf(leaf, previous)
+// Validator returns who decides, by what is known at the time, about the peer of a link to a server's address. Where
+// this end listens, the address makes no difference.
+func (s *Source) Validator(address string) mls.AuthenticationService { return validator{s, address} }
+
+type validator struct {
+	source  *Source
+	address string
+}
+
+func (v validator) ValidateLeaf(leaf, previous *mls.LeafNode) error {
+	v.source.mu.Lock()
+	known := v.source.current
+	v.source.mu.Unlock()
+	now, err := known.validator(v.address)
+	if err != nil {
+		return err
+	}
+	return now.ValidateLeaf(leaf, previous)
 }
 
 // Err returns what is wrong with the files that are followed, nil if all is in force.
@@ -180,7 +191,9 @@ func (s *Source) read(f *config.Forward) (_ *known, err error) {
 			return nil, err
 		}
 	}
-	k.validator, err = s.validator(f.Peers, k.live)
+	if k.validator, err = s.validator(f.Peers, k.live); err == nil {
+		_, err = k.validator(f.Forward)
+	}
 	return k, err
 }
 
@@ -193,8 +206,11 @@ func (s *Source) report(err error) {
 	s.log.Info("all files are in force again")
 }
 
-// validator returns whoever decides about peers.
-func (s *Source) validator(p *config.Peers, live *identity.Live) (mls.AuthenticationService, error) {
+// validator returns whoever decides about peers, given the address of the server.
+func (s *Source) validator(p *config.Peers, live *identity.Live) (func(address string) (mls.AuthenticationService, error), error) {
+	everywhere := func(v mls.AuthenticationService) func(string) (mls.AuthenticationService, error) {
+		return func(string) (mls.AuthenticationService, error) { return v, nil }
+	}
 	switch {
 	case len(p.Roots) > 0:
 		names := identity.NameRule(identity.AnyName)
@@ -205,17 +221,18 @@ func (s *Source) validator(p *config.Peers, live *identity.Live) (mls.Authentica
 			}
 			names = identity.AnyOf(rules...)
 		}
-		return identity.NewX509Validator(identity.X509Options{RootsFor: live.RootsFor, Names: names, Revoked: live.Revoked,
+		v, err := identity.NewX509Validator(identity.X509Options{RootsFor: live.RootsFor, Names: names, Revoked: live.Revoked,
 			KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}})
+		return everywhere(v), err
 	case p.KnownHosts != "":
 		hosts, err := identity.OpenKnownHosts(p.KnownHosts, identity.KnownHostsOptions{})
 		if err != nil {
 			return nil, err
 		}
 		if s.server {
-			return hosts.Named(), nil
+			return everywhere(hosts.Named()), nil
 		}
-		return hosts.Peer(s.peer)
+		return hosts.Peer, nil
 	}
 	permitted := make(pinned)
 	for _, fingerprint := range p.Fingerprints {
@@ -228,7 +245,7 @@ func (s *Source) validator(p *config.Peers, live *identity.Live) (mls.Authentica
 		}
 		permitted[fingerprintOf(key)] = true
 	}
-	return permitted, nil
+	return everywhere(permitted), nil
 }
 
 func namesOf(names []string) ([]identity.NameRule, error) {

@@ -27,7 +27,7 @@ const (
 // quicmlsConfig returns the configuration of one connection under c, whose session tells link what it does.
 func (f *Forward) quicmlsConfig(c *config.Forward, link *links.Link) *quicmls.Config {
 	return &quicmls.Config{
-		Config: channel.Config{Validator: f.source, Store: f.store, PeerName: peerName(c), ServerName: serverName(c), Trace: f.trace(link),
+		Config: channel.Config{Validator: f.source.Validator(c.Forward), Store: f.store, PeerName: peerName(c), ServerName: serverName(c), Trace: f.trace(link),
 			KeyLogWriter: f.options.KeyLog},
 		Identities: f.source, IdentitySpread: c.Identity.Spread,
 		RefusedBy: f.refused,

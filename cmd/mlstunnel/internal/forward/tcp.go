@@ -16,7 +16,7 @@ import (
 
 // netconnConfig returns the configuration of one connection under c, whose session tells link what it does.
 func (f *Forward) netconnConfig(c *config.Forward, link *links.Link) *netconn.Config {
-	return &netconn.Config{Identities: f.source, IdentitySpread: c.Identity.Spread, Validator: f.source, RefusedBy: f.refused, Store: f.store, Rekey: policy(c.Rekey), Trace: f.trace(link),
+	return &netconn.Config{Identities: f.source, IdentitySpread: c.Identity.Spread, Validator: f.source.Validator(c.Forward), RefusedBy: f.refused, Store: f.store, Rekey: policy(c.Rekey), Trace: f.trace(link),
 		PeerName: peerName(c), ServerName: serverName(c), KeyLogWriter: f.options.KeyLog}
 }
 

@@ -36,13 +36,19 @@ func publicKeyFile(t *testing.T, key crypto.PublicKey) string {
 // knownHost writes a file of known hosts with one key.
 func knownHost(t *testing.T, name string, key crypto.PublicKey) string {
 	t.Helper()
+	path := filepath.Join(t.TempDir(), "hosts")
+	testbed.Write(t, path, hostLine(t, name, key))
+	return path
+}
+
+// hostLine is a line of such a file.
+func hostLine(t *testing.T, name string, key crypto.PublicKey) []byte {
+	t.Helper()
 	encoded, err := identity.EncodePublicKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "hosts")
-	testbed.Write(t, path, fmt.Appendf(nil, "%s ed25519 %s\n", name, base64.StdEncoding.EncodeToString(encoded)))
-	return path
+	return fmt.Appendf(nil, "%s ed25519 %s\n", name, base64.StdEncoding.EncodeToString(encoded))
 }
 
 func TestPeersAreKnownByFilesOfKeysOrKnownHosts(t *testing.T) {

@@ -230,6 +230,33 @@ func TestAClientMovesToAnotherServer(t *testing.T) {
 	})
 }
 
+// The client calls each server by the address under which it has dialled it: the key of one is not that of another.
+func TestEachServerIsKnownByItsOwnAddress(t *testing.T) {
+	transports(t, func(t *testing.T, transport string) {
+		e := pinnedEnds(t, transport, testbed.Echo(t))
+		key, _ := testbed.Key(t, "second")
+		other := e.server.Forwards[0]
+		other.Identity = &config.Identity{Key: key, Name: "second"}
+		second := start(t, with(e.server, other), Options{})
+		hosts := filepath.Join(t.TempDir(), "hosts")
+		_, client := e.startBoth(t, func(address string) string {
+			testbed.Write(t, hosts, append(hostLine(t, address, publicOf(t, e.server.Forwards[0].Identity.Key)), hostLine(t, addressOf(second, "server"), publicOf(t, key))...))
+			e.client.Forwards[0].Peers = &config.Peers{KnownHosts: hosts}
+			return address
+		})
+		c := testbed.Dial(t, "tcp", addressOf(client, "client"))
+		testbed.SayAndHear(t, c, "to the first server")
+		moved := e.client.Forwards[0]
+		moved.Forward = addressOf(second, "server")
+		reload(t, client, with(e.client, moved))
+		testbed.Eventually(t, "connections reach the second server", func() bool {
+			testbed.SayAndHear(t, testbed.Dial(t, "tcp", addressOf(client, "client")), "to the second")
+			return statusOf(second).Connections > 0
+		})
+		testbed.SayAndHear(t, c, "still to the first")
+	})
+}
+
 // A connection that waits for its way to be open goes where the others go after a reload.
 func TestAConnectionThatWaitsMovesToAnotherServer(t *testing.T) {
 	e := pinnedEnds(t, config.TCP, testbed.Echo(t))
