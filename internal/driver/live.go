@@ -52,7 +52,7 @@ func (d *Driver) keepUp() {
 		l.changed()
 	}
 	if l := d.live.Load(); l != nil {
-		l.armExpiry()
+		l.armExpiry(time.Time{})
 	}
 }
 
@@ -92,13 +92,14 @@ func (l *live) follow() {
 	l.mu.Lock()
 	l.err = err
 	l.mu.Unlock()
+	asked := d.settings.Now() // and not later: what expires while the validator is asked takes another look
 	// Whether this is the end of the connection, and why, shows in its other methods; with
 	// RefusalWarn the Trace is told.
 	_ = d.Revalidate(d.refused())
 	if err != nil && err != d.settings.Errors.NoIdentityFits {
 		l.after(&l.retrying, liveRetry)
 	}
-	l.armExpiry()
+	l.armExpiry(asked)
 }
 
 // showIdentity has the peer see the identity of the moment, if it is another one and its turn has come.
@@ -203,18 +204,20 @@ func (d *Driver) peerIs(leaf *mls.LeafNode) {
 	l.mu.Lock()
 	l.expiry = expiry
 	l.mu.Unlock()
-	l.armExpiry()
+	l.armExpiry(time.Time{})
 }
 
-// armExpiry sets the timer to just after the peer's credential has expired, unless that has
-// happened already. It keeps the lock, so that the time of a credential that is being replaced does not take
-// the place of the other's.
-func (l *live) armExpiry() {
+// armExpiry sets the timer to just after the peer's credential has expired, unless the validator was asked
+// about it since. asked is when it was; zero: in the handshake or with the credential, which may be a while ago. It keeps
+// the lock, so that the time of a credential that is being replaced does not take the place of the other's.
+func (l *live) armExpiry(asked time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if in := l.expiry.Sub(l.driver.settings.Now()); !l.expiry.IsZero() && in >= 0 {
-		l.set(&l.expiring, min(in, longestWait)+time.Millisecond)
+	if l.expiry.IsZero() || asked.After(l.expiry) {
+		return
 	}
+	in := max(0, l.expiry.Sub(l.driver.settings.Now()))
+	l.set(&l.expiring, min(in, longestWait)+time.Millisecond)
 }
 
 // after has a goroutine look after some time.

@@ -6,8 +6,10 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -213,7 +215,7 @@ func TestTheExpiryThatIsWatchedIsThatOfTheMoment(t *testing.T) {
 			}
 			return time.Now()
 		}
-		l.armExpiry()
+		l.armExpiry(time.Time{})
 		deliver(t, a, b)
 		validator.refuse(expired)
 		time.Sleep(2 * time.Hour)
@@ -222,6 +224,45 @@ func TestTheExpiryThatIsWatchedIsThatOfTheMoment(t *testing.T) {
 			t.Errorf("an hour after the peer's credential has expired: %v", err)
 		}
 	})
+}
+
+// A thoughtful validator takes its time: what was good when it was asked may have expired when it answers.
+type thoughtful struct {
+	clock  *clock
+	expiry time.Time
+	takes  atomic.Int64 // as a time.Duration
+}
+
+var errExpired = errors.New("expired")
+
+func (v *thoughtful) ValidateLeaf(*mls.LeafNode, *mls.LeafNode) error {
+	asked := v.clock.Now()
+	v.clock.advance(time.Duration(v.takes.Load()))
+	if asked.After(v.expiry) {
+		return errExpired
+	}
+	return nil
+}
+
+// A peer whose credential expires just while the validator is asked is asked about once more.
+func TestAPeerThatExpiresWhileItIsAskedAbout(t *testing.T) {
+	for _, inHandshake := range []bool{true, false} {
+		t.Run(fmt.Sprintf("in the handshake: %t", inHandshake), func(t *testing.T) {
+			clock := newClock()
+			validator := &thoughtful{clock: clock, expiry: clock.Now()}
+			a := newEnd(t, "a", func(c *channel.Config, _ *Config) { c.Validator, c.Now = validator, clock.Now })
+			b := newEnd(t, "b", func(c *channel.Config, _ *Config) { c.Identity, c.Now = certified(t, clock.Now()), clock.Now })
+			if inHandshake {
+				validator.takes.Store(int64(time.Minute))
+			}
+			begin(t, a, b)
+			deliver(t, a, b)
+			validator.takes.Store(int64(time.Minute))
+			a.Establish()
+			b.Establish()
+			eventually(t, a, b, "the end", func() bool { return errors.Is(a.abortedBy(), errExpired) })
+		})
+	}
 }
 
 // reading is a validator that takes tokens which say in nanoseconds of Unix time when they expire.
