@@ -72,8 +72,9 @@ func (p *policy) ask(worn bool) {
 
 func (p *policy) follow(worn bool) {
 	d := p.driver
-	reason := p.schedule.Due(d.settings.Now())
-	if reason == 0 && worn {
+	now := d.settings.Now()
+	reason := p.schedule.Due(now)
+	if reason == 0 && worn && now.UnixNano() >= p.later.Load() { // or one has failed since Count looked
 		reason = channel.ReasonRecords
 	}
 	switch {

@@ -95,6 +95,11 @@ func TestAnUpdateThatFailsIsTriedAgainLater(t *testing.T) {
 		t.Error("worn keys ask again at once")
 	}
 	store.fail.Store(false)
+	a.policy.follow(true) // for a Count that had looked before the failure
+	deliver(t, a, b)
+	if epoch := a.State().Epoch; epoch != 1 {
+		t.Errorf("epoch %d: worn keys that had asked before the failure are replaced at once", epoch)
+	}
 	clock.advance(time.Hour)
 	a.FollowPolicy()
 	deliver(t, a, b)
