@@ -579,11 +579,14 @@ func TestNothingIsWrittenUnderOldKeysOnceUpdateReturns(t *testing.T) {
 	}
 	// The number in a header is of one octet.
 	before := func(got byte, want uint64) bool { return int8(got-byte(want)) < 0 }
-	var wg sync.WaitGroup
+	var wg, begun sync.WaitGroup // begun: all of them write
 	var records [2]int
 	within(t, "the race", func() {
+		begun.Add(writers + 1)
 		for w := range writers {
 			wg.Go(func() {
+				writes := sync.OnceFunc(begun.Done)
+				defer writes()
 				s, err := client.OpenUniStream()
 				if err != nil {
 					t.Error(err)
@@ -623,10 +626,13 @@ func TestNothingIsWrittenUnderOldKeysOnceUpdateReturns(t *testing.T) {
 					if w == 0 {
 						records[0]++
 					}
+					writes()
 				}
 			})
 		}
 		wg.Go(func() {
+			sends := sync.OnceFunc(begun.Done)
+			defer sends()
 			buf := make([]byte, 100)
 			for {
 				select {
@@ -641,8 +647,10 @@ func TestNothingIsWrittenUnderOldKeysOnceUpdateReturns(t *testing.T) {
 					return
 				}
 				records[1]++
+				sends()
 			}
 		})
+		begun.Wait() // or all updates are over before somebody has had a turn
 		var updating sync.WaitGroup
 		updating.Go(func() {
 			for range updates {

@@ -144,7 +144,7 @@ func TestAnotherAddressBehindANATDisturbsNothing(t *testing.T) {
 	client, server := connectThrough(t, ic, rc, via)
 	session := client.ConnectionState().SessionID
 	const times = 3
-	seen := map[string]bool{server.RemoteAddr().String(): true}
+	moved := 0
 	busily(t, client, server, func(epoch func() uint64) {
 		for range times {
 			before := server.RemoteAddr().String()
@@ -153,14 +153,14 @@ func TestAnotherAddressBehindANATDisturbsNothing(t *testing.T) {
 				return
 			}
 			awaitAddress(t, server, epoch, func(address string) bool { return address != before })
-			seen[server.RemoteAddr().String()] = true
+			moved++ // perhaps to an address that it had before, whose port the system had back
 		}
 	})
 	if s := server.ConnectionState(); s.SessionID != session || s.Resumed {
 		t.Errorf("the session is another one: %+v", s)
 	}
-	if len(seen) != times+1 {
-		t.Errorf("the responder has seen the initiator at %d addresses, want %d", len(seen), times+1)
+	if moved != times {
+		t.Errorf("the responder has seen the initiator move %d times, want %d", moved, times)
 	}
 }
 

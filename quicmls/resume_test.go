@@ -2,6 +2,7 @@ package quicmls
 
 import (
 	"errors"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -105,31 +106,48 @@ func TestALostConnectionIsResumed(t *testing.T) {
 	h := newHost(t, "127.0.0.1:0", rc)
 	via, network := network(t, 3, netsim.UDPFaults{})
 	address := via(h.address())
-	short := *ic
-	short.QUIC = &quic.Config{MaxIdleTimeout: time.Second}
-	lost, unaware := dialTo(t, address, &short, h)
+	to, err := net.ResolveUDPAddr("udp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := newTransport(t)
+	lost, err := DialTransport(t.Context(), from, to, ic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unaware := <-h.conns
+	t.Cleanup(func() { unaware.CloseWithError(0, "") })
 	if lost.ConnectionState().Resumed || unaware.ConnectionState().Resumed {
 		t.Error("the first connection is said to be resumed")
 	}
 	alive(t, lost, unaware)
 	before := lost.ConnectionState()
-	s, _ := openPair(t, lost, unaware)
-	network().Cut()
-	var idle *quic.IdleTimeoutError
-	if _, err := s.Read(make([]byte, 1)); !errors.As(err, &idle) {
-		t.Errorf("%v, want a *quic.IdleTimeoutError", err)
-	}
-	if err := lost.Update(t.Context()); !errors.As(err, &idle) {
-		t.Errorf("an update on a connection that is lost: %v", err)
-	}
-	network().Heal()
-	client, server := dialTo(t, address, ic, h)
+	from.Close() // of which the responder hears nothing: it waits for half a minute
+	lost.CloseWithError(0, "")
+	short := *ic
+	short.QUIC = &quic.Config{MaxIdleTimeout: aliveFor}
+	client, server := dialTo(t, address, &short, h)
 	isResumed(t, client, server, before)
 	alive(t, client, server)
 	// The responder's end of the old one cannot go on with the session beside the new one.
 	if err := unaware.Update(t.Context()); !errors.Is(err, channel.ErrSuperseded) {
 		t.Errorf("an update on the connection before: %v, want channel.ErrSuperseded", err)
 	}
+	alive(t, client, server)
+	before = client.ConnectionState()
+
+	s, _ := openPair(t, client, server)
+	network().Cut()
+	var idle *quic.IdleTimeoutError
+	if _, err := s.Read(make([]byte, 1)); !errors.As(err, &idle) {
+		t.Errorf("%v, want a *quic.IdleTimeoutError", err)
+	}
+	if err := client.Update(t.Context()); !errors.As(err, &idle) {
+		t.Errorf("an update on a connection that is lost: %v", err)
+	}
+	network().Heal()
+	client, server = dialTo(t, address, ic, h)
+	isResumed(t, client, server, before)
 	alive(t, client, server)
 	before = client.ConnectionState()
 
