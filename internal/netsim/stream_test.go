@@ -242,7 +242,7 @@ func TestHowANetworkEnds(t *testing.T) {
 		b.Close()
 		s.Wait()
 	}
-	for range 200 {
+	for range 3000 { // half a minute
 		if runtime.NumGoroutine() <= before {
 			return
 		}
