@@ -107,7 +107,7 @@ func checkGoroutines(t testing.TB) {
 	before := runtime.NumGoroutine()
 	t.Cleanup(func() {
 		var after int
-		for range 200 {
+		for range 3000 { // half a minute
 			if after = runtime.NumGoroutine(); after <= before {
 				return
 			}
