@@ -10,8 +10,10 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -161,6 +163,29 @@ func Service(t testing.TB, handle func(*net.TCPConn)) (address string) {
 		running.Wait()
 	})
 	return l.Addr().String()
+}
+
+// FreeAddress returns an address where nobody listens, and where nobody else will by chance: its port is below those
+// that systems give to whoever asks for any. So it may be listened on later, or never.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	const low, high = 15000, 32000
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", low+mathrand.IntN(high-low))
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		l.Close()
+		p, err := net.ListenPacket("udp", address)
+		if err != nil {
+			continue
+		}
+		p.Close()
+		return address
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 // Echo is a service that sends back what it gets, and ends when its client does.

@@ -249,12 +249,7 @@ func TestTheEndOfAConnectionLosesNothing(t *testing.T) {
 
 func TestAServiceThatIsAwayIsAReset(t *testing.T) {
 	transports(t, func(t *testing.T, transport string) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.Close()
-		server, client := pinnedEnds(t, transport, l.Addr().String()).startBoth(t, nil)
+		server, client := pinnedEnds(t, transport, testbed.FreeAddress(t)).startBoth(t, nil)
 		wantTurnedAway(t, addressOf(client, "client"))
 		if s := statusOf(server); s.DialsFailed != 1 || s.Open != 0 {
 			t.Errorf("the server says %+v", s)

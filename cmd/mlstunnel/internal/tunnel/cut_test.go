@@ -103,9 +103,7 @@ func TestAfterACutTheNextConnectionResumes(t *testing.T) {
 func TestAClientIsWellAgainByItself(t *testing.T) {
 	transports(t, func(t *testing.T, transport string) {
 		e := pinnedEnds(t, transport, testbed.Echo(t))
-		server := start(t, e.server, Options{})
-		e.server.Forwards[0].Listen = addressOf(server, "server")
-		server.Drain(ended)
+		e.server.Forwards[0].Listen = testbed.FreeAddress(t)
 		e.client.Forwards[0].Forward, e.client.Forwards[0].ConnectTimeout = e.server.Forwards[0].Listen, 2*time.Second
 		client := start(t, e.client, Options{})
 		wantTurnedAway(t, addressOf(client, "client"))

@@ -19,9 +19,9 @@ func TestSessionsOutliveTheProcess(t *testing.T) {
 			name := filepath.Join(dir, []string{"server", "client"}[i])
 			f.Sessions = &config.Sessions{File: name + ".db", Key: name + ".sessions.key"}
 		}
+		e.server.Forwards[0].Listen = testbed.FreeAddress(t) // the client knows it by that
 		for run := range 3 {
 			server, client := e.startBoth(t, nil)
-			e.server.Forwards[0].Listen = addressOf(server, "server") // the client knows it by that
 			c := testbed.Dial(t, "tcp", addressOf(client, "client"))
 			testbed.SayAndHear(t, c, "hello")
 			full, resumed := 1, 0
