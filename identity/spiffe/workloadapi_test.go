@@ -9,7 +9,9 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"net/url"
 	"sync"
@@ -38,7 +40,16 @@ type agent struct {
 
 func newAgent(t testing.TB) *agent {
 	t.Helper()
-	a := &agent{t: t, address: "127.0.0.1:0", changed: make(chan struct{}), refusal: codes.PermissionDenied}
+	a := &agent{t: t, changed: make(chan struct{}), refusal: codes.PermissionDenied}
+	// The port is below those that systems give to whoever asks for any, who would take it while the agent is stopped.
+	const low, high = 15000, 32000
+	for range 1000 {
+		a.address = fmt.Sprintf("127.0.0.1:%d", low+mathrand.IntN(high-low))
+		if l, err := net.Listen("tcp", a.address); err == nil {
+			l.Close()
+			break
+		}
+	}
 	a.start()
 	t.Cleanup(func() { a.server.Stop() })
 	return a
@@ -50,7 +61,6 @@ func (a *agent) start() {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	a.address = l.Addr().String()
 	server := grpc.NewServer()
 	a.server = server
 	workload.RegisterSpiffeWorkloadAPIServer(server, a)
