@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"runtime"
 	"sync"
@@ -146,9 +147,15 @@ type usage struct {
 	goroutines int
 }
 
+// usageNow returns the least of some looks: what a Read or an update has that is under way comes and goes.
 func usageNow() usage {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return usage{m.HeapAlloc, runtime.NumGoroutine()}
+	least := usage{math.MaxUint64, math.MaxInt}
+	for range 10 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		least = usage{min(least.heap, m.HeapAlloc), min(least.goroutines, runtime.NumGoroutine())}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return least
 }
