@@ -73,7 +73,14 @@ type MemoryStore struct {
 	// evictions. Without them, a connection that goes on could not be told from
 	// one that was superseded.
 	evicted   map[SessionID]uint64
-	evictions []SessionID
+	evictions []eviction
+}
+
+// An eviction says which version of a session made room. The session may have come
+// back since, and even have been evicted again.
+type eviction struct {
+	id      SessionID
+	version uint64
 }
 
 type storedInMemory struct {
@@ -190,9 +197,11 @@ func (m *MemoryStore) version(id SessionID) uint64 {
 func (m *MemoryStore) evict() {
 	oldest := m.saves.Front().Value.(*storedInMemory)
 	m.evicted[oldest.ID] = oldest.Version
-	m.evictions = append(m.evictions, oldest.ID)
+	m.evictions = append(m.evictions, eviction{oldest.ID, oldest.Version})
 	if len(m.evictions) > evictedFactor*m.capacity {
-		delete(m.evicted, m.evictions[0])
+		if first := m.evictions[0]; m.evicted[first.id] == first.version {
+			delete(m.evicted, first.id)
+		}
 		m.evictions = m.evictions[1:]
 	}
 	m.drop(oldest.ID)

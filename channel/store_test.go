@@ -108,6 +108,32 @@ func TestMemoryStoreIsBounded(t *testing.T) {
 	}
 }
 
+// A session that was evicted, came back and was evicted again is remembered for as long as
+// any other: what was known of the first time has no say in that.
+func TestEvictedSessionIsRememberedFromTheLastTimeOn(t *testing.T) {
+	m := NewMemoryStore(1)
+	next := byte(1)
+	evict := func() { // whichever is stored
+		next++
+		must(m.Save(ctx, StoredSession{ID: id(next)}))
+	}
+	v := must(m.Save(ctx, StoredSession{ID: id(1)}))
+	for range evictedFactor + 1 {
+		evict()
+		v = must(m.Save(ctx, StoredSession{ID: id(1), Version: v}))
+	}
+	for range evictedFactor {
+		evict()
+	}
+	must(m.Save(ctx, StoredSession{ID: id(1), Version: v}))
+	for range evictedFactor + 1 {
+		evict()
+	}
+	if len(m.evicted) != evictedFactor {
+		t.Errorf("the versions of %d sessions are known, want %d", len(m.evicted), evictedFactor)
+	}
+}
+
 // Connections whose sessions do not all fit go on updating.
 func TestEvictedSessionsOfLiveConnectionsComeBack(t *testing.T) {
 	ha, hb := newHost(t, "alice"), newHost(t, "bob")
