@@ -159,8 +159,31 @@ func TestBranchesWhileUpdatesCross(t *testing.T) {
 		}
 		w.finish(t)
 	})
-	t.Log(joined)
-	wantAll(t, joined, "ahead", "behind", "in the same epoch", "not at all")
+	t.Log(joined) // what came up by chance; it is there for certain in the next two tests
+}
+
+// Each of the ways in which the epochs of the ends can differ, one after the other.
+func TestABranchOfEachEpochThatThereCanBe(t *testing.T) {
+	joined := make(map[string]int)
+	a, b := established(t)
+	w := &branchWorld{a: a, b: b, joined: joined}
+	nothing := func() {}
+	for _, before := range []struct{ inviting, founding, joining func() }{
+		{nothing, nothing, nothing},
+		{nothing, nothing, func() { canUpdate(t, a, b) }},
+		{nothing, func() { b.update(t, ReasonRequested); a.deliver(t) }, nothing}, // b does not know yet that a goes on
+		{func() { a.update(t, ReasonRequested); b.deliver(t) }, nothing, nothing}, // and here the other way round
+	} {
+		before.inviting()
+		w.invite(t, b)
+		before.founding()
+		w.found(t, w.invitations[len(w.invitations)-1])
+		before.joining()
+		w.join(t, w.branchings[len(w.branchings)-1])
+		settle(t, a, b)
+	}
+	wantAll(t, joined, "in the same epoch", "behind", "ahead", "not at all")
+	w.finish(t)
 }
 
 // The same, exhaustively, for one branch: its key package is there from the beginning, and it is founded and
