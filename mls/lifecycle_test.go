@@ -774,6 +774,33 @@ func TestSuccessiveEpochsCanBeUsedAtTheSameTime(t *testing.T) {
 	}
 }
 
+// The same where the trees of both have an Update that was restored.
+func TestARestoredUpdateIsVerifiedOnce(t *testing.T) {
+	c := emptyCrowd(t, suite1)
+	c.rand = rand.Reader
+	c.found(GroupOptions{})
+	c.add(0, 2)
+	c.proposeUpdate(2, LeafChanges{})
+	g := c.members[0].clone(t)
+	pending, err := g.Commit(CommitOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := pending.Group()
+	if u, ok := g.proposals[0].proposal.(*Update); !ok || next.tree.leafNode(2) != u.LeafNode || !g.proposals[0].verified {
+		t.Error("the leaf that was proposed is not in the next epoch, or will be verified again")
+	}
+	var wait sync.WaitGroup
+	for _, g := range []*Group{g, next} {
+		wait.Go(func() {
+			if _, err := g.Commit(CommitOptions{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+}
+
 func TestCommitMayBringWhatItRequires(t *testing.T) {
 	c := newCrowd(t, suite1, 1)
 	capabilities := c.members[0].g.tree.leafNode(0).Capabilities

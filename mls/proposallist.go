@@ -21,7 +21,7 @@ type cachedProposal struct {
 	ref      []byte // ProposalRef
 	sender   Sender
 	proposal Proposal
-	verified bool // by itself, when it came
+	verified bool // by itself, when it came or, if it was restored, when a commit covered it
 	// If this member sent it: the hash of the message and its authenticated data.
 	sent              []byte
 	authenticatedData []byte
@@ -105,6 +105,9 @@ func (s *publicState) apply(committer Sender, proposals []coveredProposal) (*tra
 		}
 		if err := s.verifyProposal(p.Sender, p.Proposal); err != nil {
 			return nil, err
+		}
+		if p.cached != nil { // whose leaf may be in another epoch's tree from now on, and is not written to again
+			p.cached.verified = true
 		}
 	}
 	for _, kind := range s.cfg.proposals.order {
