@@ -65,6 +65,7 @@ func (c *Conn) handshake(ctx context.Context, early bool) (err error) {
 	}
 	if err != nil {
 		c.handshakeErr = c.opError("handshake", c.orClosed(err))
+		c.driver.Fail(c.handshakeErr) // others may resume the session
 		c.opening.through()
 		return c.handshakeErr
 	}

@@ -194,6 +194,46 @@ func TestHandshakeEndsWithItsContext(t *testing.T) {
 	})
 }
 
+// A wroteConn does something after each Write.
+type wroteConn struct {
+	net.Conn
+	act func()
+}
+
+func (c *wroteConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.act()
+	return n, err
+}
+
+// A handshake whose context ends with its last message has failed, and its session can be resumed.
+func TestAHandshakeThatIsInterruptedAtItsEndHasEnded(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	ic.Store, ic.PeerName = newStore(), "peer"
+	a, b := tcpPair(t)
+	server := Server(b, rc)
+	defer server.Close()
+	go server.Handshake()
+	ctx, cancel := context.WithCancel(t.Context())
+	wrote := &wroteConn{Conn: a}
+	client := Client(wrote, ic)
+	defer client.Close()
+	wrote.act = func() {
+		if client.receiver.established {
+			cancel()
+		}
+	}
+	within(t, "HandshakeContext", func() {
+		if err := client.HandshakeContext(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v, want context.Canceled", err)
+		}
+	})
+	if !client.driver.Ended() {
+		t.Error("it still holds the session")
+	}
+}
+
 // Who waits for another call's handshake does so for no longer than its own context.
 func TestWhoWaitsForAHandshakeHeedsItsContext(t *testing.T) {
 	checkGoroutines(t)
