@@ -52,6 +52,7 @@ func (c *Conn) handshake(ctx context.Context, early bool) (err error) {
 	case c.closed():
 		return c.opError("handshake", net.ErrClosed)
 	case c.opening.err != nil:
+		c.opening.through()
 		return c.opening.err
 	}
 	ctx, cancel := c.boundHandshake(ctx)

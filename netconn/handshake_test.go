@@ -371,8 +371,10 @@ func TestAnUnusableConfigSaysSo(t *testing.T) {
 		for _, make := range []func(net.Conn, *Config) *Conn{Client, Server} {
 			a, b := net.Pipe()
 			c := make(a, config)
-			if err := c.Handshake(); err == nil {
-				t.Errorf("%s: no error", name)
+			left := false
+			c.opening.leave = func() { left = true }
+			if err := c.Handshake(); err == nil || !left {
+				t.Errorf("%s: %v, its place at a listener is free: %t", name, err, left)
 			}
 			c.Close()
 			b.Close()
