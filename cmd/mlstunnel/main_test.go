@@ -363,6 +363,7 @@ func TestTheWatchdogIsFedWhileTheProcessIsAlive(t *testing.T) {
 			t.Fatalf("the service manager got %q", message[:n])
 		}
 	}
+	go io.Copy(io.Discard, notified) // or it waits, with its last message, for somebody who takes that
 	p.signal(syscall.SIGTERM)
 	p.ended() // its status is that of a process that cuts
 }
