@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/nettest"
@@ -406,19 +407,26 @@ func TestCloseInterruptsABlockedRead(t *testing.T) {
 }
 
 func TestCloseKeepsToTheWriteDeadline(t *testing.T) {
-	checkGoroutines(t)
-	ic, rc := newConfigs(t)
-	a, b := net.Pipe() // nobody reads: close_notify cannot leave
-	client, _ := connect(t, a, b, ic, rc)
-	if err := client.SetWriteDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
-		t.Fatal(err)
-	}
-	start := time.Now()
-	if err := client.Close(); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("Close: %v, want os.ErrDeadlineExceeded", err)
-	}
-	if took := time.Since(start); took > closeTimeout-time.Second {
-		t.Errorf("Close took %v", took)
+	for given, want := range map[time.Duration]time.Duration{
+		20 * time.Millisecond: closeGrace, // which is what it takes to say goodbye
+		2 * time.Second:       2 * time.Second,
+		time.Minute:           closeTimeout,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ic, rc := newConfigs(t)
+			a, b := net.Pipe() // nobody reads: close_notify cannot leave
+			client, _ := connect(t, a, b, ic, rc)
+			start := time.Now()
+			if err := client.SetWriteDeadline(start.Add(given)); err != nil {
+				t.Fatal(err)
+			}
+			if err := client.Close(); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("Close with a deadline in %v: %v, want os.ErrDeadlineExceeded", given, err)
+			}
+			if took := time.Since(start); took != want {
+				t.Errorf("Close with a deadline in %v took %v, want %v", given, took, want)
+			}
+		})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"time"
 )
 
 // Ready says that the service has started, or has reloaded its configuration.
@@ -12,7 +13,11 @@ func Ready() error { return notify("READY=1") }
 // Stopping says that the service has begun to stop.
 func Stopping() error { return notify("STOPPING=1") }
 
-// notify sends a message to the service manager, if there is one.
+// patience is how long a service manager may leave messages lying before one of them is lost.
+const patience = time.Second
+
+// notify sends a message to the service manager, if there is one. One that takes no messages does not keep
+// the service from what it does.
 func notify(message string) error {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
@@ -24,7 +29,11 @@ func notify(message string) error {
 		return fmt.Errorf("systemd: %w", err)
 	}
 	defer c.Close()
-	if _, err := c.Write([]byte(message)); err != nil {
+	err = c.SetWriteDeadline(time.Now().Add(patience))
+	if err == nil {
+		_, err = c.Write([]byte(message))
+	}
+	if err != nil {
 		return fmt.Errorf("systemd: %w", err)
 	}
 	return nil
