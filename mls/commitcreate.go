@@ -182,6 +182,9 @@ func (g *Group) discard() {
 		g.exporter.Erase()
 	}
 	g.keys.erase()
+	for _, p := range g.pastResumptionPSKs {
+		clear(p.secret)
+	}
 	g.erased = true
 }
 

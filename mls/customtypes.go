@@ -27,7 +27,8 @@ type CustomProposalType struct {
 	// body that is. body comes from others and may be anything.
 	Length func(body []byte) (int, error)
 	// Validate, if set, may refuse a proposal. It is asked when the proposal
-	// arrives and again when a commit covers it.
+	// arrives, by itself or in a commit, and once more when a commit covers one
+	// that came before the group was restored.
 	Validate func(p *CustomProposal, in ProposalContext) error
 	// Apply, if set, returns the extensions that the GroupContext has after the
 	// proposal. It must not change in.Extensions, and has to give the same

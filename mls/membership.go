@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 )
 
 var (
@@ -162,7 +163,7 @@ func (m *Membership) EraseExpired(ctx context.Context) error {
 	next.group = m.state.group.fork()
 	next.group.EraseExpiredKeys()
 	next.past = nil
-	for _, p := range m.client.keptPast(m.state.past) {
+	for _, p := range m.client.keptPast(m.state.past, m.client.cfg.Now()) {
 		p = p.fork()
 		p.secrets.EraseExpired()
 		next.past = append(next.past, p)
@@ -321,19 +322,19 @@ func (m *Membership) follow(ctx context.Context, g *Group, c *ReceivedCommit) er
 
 // adopt goes on to the next epoch. g is the state that this one ends with.
 func (m *Membership) adopt(ctx context.Context, g, next *Group) error {
-	past := m.state.past
+	past, now := m.state.past, m.client.cfg.Now()
 	if m.client.pastEpochs > 0 {
-		past = append(slices.Clip(past), g.retire(m.client.cfg.Now()))
+		past = append(slices.Clip(past), g.retire(now))
 	}
-	return m.move(ctx, memberState{group: next, past: m.client.keptPast(past)})
+	return m.move(ctx, memberState{group: next, past: m.client.keptPast(past, now)})
 }
 
-// keptPast returns the past epochs that the client's options keep.
-func (c *Client) keptPast(past []*pastEpoch) []*pastEpoch {
+// keptPast returns the past epochs that the client's options keep at a time.
+func (c *Client) keptPast(past []*pastEpoch, now time.Time) []*pastEpoch {
 	surplus := max(0, len(past)-max(0, c.pastEpochs))
 	kept := slices.Clone(past[surplus:])
 	if c.pastAge >= 0 {
-		oldest := c.cfg.Now().Add(-c.pastAge).Unix()
+		oldest := now.Add(-c.pastAge).Unix()
 		kept = slices.DeleteFunc(kept, func(p *pastEpoch) bool { return p.ended < oldest })
 	}
 	return kept
@@ -342,7 +343,7 @@ func (c *Client) keptPast(past []*pastEpoch) []*pastEpoch {
 // processPast reads an application message or a targeted message of a past epoch.
 func (m *Membership) processPast(ctx context.Context, epoch uint64, message []byte) (Received, error) {
 	next := m.state
-	next.past = m.client.keptPast(m.state.past)
+	next.past = m.client.keptPast(m.state.past, m.client.cfg.Now())
 	i := slices.IndexFunc(next.past, func(p *pastEpoch) bool { return p.context.epoch == epoch })
 	if i < 0 {
 		return nil, fmt.Errorf("%w: %d, which is over", ErrWrongEpoch, epoch)
