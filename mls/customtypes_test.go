@@ -177,6 +177,23 @@ func TestRemovedMembersNeedNotSupportAProposal(t *testing.T) {
 	c.checkMessages()
 }
 
+// Nor need those who remove themselves.
+func TestLeavingMembersNeedNotSupportAProposal(t *testing.T) {
+	c := emptyCrowd(t, suite1)
+	c.configure = func(cfg *Config) {
+		customConfig(cfg)
+		cfg.SelfRemove = true
+	}
+	c.found(GroupOptions{})
+	c.add(0, 1)
+	c.commit(0, CommitOptions{Proposals: []Proposal{c.invite(LeafOptions{Capabilities: Capabilities{Proposals: []ProposalType{ProposalSelfRemove}}})}})
+	c.leaves(2)
+	ping := pingType()
+	c.commit(0, CommitOptions{Proposals: []Proposal{ping.NewProposal([]byte{0, 0})}})
+	c.wantMembers("client 0", "client 1")
+	c.checkMessages()
+}
+
 func TestGreaseIsIgnored(t *testing.T) {
 	c := emptyCrowd(t, suite1)
 	c.configure = func(cfg *Config) { cfg.GREASE = true }

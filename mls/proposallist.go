@@ -268,8 +268,11 @@ func verifyProposalSupport(s *publicState, _ Sender, proposals []coveredProposal
 		if t := p.ProposalType(); !t.isDefault() && !slices.Contains(kinds, t) {
 			kinds = append(kinds, t)
 		}
-		if remove, ok := p.(*Remove); ok {
-			removed[remove.Removed] = true
+		switch p := p.(type) {
+		case *Remove:
+			removed[p.Removed] = true
+		case *SelfRemove:
+			removed[proposals[i].Sender.Leaf] = true
 		}
 	}
 	if len(kinds) == 0 {
