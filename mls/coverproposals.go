@@ -27,7 +27,12 @@ func (g *Group) coverProposals(o *CommitOptions) ([]coveredProposal, *transition
 // cover, and the caller's own.
 func (g *Group) candidates(o *CommitOptions) (pending, own []coveredProposal, err error) {
 	if !o.WithoutPending {
+		now := g.cfg.Now()
 		for _, p := range g.proposals {
+			// A key package may have run out since it was proposed. RFC 9420, Section 7.3.
+			if add, ok := p.proposal.(*Add); ok && verifyLifetime(&add.KeyPackage.LeafNode, now, g.cfg.MaxLifetime) != nil {
+				continue
+			}
 			covered := coveredProposal{CommittedProposal{p.proposal, p.sender, true}, p}
 			// A committer commits neither its own Update nor its own SelfRemove.
 			if !covered.isOwnUpdate() && !covered.isSelfRemoveOf(Sender{Type: SenderMember, Leaf: g.own}) {

@@ -3,6 +3,7 @@ package mls
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/mendlink/mendlink/mls/ciphersuite"
 )
@@ -64,6 +65,23 @@ func TestCommitLeavesOutWhatDoesNotFit(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCommitLeavesOutWhatHasRunOut has a key package run out while its Add waits:
+// nobody who joins later would accept its leaf. A member that was restarted, and verifies
+// the Add once more, accepts the commit as the others do.
+func TestCommitLeavesOutWhatHasRunOut(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t, ciphersuite.MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519, 3)
+	c.propose(1, c.invite(LeafOptions{Lifetime: LifetimeFrom(c.now, time.Minute)}))
+	c.propose(1, c.invite(LeafOptions{Lifetime: LifetimeFrom(c.now, time.Hour)}))
+	c.members[2].g = c.members[2].clone(t)
+	c.invited = c.invited[1:]
+	c.now = c.now.Add(time.Minute + time.Second)
+	c.commit(0, CommitOptions{})
+	c.wantMembers("client 0", "client 1", "client 2", "client 4")
+	c.add(0, 1)
+	c.checkMessages()
 }
 
 // TestCommitPrefersTheNewestUpdate has a member propose two Updates.
