@@ -284,6 +284,46 @@ func TestUpdatesAreProposedToOneGroupOrBoth(t *testing.T) {
 	}
 }
 
+// An Update that brings another identity waits for a full commit. Until there is one, and
+// if its halves are of two clients, it keeps nobody from committing and from sending.
+func TestUpdatesOfIdentitiesKeepNobodyFromCommitting(t *testing.T) {
+	for name, test := range map[string]struct {
+		t, pq   string
+		commits []bool // full ones
+		want    string
+	}{
+		"another identity":                 {"other", "other", []bool{true}, "other"},
+		"not by a partial commit":          {"other", "other", []bool{false}, "client 1"},
+		"nor by a full one after that":     {"other", "other", []bool{false, true}, "client 1"},
+		"two identities, a partial commit": {"other", "another", []bool{false, false, true}, "client 1"},
+		"two identities, a full commit":    {"other", "another", []bool{true, true}, "client 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newAPQCrowd(t, 3)
+			c.commit(0, APQCommitOptions{})
+			g := c.members[1].g
+			idT, idPQ := c.newIdentity(test.t), c.newIdentity(test.pq)
+			pq := must(g.PQ().ProposeUpdate(LeafChanges{Identity: &idPQ}, ProposeOptions{}))
+			pair := joinPair(must(g.T().ProposeUpdate(LeafChanges{Identity: &idT}, ProposeOptions{})), pq)
+			for _, i := range []int{0, 2} {
+				if _, err := c.members[i].g.Process(pair); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, full := range test.commits {
+				c.commit(0, APQCommitOptions{Full: full})
+			}
+			g = c.members[1].g
+			for _, half := range []*Group{g.T(), g.PQ()} {
+				if got := string(half.Leaf(1).Credential.Identity); got != test.want {
+					t.Errorf("the identity is %q, want %q", got, test.want)
+				}
+			}
+			c.checkMessages()
+		})
+	}
+}
+
 // Another identity takes a full commit, so that both groups have it.
 func TestIdentitiesChangeInBothGroups(t *testing.T) {
 	c := newAPQCrowd(t, 2)

@@ -61,16 +61,27 @@ func (p *APQPendingCommit) Is(message []byte) bool {
 func (p *APQPendingCommit) Erase() { p.next.Erase() }
 
 // Commit makes a commit. Both groups stay in their epochs, as after
-// [Group.Commit]. If it returns an error, all that has changed is that
+// [Group.Commit]. What is pending is left out if it would give a member another identity in
+// one of the groups alone. If Commit returns an error, all that has changed is that
 // generations of handshake ratchets are used up.
 func (g *APQGroup) Commit(o APQCommitOptions) (*APQPendingCommit, error) {
 	if err := g.t.usable(); err != nil {
 		return nil, err
 	}
-	if !o.isFull(g) {
-		return g.commitPartial(&o)
+	p, err := g.commit(&o)
+	if namesRule(err) {
+		// Whoever proposes such Updates keeps nobody from committing by that.
+		o.T.WithoutPending, o.PQ.WithoutPending = true, true
+		return g.commit(&o)
 	}
-	return g.commitFull(&o)
+	return p, err
+}
+
+func (g *APQGroup) commit(o *APQCommitOptions) (*APQPendingCommit, error) {
+	if !o.isFull(g) {
+		return g.commitPartial(o)
+	}
+	return g.commitFull(o)
 }
 
 func (g *APQGroup) commitPartial(o *APQCommitOptions) (*APQPendingCommit, error) {
