@@ -847,3 +847,24 @@ func TestResumptionPSKOfAnotherGroupIsLookedUp(t *testing.T) {
 		t.Errorf("%d lookups, want one by each member at the least", lookups)
 	}
 }
+
+// What callers do with their proposals afterwards changes nothing in the group.
+func TestProposalsAreTheCallersOwn(t *testing.T) {
+	c := newCrowd(t, suite1, 4)
+	remove := &Remove{Removed: 2}
+	c.propose(0, remove)
+	remove.Removed = 1
+	c.commit(0, CommitOptions{})
+	c.wantMembers("client 0", "client 1", "client 3")
+
+	required := RequiredCapabilities{Credentials: []CredentialType{CredentialBasic}}
+	context := &GroupContextExtensions{Extensions{required.Extension()}}
+	pending, err := c.members[0].g.Commit(CommitOptions{Proposals: []Proposal{context}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(context.Extensions[0].Data)
+	c.deliver(0, pending)
+	c.commit(0, CommitOptions{})
+	c.checkMessages()
+}

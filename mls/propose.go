@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+
+	"github.com/mendlink/mendlink/internal/wire"
 )
 
 // LeafChanges are what a member changes in its own leaf besides the encryption
@@ -129,15 +131,15 @@ func (g *Group) propose(cached *cachedProposal, o ProposeOptions) (message []byt
 		return nil, err
 	}
 	a := g.newContent(ContentProposal, o.WireFormat, o.AuthenticatedData)
-	if cached.proposal, err = g.complete(cached.proposal); err != nil {
-		return nil, err
-	}
-	a.content.proposal = cached.proposal
-	if cached.leafKey == nil { // what ProposeUpdate made needs no check
+	if cached.leafKey == nil { // what ProposeUpdate made needs neither a copy nor a check
+		if cached.proposal, err = g.complete(cached.proposal); err != nil {
+			return nil, err
+		}
 		if err := g.verifyProposal(a.content.sender, cached.proposal); err != nil {
 			return nil, err
 		}
 	}
+	a.content.proposal = cached.proposal
 	message, err = g.signAndProtect(a)
 	if err != nil {
 		return nil, err
@@ -149,16 +151,27 @@ func (g *Group) propose(cached *cachedProposal, o ProposeOptions) (message []byt
 	return message, nil
 }
 
-// complete returns p with what is left to the sender to choose at random.
+// complete returns a copy of a caller's proposal, with what is left to the sender to
+// choose at random.
 func (s *publicState) complete(p Proposal) (Proposal, error) {
-	psk, ok := p.(*PreSharedKey)
-	if !ok || psk.PSK.Nonce != nil {
-		return p, nil
+	if psk, ok := p.(*PreSharedKey); ok && psk.PSK.Nonce == nil {
+		completed := *psk
+		completed.PSK.Nonce = make([]byte, s.suite.HashSize())
+		if _, err := io.ReadFull(s.cfg.Rand, completed.PSK.Nonce); err != nil {
+			return nil, fmt.Errorf("mls: drawing a PSK nonce: %w", err)
+		}
+		p = &completed
 	}
-	completed := *psk
-	completed.PSK.Nonce = make([]byte, s.suite.HashSize())
-	if _, err := io.ReadFull(s.cfg.Rand, completed.PSK.Nonce); err != nil {
-		return nil, fmt.Errorf("mls: drawing a PSK nonce: %w", err)
+	return s.cfg.copyProposal(p)
+}
+
+// copyProposal returns a copy that stays as it is, whatever becomes of p. A key
+// package is shared, since what was changed in it does not pass for verified.
+func (c *Config) copyProposal(p Proposal) (Proposal, error) {
+	if add, ok := p.(*Add); ok {
+		return &Add{KeyPackage: add.KeyPackage}, nil
 	}
-	return &completed, nil
+	r := wire.NewReaderWithContext(wire.Encode(func(w *wire.Writer) { writeProposal(w, p) }), c.proposals)
+	copied := readProposal(r)
+	return copied, r.Finish()
 }
