@@ -250,6 +250,21 @@ func TestClientsAcknowledgeAcrossRestarts(t *testing.T) {
 	if ack, err := first.m.AppAck(); err != nil || len(ack) != 0 {
 		t.Errorf("AppAck of the new epoch: %v, %v", ack, err)
 	}
+
+	// Whoever commits what another acknowledges learns the same of it.
+	first.protect("suppressed")
+	second.reads(first.protect("three"), "three")
+	if ack, err = second.m.AppAck(); err != nil {
+		t.Fatal(err)
+	}
+	first.process(must(second.m.Propose(background, ack.Proposal(), ProposeOptions{})))
+	out = first.commit(CommitOptions{})
+	received = first.process(out.Commit).(*ReceivedCommit)
+	if len(received.AppAcks) != 1 {
+		t.Fatalf("reports are %+v", received.AppAcks)
+	}
+	wantRanges(t, "lost", received.AppAcks[0].Lost, MessageRange{0, 0, 0})
+	second.process(out.Commit)
 	f.checkMessages()
 	second.m.Close()
 	if _, err := second.m.AppAck(); err == nil {

@@ -276,6 +276,10 @@ func (m *Membership) Process(ctx context.Context, message []byte) (Received, err
 	defer m.mu.Unlock()
 	if p := m.state.pending; p != nil && p.Is(message) {
 		own := p.contents
+		var err error
+		if own.AppAcks, err = m.state.group.compareAppAcks(own.Proposals); err != nil {
+			return nil, err
+		}
 		if err := m.adopt(ctx, m.state.group, p.next); err != nil {
 			return nil, err
 		}
