@@ -46,9 +46,13 @@ func ParseKeyPackage(message []byte) (*UnverifiedKeyPackage, error) {
 // CipherSuite returns the suite that the key package says it is for.
 func (u *UnverifiedKeyPackage) CipherSuite() ciphersuite.ID { return u.keyPackage.CipherSuite }
 
-// Message returns the key package as an MLSMessage.
+// Message returns the key package as an MLSMessage, of the format in which it came.
 func (u *UnverifiedKeyPackage) Message() []byte {
-	return marshal(&mlsMessage{wireFormat: WireFormatKeyPackage, keyPackage: u.keyPackage})
+	format := WireFormatKeyPackage
+	if u.oneSignature {
+		format = WireFormatOneSignatureKeyPackage
+	}
+	return marshal(&mlsMessage{wireFormat: format, keyPackage: u.keyPackage})
 }
 
 // Verify checks all rules of RFC 9420, Section 10.1, but for the verdict of the

@@ -87,6 +87,20 @@ func TestGroupsWithFewerSignatures(t *testing.T) {
 	}
 }
 
+// Whoever passes a key package on passes on what came.
+func TestKeyPackagesKeepTheirFormat(t *testing.T) {
+	c := newOneSignatureCrowd(t, suite1, 1)
+	for _, c.oneSignature = range []bool{false, true} {
+		c.invite(LeafOptions{})
+		message := c.invited[len(c.invited)-1].bundle.Message()
+		unverified, err := ParseKeyPackage(message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantEqual(t, "the key package", unverified.Message(), message)
+	}
+}
+
 func TestRandomHistoriesWithFewerSignatures(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := newOneSignatureCrowd(t, suite1, rapid.IntRange(1, 4).Draw(t, "members"))
