@@ -42,8 +42,8 @@ type APQ struct {
 	// Suites are the acceptable pairs, in the initiator's order of preference.
 	// Default: those of [DefaultAPQSuites] that the key of an identity fits.
 	Suites []APQSuites
-	// Required refuses a peer that makes no such sessions. Default: it gets one
-	// of [Config.Suites].
+	// Required refuses a peer that makes no such sessions, and resumes no session of one
+	// group. Default: it gets one of [Config.Suites].
 	Required bool
 }
 
@@ -100,7 +100,7 @@ func (c *Config) acceptsSuite(t, pq ciphersuite.ID) bool {
 	if pq != 0 {
 		return c.acceptsPair(APQSuites{t, pq})
 	}
-	return slices.Contains(c.Suites, t)
+	return slices.Contains(c.Suites, t) && (c.APQ == nil || !c.APQ.Required)
 }
 
 // allSuites returns all suites of groups that this end takes part in.

@@ -106,7 +106,8 @@ type Config struct {
 	// of 1 to 255 octets each. They are sent in the clear. All that the responder knows as well go
 	// into the keys of the first epoch. Default: none.
 	PSKIdentities [][]byte
-	// RequirePSK refuses a peer without a pre-shared key in common.
+	// RequirePSK refuses a peer without a pre-shared key in common, and resumes no session whose full handshake
+	// was without.
 	RequirePSK bool
 
 	// MaxEarlyData is how many octets this end accepts together with a

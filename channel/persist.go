@@ -151,7 +151,9 @@ func (s *Session) unmarshal(data []byte) error {
 	if err := s.groups().verifyMembers(); err != nil {
 		return err
 	}
-	s.terms, err = s.negotiated(s.group)
+	if s.terms, err = s.negotiated(s.group); err == nil && s.cfg.RequirePSK && len(s.terms.PSKs) == 0 {
+		err = errNoPSK
+	}
 	return err
 }
 

@@ -108,7 +108,8 @@ type Config struct {
 	// 255 octets each. Whoever sees the connection sees them. All that the responder knows as
 	// well go into the first keys. Default: none.
 	PSKIdentities [][]byte
-	// RequirePSK refuses a peer without a pre-shared key in common. Default: false.
+	// RequirePSK refuses a peer without a pre-shared key in common, and resumes no session whose full
+	// handshake was without. Default: false.
 	RequirePSK bool
 
 	// MaxEarlyData is how many octets of early data this end accepts from a peer that
