@@ -3,6 +3,7 @@ package channel
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/mendlink/mendlink/internal/wire"
 	"github.com/mendlink/mendlink/mls"
@@ -89,13 +90,14 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
+	text := cutShort(e.Err.Error())
 	switch {
 	case e.State == 0:
-		return e.Err.Error()
+		return text
 	case e.Type == 0:
-		return fmt.Sprintf("%v (%v)", e.Err, e.State)
+		return fmt.Sprintf("%s (%v)", text, e.State)
 	}
-	return fmt.Sprintf("%v (%v, %v)", e.Err, e.Type, e.State)
+	return fmt.Sprintf("%s (%v, %v)", text, e.Type, e.State)
 }
 
 // Unwrap returns the cause.
@@ -146,6 +148,16 @@ func brief(b []byte) string {
 		return fmt.Sprintf("%x", b)
 	}
 	return fmt.Sprintf("%x... (%d octets)", b[:most], len(b))
+}
+
+// cutShort is brief for the text of an error. What validators say of a peer that they refuse may quote its credential,
+// and anybody can send one.
+func cutShort(text string) string {
+	const most = 1 << 12
+	if len(text) <= most {
+		return text
+	}
+	return fmt.Sprintf("%s... (%d octets)", strings.ToValidUTF8(text[:most], ""), len(text))
 }
 
 // few is brief for lists. The format is that of the list.
