@@ -111,9 +111,10 @@ type watcher struct {
 // OnX509ContextUpdate takes over what the Workload API says, if it is of use.
 func (w watcher) OnX509ContextUpdate(x *workloadapi.X509Context) {
 	identities, err := w.identities(x.SVIDs)
+	// The authorities first: who sees the new identity may show one of theirs. They count without one as well,
+	// or those that are trusted no more would stay.
+	w.feed.SetTrust(trustOf(x.Bundles))
 	if len(identities) > 0 {
-		// The authorities first: who sees the new identity may show one of theirs.
-		w.feed.SetTrust(trustOf(x.Bundles))
 		w.feed.SetIdentities(identities...)
 	}
 	w.report(err)

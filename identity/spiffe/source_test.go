@@ -230,6 +230,31 @@ func TestTheSourceOutlivesItsAgent(t *testing.T) {
 	}
 }
 
+// An authority is withdrawn together with a change of the own SVID that is of no use here. The identity stays, and the
+// trust does not.
+func TestAuthoritiesAreWithdrawnBesideAnSVIDOfNoUse(t *testing.T) {
+	ca, withdrawn := newAuthority(t, "example.org"), newAuthority(t, "there.example")
+	a := newAgent(t)
+	first := ca.svid("/db", nil)
+	a.set(says([]*authority{withdrawn}, first))
+	s := open(t, options(a))
+	leaf, err := x509.ParseCertificate(withdrawn.svid("/web", nil).X509Svid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.RootsFor(leaf); err != nil {
+		t.Fatal(err)
+	}
+	a.set(says(nil, ca.svid("/db", rsaKey(t))))
+	until(t, "word about the RSA key", func() bool { return s.Err() != nil })
+	if _, err := s.RootsFor(leaf); !errors.Is(err, identity.ErrNoRoots) {
+		t.Errorf("the authority that was withdrawn: %v, want ErrNoRoots", err)
+	}
+	if !shows(s, first.X509Svid) {
+		t.Error("another identity")
+	}
+}
+
 func TestOpenSaysWhyThereIsNoIdentity(t *testing.T) {
 	a := newAgent(t)
 	ctx, cancel := context.WithCancel(t.Context())
