@@ -34,13 +34,15 @@ func (c *Config) choosePSKs(offered [][]byte) (known [][]byte, err error) {
 }
 
 // lookUpPSK answers for the external pre-shared keys of a commit or a Welcome. It
-// takes note of those of the Welcome, for them to be compared with the choice.
+// takes note of those of the Welcome, for them to be compared with the choice. Anybody can
+// send a Welcome: who does must not learn which other keys this end knows, nor have it look up more than it offered.
 func (s *Session) lookUpPSK(id mls.PreSharedKeyID) ([]byte, error) {
-	if id.Type != mls.PSKExternal || s.psk == nil {
+	joins := s.state == StateAwaitingServerHello
+	if id.Type != mls.PSKExternal || s.psk == nil || joins && (!containsID(s.cfg.PSKIdentities, id.ID) || containsID(s.usedPSKs, id.ID)) {
 		return nil, mls.ErrUnknownPSK
 	}
 	secret, err := s.psk(id.ID)
-	if err == nil && s.state == StateAwaitingServerHello {
+	if err == nil && joins {
 		s.usedPSKs = append(s.usedPSKs, bytes.Clone(id.ID))
 	}
 	return secret, err

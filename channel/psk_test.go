@@ -2,6 +2,7 @@ package channel
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/mendlink/mendlink/mls"
@@ -117,5 +118,41 @@ func TestInjectedKeyHasToBeKnownToBoth(t *testing.T) {
 	b.deliver(t)
 	if !errors.Is(b.err, mls.ErrUnknownPSK) || AlertOf(b.err) != AlertUnknownPSKIdentity {
 		t.Errorf("a key that the other end does not know: %v", b.err)
+	}
+}
+
+// Who sends a Welcome has not been authenticated yet. It learns nothing of keys that were not offered, and has none looked up
+// twice.
+func TestAWelcomeAsksForNoOtherKeysThanWereOffered(t *testing.T) {
+	known := keys{"offered": "1", "kept": "2"}
+	for _, test := range []struct {
+		name, ids string
+		lookUps   int
+	}{
+		{"one that is known and was not offered", "kept", 0},
+		{"one that is not known", "none", 0},
+		{"the offered one again and again", "offered offered offered", 1},
+	} {
+		ha, hb := newHost(t, "alice"), newHost(t, "bob")
+		var lookUps int
+		ha.cfg.PSK = func(id []byte) ([]byte, error) {
+			lookUps++
+			return known.lookUp(id)
+		}
+		ha.cfg.PSKIdentities = [][]byte{[]byte("offered")}
+		hb.cfg.PSK = func([]byte) ([]byte, error) { return []byte("a guess"), nil }
+		a, b := initiate(t, ha, hb)
+		hello := must(a.Session.Start(ctx))[0].(Send).Message.Body
+		keyPackage := must(must(mls.ParseKeyPackage(hello)).Verify(b.mls))
+		group := must(mls.NewGroup(b.mls, mls.GroupOptions{Suite: suite, Identity: hb.cfg.Identity, Leaf: b.leafOptions(nil)}))
+		var proposals []mls.Proposal
+		for _, id := range strings.Fields(test.ids) {
+			proposals = append(proposals, must(b.pskProposals(group, [][]byte{[]byte(id)}))...)
+		}
+		welcome := must(group.Commit(mls.CommitOptions{Proposals: append(proposals, &mls.Add{KeyPackage: keyPackage}), OmitPath: true})).Welcome()
+		_, err := a.Receive(ctx, Message{Type: MessageServerHello, Body: welcome})
+		if AlertOf(err) != AlertUnknownPSKIdentity || lookUps != test.lookUps {
+			t.Errorf("%s: %v, alert %v after %d look-ups; want %v after %d", test.name, err, AlertOf(err), lookUps, AlertUnknownPSKIdentity, test.lookUps)
+		}
 	}
 }
