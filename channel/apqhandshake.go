@@ -119,7 +119,7 @@ func (s *Session) receivePairedHello(body []byte) ([]Event, error) {
 	if !s.cfg.acceptsPair(p) { // those of the chosen one may be others
 		return nil, because(AlertHandshakeFailure, fmt.Errorf("%w: %v and %v", ErrNoCommonSuite, p.T, p.PQ))
 	}
-	chosen, err := s.cfg.choose(offered)
+	chosen, err := s.chooseFor(&keyPackages.T.LeafNode, offered)
 	if err != nil {
 		return nil, err
 	}

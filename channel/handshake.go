@@ -101,7 +101,7 @@ func (s *Session) receiveClientHello(_ context.Context, body []byte) ([]Event, e
 	if s.cfg.APQ != nil && s.cfg.APQ.Required {
 		return nil, errWithoutAPQ()
 	}
-	chosen, err := s.cfg.choose(offered)
+	chosen, err := s.chooseFor(&keyPackage.LeafNode, offered)
 	if err != nil {
 		return nil, err
 	}

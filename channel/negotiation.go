@@ -108,6 +108,17 @@ func (c *Config) ownOffer(retry []byte) offer {
 	return offer{versions: []uint16{ProfileVersion}, parameters: p}
 }
 
+// chooseFor answers an initiator's offer. Its leaf is validated when it enters the group, and here already if it offers
+// pre-shared keys: who is not accepted must not learn which of them this end knows, nor have it look them up.
+func (s *Session) chooseFor(leaf *mls.LeafNode, o offer) (choice, error) {
+	if s.psk != nil && len(o.parameters.psks) > 0 {
+		if err := s.mls.AuthenticationService.ValidateLeaf(leaf, nil); err != nil {
+			return choice{}, peerFault(AlertBadCertificate, err)
+		}
+	}
+	return s.cfg.choose(o)
+}
+
 // choose answers an offer.
 func (c *Config) choose(o offer) (choice, error) {
 	if !slices.Contains(o.versions, ProfileVersion) {

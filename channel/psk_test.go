@@ -156,3 +156,24 @@ func TestAWelcomeAsksForNoOtherKeysThanWereOffered(t *testing.T) {
 		}
 	}
 }
+
+// Nor does who sends a ClientHello and is not accepted.
+func TestWhoIsNotAcceptedLearnsNothingOfKeys(t *testing.T) {
+	refusal := errors.New("not you")
+	for _, apq := range []*APQ{nil, {}} {
+		for _, id := range []string{"known", "unknown"} {
+			ha, hb := newHost(t, "mallory"), newHost(t, "bob")
+			ha.cfg.PSKIdentities, ha.cfg.APQ = [][]byte{[]byte(id)}, apq
+			var lookUps int
+			hb.cfg.PSK = func(id []byte) ([]byte, error) {
+				lookUps++
+				return keys{"known": "1"}.lookUp(id)
+			}
+			hb.cfg.RequirePSK, hb.cfg.APQ, hb.refuses = true, apq, refusal
+			_, err := listen(t, hb).Receive(ctx, must(must(NewInitiator(&ha.cfg)).Start(ctx))[0].(Send).Message)
+			if !errors.Is(err, refusal) || AlertOf(err) != AlertBadCertificate || lookUps != 0 {
+				t.Errorf("one that is %s, two groups: %t: %v, alert %v after %d look-ups", id, apq != nil, err, AlertOf(err), lookUps)
+			}
+		}
+	}
+}
