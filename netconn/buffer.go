@@ -16,10 +16,11 @@ const (
 	smallBatchSize  = 4 << 10
 	pipelineSize    = 4 * copySize // of what io.Copy reads at once if Writes are pipelined
 	readBufferSize  = 256 << 10
-	firstReadSize   = 512       // of a transport that cannot tell when it is readable
-	maxReadAhead    = 256 << 10 // application data that is read ahead of the application
-	maxIdleRecords  = 32        // in a row
-	maxUnsentOutput = batchSize // sealed records that wait for the transport, before more are sealed
+	handshakeSize   = record.MaxRecord // of what a peer that is not authenticated yet makes us hold, with one octet
+	firstReadSize   = 512              // of a transport that cannot tell when it is readable
+	maxReadAhead    = 256 << 10        // application data that is read ahead of the application
+	maxIdleRecords  = 32               // in a row
+	maxUnsentOutput = batchSize        // sealed records that wait for the transport, before more are sealed
 )
 
 // A buffer is a pooled slice. Handing around the pointer keeps the pools free of allocations.
@@ -36,6 +37,7 @@ func newPool(size int) *sync.Pool {
 
 var (
 	readBuffers       = newPool(readBufferSize)
+	handshakeBuffers  = newPool(handshakeSize)
 	batchBuffers      = newPool(batchSize)
 	smallBatchBuffers = newPool(smallBatchSize)
 	pipelineBuffers   = newPool(pipelineSize)

@@ -330,7 +330,7 @@ func (c *Conn) carryOut(e channel.Event, out *[]outItem) error {
 	case channel.EarlyDataResult:
 		c.opening.fate = e.OnThisConnection()
 	case channel.HandshakeComplete:
-		c.receiver.established = true
+		c.receiver.established, c.receiver.source.pool = true, readBuffers
 		*out = append(*out, c.takeEarly()...)
 	}
 	return nil

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/mendlink/mendlink/channel/record"
 )
 
 // A countingListener counts the transports that are open.
@@ -182,4 +185,61 @@ func TestAPlaceIsGivenBack(t *testing.T) {
 			t.Errorf("error %v, want %v", err, net.ErrClosed)
 		}
 	})
+}
+
+// An oneOctet is a transport on which one octet comes, and then nothing for now.
+type oneOctet struct {
+	net.Conn
+	come bool
+}
+
+func (c *oneOctet) Read(p []byte) (int, error) {
+	if c.come {
+		return 0, os.ErrDeadlineExceeded
+	}
+	c.come = true
+	return copy(p, []byte{byte(record.ContentHandshake)}), nil
+}
+
+// Whoever connects and sends an octet has room for one record held, and not for all that is read at once later.
+func TestAnOctetOfAStrangerCostsLittle(t *testing.T) {
+	checkGoroutines(t)
+	_, rc := newConfigs(t)
+	a, b := net.Pipe()
+	defer a.Close()
+	server := Server(&oneOctet{Conn: b}, rc)
+	defer server.Close()
+	if err := server.Handshake(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	held := server.receiver.source.buf
+	if held == nil {
+		t.Fatal("it holds no octet")
+	}
+	if len(held.data) > record.MaxRecord {
+		t.Errorf("it holds %d octets, want %d at the most", len(held.data), record.MaxRecord)
+	}
+}
+
+// What comes in one piece with the end of a handshake, and does not fit the room of before, is read all the same.
+func TestAFlightBehindTheHandshake(t *testing.T) {
+	checkGoroutines(t)
+	ic, rc := newConfigs(t)
+	a, b := tcpPair(t)
+	client, server := Client(a, ic), Server(b, rc)
+	defer client.Close()
+	defer server.Close()
+	const size = 1 << 20
+	sent := make(chan error, 1)
+	go func() {
+		_, err := client.Write(make([]byte, size))
+		sent <- err
+	}()
+	_, err := io.ReadFull(server, make([]byte, size))
+	if err := errors.Join(err, <-sent); err != nil {
+		t.Fatal(err)
+	}
+	if pool := server.receiver.source.pool; pool != readBuffers {
+		t.Error("after the handshake there is still little room")
+	}
 }

@@ -3,6 +3,7 @@ package netconn
 import (
 	"io"
 	"net"
+	"sync"
 	"syscall"
 )
 
@@ -13,8 +14,9 @@ type source struct {
 	raw  syscall.RawConn       // nil if the transport is not a socket of net itself
 	try  func(fd uintptr) bool // s.tryRead, made once so that no Read allocates
 
-	buf  *buffer // nil while nothing is buffered
-	r, w int     // buf.data[r:w] has not been taken yet
+	pool *sync.Pool // of what is taken from now on
+	buf  *buffer    // nil while nothing is buffered
+	r, w int        // buf.data[r:w] has not been taken yet
 
 	first []byte // of transports without raw
 	n     int    // outcome of tryRead
@@ -22,7 +24,7 @@ type source struct {
 }
 
 func (s *source) init(conn net.Conn) {
-	s.conn = conn
+	s.conn, s.pool = conn, handshakeBuffers
 	// Only net's own types: a type that embeds one of them may have a Read of its own.
 	switch conn := conn.(type) {
 	case *net.TCPConn:
@@ -58,9 +60,15 @@ func (s *source) putBack(taken []byte) { s.r -= len(taken) }
 // fill reads once, in such a way that a record of size octets that begins at the
 // first octet not yet taken has room. An error leaves what is buffered as it is.
 func (s *source) fill(size int) error {
-	if s.buf != nil && s.r > 0 && (s.r == s.w || s.r+size > len(s.buf.data)) {
-		s.w = copy(s.buf.data, s.buf.data[s.r:s.w])
-		s.r = 0
+	switch {
+	case s.buf == nil:
+	case s.buf.pool != s.pool:
+		other := getBuffer(s.pool)
+		s.r, s.w = 0, copy(other.data, s.buf.data[s.r:s.w])
+		s.buf.release()
+		s.buf = other
+	case s.r > 0 && (s.r == s.w || s.r+size > len(s.buf.data)):
+		s.r, s.w = 0, copy(s.buf.data, s.buf.data[s.r:s.w])
 	}
 	switch {
 	case s.raw != nil:
@@ -83,7 +91,7 @@ func (s *source) fillFirst() error {
 	}
 	n, err := s.conn.Read(s.first)
 	if n > 0 {
-		s.buf = getBuffer(readBuffers)
+		s.buf = getBuffer(s.pool)
 		s.r, s.w = 0, copy(s.buf.data, s.first[:n])
 		return nil
 	}
@@ -108,7 +116,7 @@ func (s *source) fillRaw() error {
 func (s *source) tryRead(fd uintptr) bool {
 	fresh := s.buf == nil
 	if fresh {
-		s.buf, s.r, s.w = getBuffer(readBuffers), 0, 0
+		s.buf, s.r, s.w = getBuffer(s.pool), 0, 0
 	}
 	again := false
 	s.n, again, s.err = readRaw(fd, s.buf.data[s.w:])
