@@ -80,7 +80,9 @@ type Config struct {
 	// server name, for an initiator; nil means this one. [ErrUnknownName] refuses
 	// the name, any other error the peer. What led up to the choice, such as the
 	// suites to choose from and the Store to resume from, is of the first
-	// configuration; the chosen one has to accept the suite as well ([ErrNoCommonSuite]).
+	// configuration; the chosen one has to accept the suite as well ([ErrNoCommonSuite]). There is no choice
+	// where a session is resumed: the first configuration's Validator decides about the peer then, so that it has to refuse
+	// whomever a chosen one does not accept any more.
 	// It may be called by several sessions at once.
 	Select func(ClientHello) (*Config, error)
 	// Features are the options that this end wants.

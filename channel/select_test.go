@@ -115,3 +115,39 @@ func TestASelectedConfigurationAcceptsThePairOfSuitesOrRefusesIt(t *testing.T) {
 		}
 	}
 }
+
+// In a full handshake, and as long as that connection lives, it is the validator of the configuration that was chosen. Where the
+// session is resumed, it is that of the first one.
+func TestWhoDecidesAboutAPeerForWhomAConfigurationWasChosen(t *testing.T) {
+	refusal := errors.New("not you")
+	ha, hb, chosen := newHost(t, "alice"), newHost(t, "bob"), newHost(t, "chosen")
+	chosen.cfg.Identity, chosen.cfg.Store = hb.cfg.Identity, hb.store
+	hb.cfg.Select = func(ClientHello) (*Config, error) { return &chosen.cfg, nil }
+	meet := func() (a, b *peer) {
+		a, b = initiate(t, ha, hb)
+		a.start(t)
+		settle(t, a, b)
+		return a, b
+	}
+	chosen.refuses = refusal
+	if _, b := meet(); !errors.Is(b.err, refusal) {
+		t.Errorf("the chosen one refuses, in a full handshake: %v", b.err)
+	}
+	chosen.refuses = nil
+	a, b := meet()
+	agree(t, a, b)
+	hb.refuses = refusal
+	if _, err := b.Revalidate(ctx, RefusalClose); err != nil {
+		t.Errorf("the first one refuses, in a living connection: %v", err)
+	}
+	if a, _ := resume(t, a, b); a.complete == 1 && a.Resumed() {
+		t.Error("the first one refuses, and the session is resumed")
+	}
+	hb.refuses = nil
+	a, b = meet()
+	agree(t, a, b)
+	chosen.refuses = refusal
+	if a, b = resume(t, a, b); !a.Resumed() || b.complete != 1 {
+		t.Errorf("the first one accepts, and the session is not resumed: %v", b.err)
+	}
+}

@@ -89,7 +89,8 @@ type Config struct {
 	// handshake; nil means this one. channel.ErrUnknownName refuses the name, any other
 	// error the peer. What led up to the choice is of the first configuration: Suites,
 	// HandshakeTimeout, MaxMessageSize, and the Store and the identities that sessions are
-	// resumed with. Default: there is no choice.
+	// resumed with. So is the Validator of connections that resume: it has to refuse whomever a chosen one does not
+	// accept any more. Default: there is no choice.
 	Select func(channel.ClientHello) (*Config, error)
 	// Features are the options that this end wants. Both have to. Default: none.
 	Features channel.Features
