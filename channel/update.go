@@ -259,8 +259,12 @@ func verifyAcknowledgement(g groups, body []byte) error {
 }
 
 // openAcknowledgement checks that an EpochKeyUpdate acknowledges g's epoch and
-// returns what it says beyond.
+// returns what it says beyond. A commit in its place is not looked into: that would make an epoch, which nobody
+// erases, and ask about a leaf that nobody adopts.
 func openAcknowledgement(g groups, body []byte) (more []byte, err error) {
+	if header, err := mls.ParseHeader(body); err == nil && header.ContentType != mls.ContentApplication {
+		return nil, because(AlertIllegalParameter, fmt.Errorf("%w: EpochKeyUpdate holds a %v", ErrProfile, header.ContentType))
+	}
 	received, err := g.Group.Process(body)
 	if err != nil {
 		return nil, peerFault(AlertDecryptError, err)

@@ -6,6 +6,8 @@ import (
 	"flag"
 	"slices"
 	"testing"
+
+	"github.com/mendlink/mendlink/mls"
 )
 
 func TestUpdatesTellBothEnds(t *testing.T) {
@@ -187,5 +189,17 @@ func TestManyUpdatesKeepStateFlat(t *testing.T) {
 	}
 	if a.store.Len() != 1 || a.Epoch() < uint64(2**manyUpdates) {
 		t.Errorf("%d sessions, epoch %d", a.store.Len(), a.Epoch())
+	}
+}
+
+// A peer whose acknowledgement of an update is a commit of its own, in the new epoch, is refused before that leads anywhere.
+func TestACommitIsNoAcknowledgement(t *testing.T) {
+	p, _ := inState(t, StateUpdating, MessageEpochKeyUpdate)
+	commit := p.other.commitOf(t, mls.CommitOptions{AuthenticatedData: purposeEpochKeyUpdate.authenticatedData()}).Body
+	asked := errors.New("the validator was asked")
+	p.host.refuses = asked
+	_, err := p.Receive(ctx, Message{Type: MessageEpochKeyUpdate, Body: commit, Protected: true})
+	if errors.Is(err, asked) || !errors.Is(err, ErrProfile) || AlertOf(err) != AlertIllegalParameter {
+		t.Errorf("%v, alert %v", err, AlertOf(err))
 	}
 }
