@@ -17,7 +17,7 @@ func TestWhatIsRequiredIsRequiredOfStoredSessions(t *testing.T) {
 		{"a pre-shared key", func(c *Config) { c.RequirePSK = true }, func(n Negotiated) bool { return len(n.PSKs) == 1 }},
 		{"two groups", func(c *Config) { c.APQ = &APQ{Required: true} }, func(n Negotiated) bool { return n.PQSuite != 0 }},
 	} {
-		a, b := established(t)
+		a, b := shake(t, func(a, b *Config) { a.APQ, b.APQ = nil, nil })
 		id := a.ID()
 		cut(a, b)
 		// Both could do it; one end insists.
