@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -20,6 +22,9 @@ func demoCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
+			if err := new(slog.Level).UnmarshalText([]byte(level)); err != nil {
+				return fmt.Errorf("--log-level: wants debug, info, warn or error, got %q", level)
+			}
 			o.Log, _ = logger(config.Log{Level: level, Format: "text"}, cmd.ErrOrStderr())
 			return demo.Run(ctx, o, cmd.OutOrStdout())
 		},

@@ -634,6 +634,7 @@ func TestFlagsAreCheckedLikeAFile(t *testing.T) {
 		{[]string{"client", "--admin", ":80"}, "--admin: wants a loopback address"},
 		{[]string{"client", "--config", "x", "--listen", ":1"}, "there are no other flags"},
 		{[]string{"client", "--listn", ":1"}, "unknown flag: --listn"},
+		{[]string{"demo", "--log-level", "loud"}, `--log-level: wants debug, info, warn or error, got "loud"`},
 	} {
 		if _, err := command(t, test.args...); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%q: got %v, want %q", test.args, err, test.want)
