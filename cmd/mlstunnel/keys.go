@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 
@@ -52,20 +53,24 @@ func keygen(path string) (fingerprint string, err error) {
 	if err := writeNew(path, private, 0o600); err != nil {
 		return "", err
 	}
-	return fingerprint, writeNew(path+".pub", public, 0o644)
+	if err := writeNew(path+".pub", public, 0o644); err != nil {
+		// Else a key would be beside the public one of another.
+		return "", errors.Join(err, os.Remove(path))
+	}
+	return fingerprint, nil
 }
 
-// writeNew writes a file that must not be there yet.
+// writeNew writes a file that must not be there yet, and leaves none behind that is not whole.
 func writeNew(path string, text []byte, mode os.FileMode) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
-	if _, err := f.Write(text); err != nil {
-		f.Close()
-		return err
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
 	}
-	return f.Close()
+	return nil
 }
 
 func fingerprintCommand() *cobra.Command {

@@ -552,6 +552,17 @@ func TestKeysAreMadeOnceAndForTheOwnerAlone(t *testing.T) {
 	if _, err := command(t, "keygen", path); !errors.Is(err, os.ErrExist) {
 		t.Errorf("got %v for a key that is there", err)
 	}
+	other := filepath.Join(t.TempDir(), "other.key")
+	testbed.Write(t, other+".pub", []byte("the public key of before"))
+	if _, err := command(t, "keygen", other); !errors.Is(err, os.ErrExist) {
+		t.Errorf("got %v for a public key that is there", err)
+	}
+	if _, err := os.Stat(other); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a private key is beside the public one of another: %v", err)
+	}
+	if text, err := os.ReadFile(other + ".pub"); string(text) != "the public key of before" || err != nil {
+		t.Errorf("the public key is %q, %v", text, err)
+	}
 	certified := filepath.Join(t.TempDir(), "end.pem")
 	fingerprint = testbed.NewAuthority(t).Issue(t, certified, "spiffe://example.org/end")
 	if out, err := command(t, "fingerprint", certified); out != fingerprint+"  "+certified+"\n" || err != nil {
