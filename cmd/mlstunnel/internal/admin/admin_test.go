@@ -23,8 +23,8 @@ import (
 // filled is a registry with a server that has two links, one of them with a peer whose name wants to be a script.
 func filled() (*links.Registry, *links.Forward) {
 	r := links.New()
-	f := r.Add("postgres", "server", "tcp", ":7000", "127.0.0.1:5432", func() links.Self {
-		return links.Self{Fingerprint: "SHA256:self", Expiry: time.Unix(2000000000, 0)}
+	f := r.Add("postgres", "server", "tcp", ":7000", func() links.Self {
+		return links.Self{Target: "127.0.0.1:5432", Fingerprint: "SHA256:self", Expiry: time.Unix(2000000000, 0)}
 	})
 	leaf := &mls.LeafNode{SignatureKey: make([]byte, 32), Credential: mls.BasicCredential([]byte("<script>alert(1)</script>"))}
 	for i := range 2 {
@@ -89,7 +89,7 @@ mlstunnel_updates_total{by="peer",` + labels + `} 2
 
 func TestAForwardAndItsSuccessorAreNoContradiction(t *testing.T) {
 	r, _ := filled()
-	r.Add("postgres", "server", "tcp", ":7001", "127.0.0.1:5432", func() links.Self { return links.Self{} })
+	r.Add("postgres", "server", "tcp", ":7001", func() links.Self { return links.Self{} })
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(collector{r})
 	if _, err := registry.Gather(); err != nil {

@@ -20,7 +20,7 @@ func withLinks(fail func(ctx context.Context, forward string, peer int) error) (
 	r, updates = links.New(), make(map[string]*[2]int)
 	for _, name := range []string{"a", "b"} {
 		updates[name] = new([2]int)
-		f := r.Add(name, "server", "tcp", ":7000", "127.0.0.1:5432", func() links.Self { return links.Self{} })
+		f := r.Add(name, "server", "tcp", ":7000", func() links.Self { return links.Self{} })
 		for peer := range 2 {
 			l := f.Begin("192.0.2.1:1234")
 			l.UpdateBy(func(ctx context.Context) error {

@@ -78,8 +78,8 @@ func Open(c *config.Forward, o Options) (*Forward, error) {
 		f.source.Close()
 		return nil, f.wrap(err)
 	}
-	f.stats = o.Registry.Add(c.Name, c.Role, c.Transport, f.side.addr().String(), c.Forward, func() links.Self {
-		return links.Self{Fingerprint: f.source.Fingerprint(), Expiry: f.source.Expiry(), Err: f.source.Err()}
+	f.stats = o.Registry.Add(c.Name, c.Role, c.Transport, f.side.addr().String(), func() links.Self {
+		return links.Self{Target: f.config.Load().Forward, Fingerprint: f.source.Fingerprint(), Expiry: f.source.Expiry(), Err: f.source.Err()}
 	})
 	f.log.Info("listening", "role", c.Role, "transport", c.Transport, "address", f.side.addr().String(), "to", c.Forward, "fingerprint", f.source.Fingerprint())
 	f.loops.Go(func() {

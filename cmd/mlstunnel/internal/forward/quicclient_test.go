@@ -15,7 +15,7 @@ import (
 
 // idleClient is a client over QUIC that does nothing by itself.
 func idleClient(t *testing.T, connectTimeout time.Duration) *quicClient {
-	f := &Forward{stats: links.New().Add("client", config.Client, config.QUIC, "", "", nil)}
+	f := &Forward{stats: links.New().Add("client", config.Client, config.QUIC, "", nil)}
 	f.config.Store(&config.Forward{ConnectTimeout: connectTimeout})
 	f.accepting, f.stop = context.WithCancel(context.Background())
 	t.Cleanup(f.stop)

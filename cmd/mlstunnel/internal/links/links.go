@@ -54,7 +54,7 @@ func (r *Registry) Reloaded(err error) {
 
 // A Forward counts what becomes of one forward.
 type Forward struct {
-	Name, Role, Transport, Listen, Target string
+	Name, Role, Transport, Listen string
 
 	registry *Registry
 	self     func() Self
@@ -80,14 +80,15 @@ type Forward struct {
 
 // Self is what an end says of itself.
 type Self struct {
+	Target      string // where it forwards to
 	Fingerprint string
 	Expiry      time.Time // zero for never
 	Err         error     // what is wrong with the files
 }
 
 // Add registers a forward. self is asked at each snapshot.
-func (r *Registry) Add(name, role, transport, listen, target string, self func() Self) *Forward {
-	f := &Forward{Name: name, Role: role, Transport: transport, Listen: listen, Target: target, registry: r, self: self, links: make(map[*Link]struct{})}
+func (r *Registry) Add(name, role, transport, listen string, self func() Self) *Forward {
+	f := &Forward{Name: name, Role: role, Transport: transport, Listen: listen, registry: r, self: self, links: make(map[*Link]struct{})}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.forwards = append(r.forwards, f)
@@ -313,7 +314,7 @@ func (r *Registry) Snapshot() Status {
 func (f *Forward) status(now time.Time) ForwardStatus {
 	self := f.self()
 	s := ForwardStatus{
-		Name: f.Name, Role: f.Role, Transport: f.Transport, Listen: f.Listen, Forward: f.Target,
+		Name: f.Name, Role: f.Role, Transport: f.Transport, Listen: f.Listen, Forward: self.Target,
 		Fingerprint: self.Fingerprint, Expires: timeOrNil(self.Expiry),
 		Open: f.Open.Load(), Connections: f.Connections.Load(), TurnedAway: f.TurnedAway.Load(),
 		HandshakesFull: f.Full.Load(), HandshakesResumed: f.Resumed.Load(), HandshakesFailed: f.Failed.Load(),

@@ -53,6 +53,9 @@ func TestAReloadKeepsConnectionsAndTakesTheRestOver(t *testing.T) {
 		if got, err := io.ReadAll(next); string(got) != "the other service" || err != nil {
 			t.Errorf("a new connection got %q, %v", got, err)
 		}
+		if to := statusOf(server).Forward; to != other {
+			t.Errorf("the status says that connections go to %s, want %s", to, other)
+		}
 		if len(server.Status().Forwards) != 2 {
 			t.Errorf("there are %d forwards, want 2", len(server.Status().Forwards))
 		}

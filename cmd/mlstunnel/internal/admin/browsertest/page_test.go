@@ -153,7 +153,7 @@ func serve(t *testing.T, r *links.Registry) *admin.Server {
 func TestThePageShowsTwoHundredLinks(t *testing.T) {
 	const many = 200
 	r := links.New()
-	f := r.Add("postgres", "server", "tcp", ":7000", "127.0.0.1:5432", func() links.Self { return links.Self{Fingerprint: "SHA256:self"} })
+	f := r.Add("postgres", "server", "tcp", ":7000", func() links.Self { return links.Self{Target: "127.0.0.1:5432", Fingerprint: "SHA256:self"} })
 	all := make([]*links.Link, many)
 	for i := range all {
 		all[i] = f.Begin(fmt.Sprint("192.0.2.1:", i))
@@ -198,7 +198,7 @@ func TestThePageShowsTwoHundredLinks(t *testing.T) {
 
 func TestThePageShowsWhatIsWrong(t *testing.T) {
 	r := links.New()
-	f := r.Add("postgres", "client", "quic", "127.0.0.1:5432", "db.example:7000", func() links.Self {
+	f := r.Add("postgres", "client", "quic", "127.0.0.1:5432", func() links.Self {
 		return links.Self{Fingerprint: "SHA256:self", Expiry: time.Now().Add(-time.Minute - time.Second/2)}
 	})
 	s := serve(t, r)
