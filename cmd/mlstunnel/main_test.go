@@ -274,6 +274,43 @@ func TestSocketsOfTheServiceManagerAreUsed(t *testing.T) {
 	}
 }
 
+// A reload that fails takes nothing away from the next one.
+func TestASocketOfTheServiceManagerOutlivesAReloadThatFails(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	file, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	key, fingerprint := testbed.Key(t, "server")
+	path := filepath.Join(t.TempDir(), "mlstunnel.yaml")
+	first := forwardYAML("first", "server", "127.0.0.1:0", "127.0.0.1:1", key, fingerprint)
+	front := forwardYAML("front", "server", "systemd:front", "127.0.0.1:1", key, fingerprint)
+	bad := forwardYAML("bad", "server", "127.0.0.1:0", "127.0.0.1:1", "absent.key", fingerprint)
+	writeConfig(t, path, "'off'", first)
+	p := startProcess(t, func(c *exec.Cmd) { withSocket(c, file) }, "run", "--config", path)
+	p.logged("listening")
+	for _, reload := range []struct{ forwards, want string }{
+		{first + front + bad, "reload: all stays as it was"},
+		{first + front, "reloaded"},
+	} {
+		writeConfig(t, path, "'off'", reload.forwards)
+		p.signal(syscall.SIGHUP)
+		for line := range p.logs {
+			if msg := line["msg"]; msg == "reloaded" || msg == "reload: all stays as it was" {
+				if msg != reload.want {
+					t.Errorf("got %v, want %q", line, reload.want)
+				}
+				break
+			}
+		}
+	}
+}
+
 func TestSessionsFromFlagsOutliveAProcess(t *testing.T) {
 	p := startPair(t)
 	file := filepath.Join(t.TempDir(), "sessions.db")

@@ -3,9 +3,11 @@
 package systemd
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,49 +44,89 @@ func Take() (*Sockets, error) {
 		if i < len(names) && names[i] != "" {
 			name = names[i]
 		}
-		s.files[name] = append(s.files[name], os.NewFile(uintptr(firstFD+i), name))
+		s.add(name, os.NewFile(uintptr(firstFD+i), name))
 	}
 	return s, nil
 }
 
-// Listener returns the stream socket of that name.
+// Listener returns a stream socket of that name. Once it is closed the socket can be had again, as the manager keeps it
+// open in any case.
 func (s *Sockets) Listener(name string) (net.Listener, error) {
-	f, err := s.take(name)
+	l, giveBack, err := open(s, name, net.FileListener)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	l, err := net.FileListener(f)
-	if err != nil {
-		return nil, fmt.Errorf("systemd: socket %q: %w", name, err)
 	}
 	if unix, ok := l.(*net.UnixListener); ok {
 		unix.SetUnlinkOnClose(false) // it is the manager's
 	}
-	return l, nil
+	return &listener{l, giveBack}, nil
 }
 
-// PacketConn returns the datagram socket of that name.
+// PacketConn returns a datagram socket of that name. Once it is closed the socket can be had again.
 func (s *Sockets) PacketConn(name string) (net.PacketConn, error) {
-	f, err := s.take(name)
+	c, giveBack, err := open(s, name, udp)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	c, err := net.FilePacketConn(f)
-	if err != nil {
-		return nil, fmt.Errorf("systemd: socket %q: %w", name, err)
-	}
-	return c, nil
+	return &packetConn{c, giveBack}, nil
 }
 
-func (s *Sockets) take(name string) (*os.File, error) {
+func udp(f *os.File) (*net.UDPConn, error) {
+	c, err := net.FilePacketConn(f)
+	if err != nil {
+		return nil, err
+	}
+	u, ok := c.(*net.UDPConn)
+	if !ok {
+		c.Close()
+		return nil, fmt.Errorf("is of the kind %s, want udp", c.LocalAddr().Network())
+	}
+	return u, nil
+}
+
+// A listener is a socket that is given back when it is closed.
+type listener struct {
+	net.Listener
+	giveBack func()
+}
+
+func (l *listener) Close() error {
+	defer l.giveBack()
+	return l.Listener.Close()
+}
+
+// A packetConn is one as well, and has all that QUIC makes use of.
+type packetConn struct {
+	*net.UDPConn
+	giveBack func()
+}
+
+func (c *packetConn) Close() error {
+	defer c.giveBack()
+	return c.UDPConn.Close()
+}
+
+var errNotFree = errors.New("none that was passed on is free; FileDescriptorName= names one, and each is for one forward")
+
+// open makes something of a copy of the first socket of a name that is of the right kind, which nobody else gets until it
+// is given back.
+func open[T any](s *Sockets, name string, as func(*os.File) (T, error)) (opened T, giveBack func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	files := s.files[name]
-	if len(files) == 0 {
-		return nil, fmt.Errorf("systemd: no socket %q was passed on; FileDescriptorName= names one", name)
+	why := errNotFree
+	for i, f := range s.files[name] {
+		if opened, err = as(f); err != nil {
+			why = err
+			continue
+		}
+		s.files[name] = slices.Delete(s.files[name], i, i+1)
+		return opened, sync.OnceFunc(func() { s.add(name, f) }), nil
 	}
-	s.files[name] = files[1:]
-	return files[0], nil
+	return opened, nil, fmt.Errorf("systemd: socket %q: %w", name, why)
+}
+
+func (s *Sockets) add(name string, f *os.File) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.files[name] = append(s.files[name], f)
 }
