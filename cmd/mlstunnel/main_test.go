@@ -182,6 +182,9 @@ func TestTERMDrainsAProcess(t *testing.T) {
 	if err := p.client.ended(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
 		t.Errorf("the client ended with %v, want status 1", err)
 	}
+	if !strings.Contains(p.client.output(), "mlstunnel: "+errCutNow.Error()+"\n") {
+		t.Errorf("the client does not say why it ended with status 1; it said\n%s", p.client.output())
+	}
 }
 
 func TestHUPReloadsAProcess(t *testing.T) {

@@ -149,12 +149,17 @@ func reload(t *tunnel.Tunnel, c *config.File, load func() (*config.File, error),
 	return next
 }
 
-var errCut = errors.New("connections were cut, as the time to drain was over")
+var (
+	errCut    = errors.New("connections were cut, as the time to drain was over")
+	errCutNow = errors.New("connections were cut, as a second signal came")
+)
 
 // drain lets connections end within a time, or until another signal.
 func drain(t *tunnel.Tunnel, within time.Duration, signals <-chan os.Signal, log *slog.Logger) error {
 	log.Info("draining", "within", within)
-	ctx, cancel := context.WithTimeoutCause(context.Background(), within, errCut)
+	cuttable, cut := context.WithCancelCause(context.Background())
+	defer cut(nil)
+	ctx, cancel := context.WithTimeoutCause(cuttable, within, errCut)
 	defer cancel()
 	drained := make(chan struct{})
 	go func() {
@@ -171,7 +176,7 @@ func drain(t *tunnel.Tunnel, within time.Duration, signals <-chan os.Signal, log
 			return nil
 		case s := <-signals:
 			if s != syscall.SIGHUP {
-				cancel()
+				cut(errCutNow)
 			}
 		}
 	}
