@@ -357,6 +357,28 @@ func TestAServerRefusesASocketThatIsNotTCP(t *testing.T) {
 	}
 }
 
+// No connection is made: the process ends at once.
+func TestAnAdminSocketThatOthersReachIsRefused(t *testing.T) {
+	l, err := net.Listen("tcp4", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	file, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	key, fingerprint := testbed.Key(t, "server")
+	path := filepath.Join(t.TempDir(), "mlstunnel.yaml")
+	writeConfig(t, path, "systemd:front", forwardYAML("server", "server", "127.0.0.1:0", "127.0.0.1:1", key, fingerprint))
+	p := startProcess(t, func(c *exec.Cmd) { withSocket(c, file) }, "run", "--config", path)
+	defer time.AfterFunc(testbed.HangBound, func() { p.cmd.Process.Kill() }).Stop()
+	if err := p.ended(); err == nil || !strings.Contains(p.output(), "admin: systemd:front listens on 0.0.0.0:") {
+		t.Errorf("ended with %v, and said\n%s", err, p.output())
+	}
+}
+
 // withSocket hands a socket of the name front over, as the service manager does.
 func withSocket(c *exec.Cmd, socket *os.File) {
 	// LISTEN_PID is only known in the process itself.

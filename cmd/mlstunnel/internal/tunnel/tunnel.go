@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -62,7 +63,7 @@ func Start(c *config.File, o Options) (*Tunnel, error) {
 		t.options.Store = t.sessions
 	}
 	if c.Admin != "off" {
-		l, err := forward.Listen(c.Admin, o.Sockets)
+		l, err := listenAdmin(c.Admin, o.Sockets)
 		if err != nil {
 			t.close()
 			return nil, fmt.Errorf("admin: %w", err)
@@ -77,6 +78,19 @@ func Start(c *config.File, o Options) (*Tunnel, error) {
 	}
 	t.forwards = opened
 	return t, nil
+}
+
+// listenAdmin listens where nobody comes from other machines, which a socket of the service manager has to be as well.
+func listenAdmin(address string, sockets *systemd.Sockets) (net.Listener, error) {
+	l, err := forward.Listen(address, sockets)
+	if err != nil {
+		return nil, err
+	}
+	if a, ok := l.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
+		l.Close()
+		return nil, fmt.Errorf("%s listens on %v, want a loopback address or a Unix socket, as everybody who reaches it reads it", address, a)
+	}
+	return l, nil
 }
 
 // close ends what forwards share, when there are none.
