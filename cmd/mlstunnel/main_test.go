@@ -24,6 +24,7 @@ import (
 	"github.com/mendlink/mendlink/cmd/mlstunnel/internal/links"
 	"github.com/mendlink/mendlink/cmd/mlstunnel/internal/testbed"
 	"github.com/mendlink/mendlink/identity"
+	"github.com/mendlink/mendlink/store/seal"
 )
 
 // TestMain lets the test binary be mlstunnel, for tests of it as a process.
@@ -685,6 +686,19 @@ func TestCheckConfigNamesWhatIsWrongWithTheFilesOfAConfiguration(t *testing.T) {
 	_, err := command(t, "check-config", "--config", path)
 	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), filepath.Join(filepath.Dir(path), "absent.key")) {
 		t.Errorf("got %v", err)
+	}
+	key, _ := testbed.Key(t, "db")
+	writeConfig(t, path, "'off'", forwardYAML("db", "server", ":7000", "127.0.0.1:5432", key, fingerprint)+"sessions: {file: sessions.db, key: sessions.key}\n")
+	sessions := filepath.Join(filepath.Dir(path), "sessions.key")
+	if _, err := command(t, "check-config", "--config", path); err != nil {
+		t.Errorf("got %v for a key of the sessions that is yet to be made", err)
+	}
+	if _, err := os.Stat(sessions); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("check-config has made a key: %v", err)
+	}
+	testbed.Write(t, sessions, []byte("not a key"))
+	if _, err := command(t, "check-config", "--config", path); !errors.Is(err, seal.ErrKey) || !strings.Contains(err.Error(), sessions) {
+		t.Errorf("got %v for what is no key of the sessions", err)
 	}
 }
 
