@@ -5,6 +5,7 @@ package credentials
 import (
 	"crypto"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -25,14 +26,16 @@ type Source struct {
 	identity.Feed
 	server  bool // the end that listens with Mendlink
 	log     *slog.Logger
-	mu      sync.Mutex // guards current
+	mu      sync.Mutex // guards what follows
 	current *known
+	damage  error // why current's file of known hosts permits nobody; nil if it is right
 }
 
 // known is what the files said at one time.
 type known struct {
 	bare      *mls.Identity  // a key alone; nil for certificates, which live has
 	live      *identity.Live // the files that are followed; nil if there are none
+	hosts     string         // the file of known hosts; empty if there is none
 	stop      func()         // ends the watching of live
 	validator func(address string) (mls.AuthenticationService, error)
 }
@@ -69,7 +72,7 @@ func (s *Source) Prepare(f *config.Forward) (commit, discard func(), err error) 
 func (s *Source) take(next *known) {
 	s.mu.Lock()
 	before := s.current
-	s.current = next
+	s.current, s.damage = next, nil
 	s.mu.Unlock()
 	if before != nil {
 		before.close()
@@ -83,6 +86,7 @@ func (s *Source) take(next *known) {
 // follow takes over the identity that the files have now, and has connections looked at again. A reload and a look at
 // the files may come here at the same time: so each sees afterwards whether it has set what the files have by then.
 func (s *Source) follow(k *known) {
+	s.lookAtHosts(k)
 	told := false
 	for {
 		identities := k.identities()
@@ -95,6 +99,23 @@ func (s *Source) follow(k *known) {
 	}
 	if !told {
 		s.SetTrust(nil) // what is trusted is in k; this tells the watchers
+	}
+}
+
+// lookAtHosts says so if the file of known hosts cannot be understood: nobody is permitted then, and the file is read
+// where somebody asks for a peer, who cannot tell.
+func (s *Source) lookAtHosts(k *known) {
+	if k.hosts == "" {
+		return
+	}
+	_, err := identity.OpenKnownHosts(k.hosts, identity.KnownHostsOptions{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current != k {
+		return
+	}
+	if s.damage = err; err != nil {
+		s.log.Error("the file of known hosts permits nobody", "error", err)
 	}
 }
 
@@ -134,12 +155,12 @@ func (v validator) ValidateLeaf(leaf, previous *mls.LeafNode) error {
 // Err returns what is wrong with the files that are followed, nil if all is in force.
 func (s *Source) Err() error {
 	s.mu.Lock()
-	live := s.current.live
+	live, damage := s.current.live, s.damage
 	s.mu.Unlock()
 	if live == nil {
 		return nil
 	}
-	return live.Err()
+	return errors.Join(live.Err(), damage)
 }
 
 // Fingerprint returns that of the own key.
@@ -183,8 +204,8 @@ func (s *Source) read(f *config.Forward) (_ *known, err error) {
 		bare := identity.New(signer, f.Identity.Name)
 		k.bare = &bare
 	}
-	if f.Peers.KnownHosts != "" {
-		files.Also = []string{f.Peers.KnownHosts}
+	if k.hosts = f.Peers.KnownHosts; k.hosts != "" {
+		files.Also = []string{k.hosts}
 	}
 	if len(files.Pairs)+len(files.Roots)+len(files.Also) > 0 {
 		if k.live, err = identity.Open(files); err != nil {

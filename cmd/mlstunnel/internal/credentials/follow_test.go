@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log/slog"
 	"math/big"
@@ -77,5 +78,45 @@ func TestAReloadDoesNotPutAnOldIdentityBack(t *testing.T) {
 	}
 	if got := s.Fingerprint(); want == "" || got != want {
 		t.Errorf("shows %s, want %s", got, want)
+	}
+}
+
+// A file of known hosts that cannot be understood permits nobody, which somebody has to hear of.
+func TestADamagedFileOfKnownHostsIsAProblem(t *testing.T) {
+	own, hosts := filepath.Join(t.TempDir(), "own.pem"), filepath.Join(t.TempDir(), "hosts")
+	writePair(t, own)
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(hosts, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("# nobody yet\n")
+	f := &config.Forward{Role: config.Server, Identity: &config.Identity{Certificate: own, Key: own}, Peers: &config.Peers{KnownHosts: hosts}, FilesEvery: -1}
+	s, err := Open(f, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	look := func() error {
+		t.Helper()
+		if err := s.current.live.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		return s.Err()
+	}
+	if err := look(); err != nil {
+		t.Errorf("got %v", err)
+	}
+	write("# nobody yet\ndb.example ed25519\n")
+	if e, ok := errors.AsType[*identity.FileError](look()); !ok || e.Path != hosts || e.Line != 2 {
+		t.Errorf("got %v, want line 2 of %s", s.Err(), hosts)
+	}
+	if err := s.Replace(f); err == nil || s.Err() == nil {
+		t.Errorf("a reload ended with %v, and what is wrong is %v", err, s.Err())
+	}
+	write("# nobody again\n")
+	if err := look(); err != nil {
+		t.Errorf("got %v for a file that is right again", err)
 	}
 }
