@@ -18,7 +18,10 @@ type pemBlock struct {
 	line int
 }
 
-var pemBegin = []byte("-----BEGIN ")
+var (
+	pemBegin = []byte("-----BEGIN ")
+	pemEnd   = []byte("-----END ")
+)
 
 // pemBlocks returns the blocks of a file. Text between them is passed over, as what
 // programs print there is for people; a block that is cut short or damaged is an error, where

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 )
 
@@ -30,7 +31,7 @@ var (
 //	serial 7f3a0c                             # in hex, of any authority's certificate
 //	serial 7f3a0c 5b:9e:41:...                # only of the authority with this key identifier
 //
-// It goes for all certificates of a chain. A Revoked never changes and is safe for concurrent use.
+// A file is of one kind or the other. It goes for all certificates of a chain. A Revoked never changes and is safe for concurrent use.
 type Revoked struct {
 	certificates map[digest]struct{}
 	keys         map[string]struct{}            // by fingerprint
@@ -93,8 +94,28 @@ func (r *Revoked) readCRLs(path string, text []byte) error {
 		issuer := string(list.RawIssuer)
 		r.crls[issuer] = append(r.crls[issuer], c)
 	}
+	return verifyNoLines(path, text)
+}
+
+// verifyNoLines refuses lines of the other kind of file outside the blocks, where all else is for people: what somebody
+// has written there to revoke something would be passed over.
+func verifyNoLines(path string, text []byte) error {
+	inBlock := false
+	for i, line := range bytes.Split(text, []byte("\n")) {
+		switch fields := bytes.Fields(line); {
+		case bytes.HasPrefix(line, pemBegin):
+			inBlock = true
+		case bytes.HasPrefix(line, pemEnd):
+			inBlock = false
+		case !inBlock && len(fields) > 0 && slices.Contains(revokedKinds, string(fields[0])):
+			return &FileError{Path: path, Line: i + 1, Field: "line", Err: fmt.Errorf("%w: %q stands beside a revocation list, want it in a file of its own", ErrRevokedFile, fields[0])}
+		}
+	}
 	return nil
 }
+
+// revokedKinds are what a line can begin with.
+var revokedKinds = []string{"certificate", "key", "serial"}
 
 func (r *Revoked) readLines(path string, text []byte) error {
 	lines := bufio.NewScanner(bytes.NewReader(text))

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
@@ -126,6 +127,29 @@ func TestErrorsOfRevocationFilesNameFileLineAndField(t *testing.T) {
 		var at *FileError
 		if !errors.As(err, &at) || at.Path != path || at.Line != want.line || at.Field != want.field || !errors.Is(err, ErrRevokedFile) && !errors.Is(err, ErrPEM) {
 			t.Errorf("%.40q: %v, want line %d, %q", text, err, want.line, want.field)
+		}
+	}
+}
+
+// What stands beside a revocation list would be passed over, as text for people is.
+func TestLinesAreNotPassedOverBesideARevocationList(t *testing.T) {
+	place := newPlace(t)
+	list := revocationList(t, newAuthority(t, "root"), big.NewInt(7))
+	for _, line := range []string{"serial 7f3a0c", " key SHA256:x", "certificate 00:11 # comment"} {
+		for where, text := range map[int]string{
+			1:                                   line + "\n" + string(list),
+			1 + bytes.Count(list, []byte("\n")): string(list) + line,
+		} {
+			_, err := LoadRevoked(place.write("revoked", []byte(text)))
+			at, ok := errors.AsType[*FileError](err)
+			if !ok || at.Line != where || !errors.Is(err, ErrRevokedFile) {
+				t.Errorf("%q in line %d: got %v", line, where, err)
+			}
+		}
+	}
+	for _, text := range []string{"Certificate Revocation List (CRL):\n        Serial Number: 07\n", "# serial 7f3a0c\n"} {
+		if _, err := LoadRevoked(place.write("revoked", append([]byte(text), list...))); err != nil {
+			t.Errorf("%q: got %v for what is for people", text, err)
 		}
 	}
 }
