@@ -110,7 +110,6 @@ func (f *Forward) dialTCP() (secureTCP, *links.Link, error) {
 		}
 		f.stats.DialsFailed.Add(1)
 		if isRefusal(err) {
-			link.Failed()
 			f.seek()
 			return secureTCP{}, nil, err
 		}
@@ -166,6 +165,7 @@ func (f *Forward) dialOnce(ctx context.Context, c *config.Forward, link *links.L
 	t := &transport{TCPConn: dialled.(*net.TCPConn), forward: f}
 	conn := netconn.Client(t, f.netconnConfig(c, link))
 	if err := conn.HandshakeContext(ctx); err != nil {
+		link.Failed()
 		conn.Close()
 		return secureTCP{}, err
 	}

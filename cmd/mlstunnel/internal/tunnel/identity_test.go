@@ -62,5 +62,6 @@ func TestAPeerThatIsNotKnownGetsNothing(t *testing.T) {
 		if client.Status().Healthy() {
 			t.Error("the client is healthy though the server refuses it")
 		}
+		testbed.Eventually(t, "the client counts all handshakes that fail, also those by which it looks for the server", func() bool { return statusOf(client).HandshakesFailed > 1 })
 	})
 }
