@@ -30,6 +30,10 @@ func readFile(path string, verify func(fs.FileInfo) error) ([]byte, error) {
 }
 
 func read(path string, verify func(fs.FileInfo) error) ([]byte, error) {
+	// Before it is opened: to open a named pipe waits for somebody who writes.
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, notRegular(info)
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -40,7 +44,7 @@ func read(path string, verify func(fs.FileInfo) error) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("not a regular file: %v", info.Mode())
+		return nil, notRegular(info)
 	}
 	if verify != nil {
 		if err := verify(info); err != nil {
@@ -63,3 +67,5 @@ func read(path string, verify func(fs.FileInfo) error) ([]byte, error) {
 	}
 	return text[:n:n], nil
 }
+
+func notRegular(info fs.FileInfo) error { return fmt.Errorf("not a regular file: %v", info.Mode()) }
