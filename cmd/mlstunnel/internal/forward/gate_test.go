@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -82,5 +83,8 @@ func TestLinksTakeTheirSettingsFromTheConfiguration(t *testing.T) {
 		if q := overQUIC.QUIC; q.KeepAlivePeriod != c.KeepAlive || q.MaxIdleTimeout != 3*c.KeepAlive || q.MaxIncomingStreams != int64(c.MaxConnections)+1 {
 			t.Errorf("got %+v", q)
 		}
+	}
+	if q := quicConfig(&config.Forward{MaxConnections: math.MaxInt}); q.MaxIncomingStreams < math.MaxInt32 {
+		t.Errorf("%d streams at once, where there are to be as many as one likes", q.MaxIncomingStreams)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"math"
 	"math/big"
 	"time"
 
@@ -40,7 +41,7 @@ func quicConfig(c *config.Forward) *quic.Config {
 	return &quic.Config{
 		KeepAlivePeriod:       c.KeepAlive,
 		MaxIdleTimeout:        3 * c.KeepAlive,
-		MaxIncomingStreams:    int64(c.MaxConnections) + 1, // the control stream
+		MaxIncomingStreams:    min(int64(c.MaxConnections), math.MaxInt32) + 1, // the control stream
 		MaxIncomingUniStreams: -1,
 	}
 }
