@@ -178,7 +178,9 @@ func (c *quicClient) serve(q *quicLink) {
 }
 
 func (c *quicClient) publish(q *quicLink, err error) {
-	c.forward.stats.SetProblem(err)
+	if f := c.forward; f.accepting.Err() == nil { // that it goes without a link from then on is no problem
+		f.stats.SetProblem(err)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.current, c.err, c.ended = q, err, c.attempts

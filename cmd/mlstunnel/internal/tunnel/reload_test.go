@@ -306,6 +306,21 @@ func TestDrainingWaitsForConnectionsAndThenCutsThem(t *testing.T) {
 }
 
 // A forward that a reload has taken out drains by itself, but for no longer than the tunnel.
+// Whoever is told to take no more in has no problem.
+func TestAClientThatDrainsIsHealthy(t *testing.T) {
+	transports(t, func(t *testing.T, transport string) {
+		e := pinnedEnds(t, transport, testbed.Echo(t))
+		_, client := e.startBoth(t, nil)
+		c := testbed.Dial(t, "tcp", addressOf(client, "client"))
+		testbed.SayAndHear(t, c, "before")
+		client.Forward("client").Stop()
+		if problems := client.Status().Problems(); len(problems) > 0 {
+			t.Errorf("the client has the problems %q", problems)
+		}
+		testbed.SayAndHear(t, c, "while it drains")
+	})
+}
+
 func TestWhatDrainsSinceAReloadIsCutWithTheRest(t *testing.T) {
 	transports(t, func(t *testing.T, transport string) {
 		e := pinnedEnds(t, transport, testbed.Echo(t))
