@@ -5,6 +5,7 @@ package keyfile
 import (
 	"crypto"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -41,7 +42,11 @@ func Generate(name string) (public, fingerprint string, err error) {
 		return "", "", err
 	}
 	public = name + publicSuffix
-	return public, fingerprint, writeNew(public, text, 0o644)
+	if err := writeNew(public, text, 0o644); err != nil {
+		// Else a key would be beside the public one of another.
+		return "", "", errors.Join(err, os.Remove(name))
+	}
+	return public, fingerprint, nil
 }
 
 // Load reads this end's private key and the peer's public one. It returns the identity of this end,

@@ -86,3 +86,23 @@ func TestLoadRefusesOtherFiles(t *testing.T) {
 		}
 	}
 }
+
+func TestAKeyIsNotLeftBesideThePublicOneOfAnother(t *testing.T) {
+	private := filepath.Join(t.TempDir(), "a.pem")
+	public, _, err := Generate(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(private); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Generate(private); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("got %v where the public key is there already", err)
+	}
+	if _, err := os.Stat(private); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("there is a private key: %v", err)
+	}
+	if _, err := os.Stat(public); err != nil {
+		t.Errorf("the public key: %v", err)
+	}
+}
