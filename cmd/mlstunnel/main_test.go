@@ -278,8 +278,8 @@ func TestSocketsOfTheServiceManagerAreUsed(t *testing.T) {
 	}
 }
 
-// A reload that fails takes nothing away from the next one.
-func TestASocketOfTheServiceManagerOutlivesAReloadThatFails(t *testing.T) {
+// A reload that fails takes nothing away from the next one, and a forward that is gone nothing from one that comes back.
+func TestASocketOfTheServiceManagerOutlivesReloads(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -300,6 +300,8 @@ func TestASocketOfTheServiceManagerOutlivesAReloadThatFails(t *testing.T) {
 	p.logged("listening")
 	for _, reload := range []struct{ forwards, want string }{
 		{first + front + bad, "reload: all stays as it was"},
+		{first + front, "reloaded"},
+		{first, "reloaded"},
 		{first + front, "reloaded"},
 	} {
 		writeConfig(t, path, "'off'", reload.forwards)

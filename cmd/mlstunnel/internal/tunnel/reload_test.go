@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -306,6 +307,25 @@ func TestDrainingWaitsForConnectionsAndThenCutsThem(t *testing.T) {
 }
 
 // A forward that a reload has taken out drains by itself, but for no longer than the tunnel.
+// What a forward listened on is free for another one as soon as a reload has taken it out, though its connections drain.
+func TestAnAddressIsFreeAfterAReload(t *testing.T) {
+	e := pinnedEnds(t, config.TCP, testbed.Echo(t))
+	directory := t.TempDir()
+	e.client.Forwards[0].Listen = "unix:" + filepath.Join(directory, "front")
+	_, client := e.startBoth(t, nil)
+	c := testbed.Dial(t, "unix", filepath.Join(directory, "front"))
+	testbed.SayAndHear(t, c, "before")
+	elsewhere, renamed := e.client.Forwards[0], e.client.Forwards[0]
+	elsewhere.Listen = "unix:" + filepath.Join(directory, "elsewhere")
+	for i := range 20 {
+		reload(t, client, with(e.client, elsewhere))
+		renamed.Name = fmt.Sprintf("client-%d", i)
+		reload(t, client, with(e.client, renamed))
+	}
+	testbed.SayAndHear(t, testbed.Dial(t, "unix", filepath.Join(directory, "front")), "to the forward of another name")
+	testbed.SayAndHear(t, c, "while the first one drains")
+}
+
 // Whoever is told to take no more in has no problem.
 func TestAClientThatDrainsIsHealthy(t *testing.T) {
 	transports(t, func(t *testing.T, transport string) {

@@ -184,6 +184,7 @@ func (t *Tunnel) Reload(c *config.File) (err error) {
 	for k, f := range t.forwards {
 		if !kept[k] {
 			delete(t.forwards, k)
+			f.Stop() // the next reload finds what it listened on free
 			t.drains.Go(func() { t.drain(f, c.Drain) })
 		}
 	}
