@@ -88,9 +88,12 @@ func setLevel(level *slog.LevelVar, c config.Log) {
 // serve runs what load returns until a signal, or ctx, ends it. SIGHUP has it loaded again; SIGTERM and an interrupt
 // let connections end, and a second one cuts them.
 func serve(ctx context.Context, load func() (*config.File, error), logs io.Writer) error {
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, os.Interrupt)
-	defer signal.Stop(signals)
+	// Apart, so that an end has room however many reloads wait: of these one stands for all.
+	hangups, ends := make(chan os.Signal, 1), make(chan os.Signal, 2)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	signal.Notify(ends, syscall.SIGTERM, os.Interrupt)
+	defer signal.Stop(ends)
 	c, err := load()
 	if err != nil {
 		return err
@@ -118,16 +121,15 @@ func serve(ctx context.Context, load func() (*config.File, error), logs io.Write
 	}
 	for {
 		select {
-		case s := <-signals:
-			if s == syscall.SIGHUP {
-				c = reload(t, c, load, log)
-				setLevel(level, c.Log)
-				continue
-			}
+		case <-hangups:
+			c = reload(t, c, load, log)
+			setLevel(level, c.Log)
+			continue
+		case <-ends:
 		case <-ctx.Done():
 		}
 		tell(log, systemd.Stopping)
-		return drain(t, c.Drain, signals, log)
+		return drain(t, c.Drain, ends, log)
 	}
 }
 
@@ -154,8 +156,8 @@ var (
 	errCutNow = errors.New("connections were cut, as a second signal came")
 )
 
-// drain lets connections end within a time, or until another signal.
-func drain(t *tunnel.Tunnel, within time.Duration, signals <-chan os.Signal, log *slog.Logger) error {
+// drain lets connections end within a time, or until another signal to end.
+func drain(t *tunnel.Tunnel, within time.Duration, ends <-chan os.Signal, log *slog.Logger) error {
 	log.Info("draining", "within", within)
 	cuttable, cut := context.WithCancelCause(context.Background())
 	defer cut(nil)
@@ -174,10 +176,8 @@ func drain(t *tunnel.Tunnel, within time.Duration, signals <-chan os.Signal, log
 			}
 			log.Info("drained")
 			return nil
-		case s := <-signals:
-			if s != syscall.SIGHUP {
-				cut(errCutNow)
-			}
+		case <-ends:
+			cut(errCutNow)
 		}
 	}
 }
