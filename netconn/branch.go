@@ -10,7 +10,7 @@ import (
 // A connection that ends takes it along. What is kept while it waits, and errors: [channel.Session.BranchKeyPackage].
 // It performs the handshake first if need be.
 func (c *Conn) BranchKeyPackage(o channel.BranchOptions) (keyPackage []byte, err error) {
-	err = c.branch(func(s *channel.Session) (err error) {
+	err = c.look("branch", func(s *channel.Session) (err error) {
 		keyPackage, err = s.BranchKeyPackage(o)
 		return err
 	})
@@ -22,7 +22,7 @@ func (c *Conn) BranchKeyPackage(o channel.BranchOptions) (keyPackage []byte, err
 // others can be added to it; the connection lives on, and neither needs the other. After an error it lives on as well:
 // see [channel.Session.Branch]. It performs the handshake first if need be.
 func (c *Conn) Branch(keyPackage []byte, o channel.BranchOptions) (group *mls.Group, welcome []byte, err error) {
-	err = c.branch(func(s *channel.Session) (err error) {
+	err = c.look("branch", func(s *channel.Session) (err error) {
 		group, welcome, err = s.Branch(keyPackage, o)
 		return err
 	})
@@ -33,7 +33,7 @@ func (c *Conn) Branch(keyPackage []byte, o channel.BranchOptions) (group *mls.Gr
 // this end and the peer, as they show themselves on the connection. After an error the connection lives on:
 // see [channel.Session.JoinBranch].
 func (c *Conn) JoinBranch(welcome []byte) (group *mls.Group, err error) {
-	err = c.branch(func(s *channel.Session) (err error) {
+	err = c.look("branch", func(s *channel.Session) (err error) {
 		group, err = s.JoinBranch(welcome)
 		return err
 	})
@@ -47,13 +47,4 @@ func (c *Conn) ForgetBranches() {
 			s.ForgetBranches()
 		}
 	})
-}
-
-// branch lets f use the session, which does not say anything by it.
-func (c *Conn) branch(f func(*channel.Session) error) (err error) {
-	if err := c.Handshake(); err != nil {
-		return err
-	}
-	c.driver.Look(func(s *channel.Session) { err = f(s) })
-	return c.opError("branch", c.orClosed(err))
 }

@@ -175,7 +175,7 @@ func (c *Conn) CloseWrite() error {
 // deadline, but not within half a second: who sets a deadline in the past before closing, as crypto/tls
 // does with the connection beneath, still says goodbye. It does not wait for a Write that is blocked
 // but interrupts it; the peer then sees a truncated stream. Read and Write under way return an error
-// that wraps net.ErrClosed, and so do all later calls.
+// that wraps net.ErrClosed, and so do later calls of all that needs the connection or its keys.
 //
 // As always with TCP, what the peer has not received yet is lost if something of the peer's own comes
 // after Close or was not read before: data, or a message of an update. To be sure that all

@@ -255,6 +255,8 @@ func TestCloseIsAnAuthenticEnd(t *testing.T) {
 		"Close":      client.Close(),
 		"CloseWrite": client.CloseWrite(),
 		"Update":     client.Update(t.Context()),
+		"export":     failure(client.ExportKeyingMaterial("label", nil, 32)),
+		"exportFrom": failure(client.ExportFrom(channel.RoleInitiator, "label", nil, 32)),
 	} {
 		if !errors.Is(err, net.ErrClosed) {
 			t.Errorf("%s after Close: %v, want net.ErrClosed", name, err)
@@ -263,6 +265,8 @@ func TestCloseIsAnAuthenticEnd(t *testing.T) {
 }
 
 func second(_ int, err error) error { return err }
+
+func failure(_ []byte, err error) error { return err }
 
 func TestTruncationIsNotAnEnd(t *testing.T) {
 	for _, tail := range []int{0, 3, 20} { // between records, in a header, in a record

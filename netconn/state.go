@@ -15,20 +15,20 @@ func (c *Conn) ConnectionState() ConnectionState { return c.driver.State() }
 // in the same one (see ConnectionState), and another epoch gives other octets. It performs the
 // handshake first if need be.
 func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) (out []byte, err error) {
-	if err := c.Handshake(); err != nil {
-		return nil, err
-	}
-	c.driver.Look(func(s *channel.Session) { out, err = s.ExportKeyingMaterial(label, context, length) })
+	err = c.look("export", func(s *channel.Session) (err error) {
+		out, err = s.ExportKeyingMaterial(label, context, length)
+		return err
+	})
 	return out, err
 }
 
 // ExportFrom is [Conn.ExportKeyingMaterial] for what the end of the given role alone
 // sends: each role gives other octets, and they are bound to who has it.
 func (c *Conn) ExportFrom(from channel.Role, label string, context []byte, length int) (out []byte, err error) {
-	if err := c.Handshake(); err != nil {
-		return nil, err
-	}
-	c.driver.Look(func(s *channel.Session) { out, err = s.ExportFrom(from, label, context, length) })
+	err = c.look("export", func(s *channel.Session) (err error) {
+		out, err = s.ExportFrom(from, label, context, length)
+		return err
+	})
 	return out, err
 }
 
@@ -53,4 +53,13 @@ func (c *Conn) ShortFingerprint() (out string) {
 		}
 	})
 	return out
+}
+
+// look lets f use the session, which does not say anything by it.
+func (c *Conn) look(op string, f func(*channel.Session) error) (err error) {
+	if err := c.Handshake(); err != nil {
+		return err
+	}
+	c.driver.Look(func(s *channel.Session) { err = f(s) })
+	return c.opError(op, c.orClosed(err))
 }
