@@ -2,7 +2,11 @@ package quicmls
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -83,7 +87,77 @@ func TestNetConnCloseWrite(t *testing.T) {
 	if err := y.Close(); err != nil {
 		t.Errorf("Close after the peer's: %v", err)
 	}
-	if _, err := x.Read(make([]byte, 1)); err == nil {
-		t.Error("Read after Close")
+}
+
+// Who uses a net.Conn looks for net.ErrClosed, not for what streams say.
+func TestNetConnAfterCloseIsErrClosed(t *testing.T) {
+	checkGoroutines(t)
+	client, server := newConnPair(t)
+	a, b := openPair(t, client, server)
+	x := a.NetConn()
+	send(t, b, "before Close")
+	begun := make(chan struct{}, 2)
+	var under []<-chan error
+	for _, copying := range []func() error{
+		func() error { return second64(io.Copy(&signalling{w: io.Discard, begun: begun}, x)) },
+		func() error { return second64(io.Copy(x, &signalling{begun: begun})) }, // until the peer takes no more
+	} {
+		done := make(chan error, 1)
+		go func() { done <- copying() }()
+		under = append(under, done)
+		<-begun
 	}
+	if err := x.Close(); err != nil {
+		t.Error(err)
+	}
+	for i, done := range under {
+		if err := <-done; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("copy %d under way: %v, want net.ErrClosed", i, err)
+		}
+	}
+	for name, err := range map[string]error{
+		"Read":     second(x.Read(make([]byte, 1))),
+		"Write":    second(x.Write(make([]byte, 1))),
+		"WriteTo":  readError(x),
+		"ReadFrom": second64(io.Copy(x, strings.NewReader("more"))),
+	} {
+		if !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%s after Close: %v, want net.ErrClosed", name, err)
+		}
+	}
+
+	// What the peer did is still told.
+	a, b = openPair(t, client, server)
+	x = a.NetConn()
+	b.CancelRead(7)
+	<-a.Context().Done()
+	cancelled(t, "Write", second(x.Write(make([]byte, 1))), 7, true)
+	b.CancelWrite(8)
+	cancelled(t, "Read", readError(x), 8, true)
+	if err := x.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func second(_ int, err error) error { return err }
+
+func second64(_ int64, err error) error { return err }
+
+// A signalling is an endless source, or passes on to w, and says when it is first used.
+type signalling struct {
+	w     io.Writer
+	once  sync.Once
+	begun chan<- struct{}
+}
+
+func (s *signalling) signal() { s.once.Do(func() { s.begun <- struct{}{} }) }
+
+func (s *signalling) Read(p []byte) (int, error) {
+	s.signal()
+	return len(p), nil
+}
+
+func (s *signalling) Write(p []byte) (int, error) {
+	s.signal()
+	return s.w.Write(p)
 }

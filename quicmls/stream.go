@@ -3,7 +3,10 @@ package quicmls
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -65,16 +68,71 @@ func (s *Stream) SetPriority(urgency int8, incremental bool) {
 func (s *Stream) Announce() error { return s.send.Announce() }
 
 // NetConn returns a view of the stream as a [net.Conn]. Its Close closes both directions: the
-// sending one as Close does, and what the peer still sends is refused, with code 0. It has
-// the connection's addresses.
-func (s *Stream) NetConn() net.Conn { return netConn{s} }
+// sending one as Close does, and what the peer still sends is refused, with code 0. What the view reads or
+// writes fails with an error that matches net.ErrClosed from then on. It has the connection's addresses.
+func (s *Stream) NetConn() net.Conn { return &netConn{Stream: s} }
 
-type netConn struct{ *Stream }
+type netConn struct {
+	*Stream
+	closed atomic.Bool
+}
 
-func (c netConn) LocalAddr() net.Addr  { return c.conn.LocalAddr() }
-func (c netConn) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
+func (c *netConn) LocalAddr() net.Addr  { return c.conn.LocalAddr() }
+func (c *netConn) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
 
-func (c netConn) Close() error {
+func (c *netConn) Read(p []byte) (int, error) {
+	if c.closed.Load() {
+		return 0, c.closedError()
+	}
+	n, err := c.Stream.Read(p)
+	return n, c.orClosed(err)
+}
+
+func (c *netConn) Write(p []byte) (int, error) {
+	if c.closed.Load() {
+		return 0, c.closedError()
+	}
+	n, err := c.Stream.Write(p)
+	return n, c.orClosed(err)
+}
+
+// WriteTo implements [io.WriterTo].
+func (c *netConn) WriteTo(w io.Writer) (int64, error) {
+	if c.closed.Load() {
+		return 0, c.closedError()
+	}
+	n, err := c.Stream.WriteTo(w)
+	return n, c.orClosed(err)
+}
+
+// ReadFrom implements [io.ReaderFrom].
+func (c *netConn) ReadFrom(r io.Reader) (int64, error) {
+	if c.closed.Load() {
+		return 0, c.closedError()
+	}
+	n, err := c.Stream.ReadFrom(r)
+	return n, c.orClosed(err)
+}
+
+// orClosed returns an error that matches net.ErrClosed in place of what Close leads to in a call that is under way.
+// What the peer did, what ended the connection, and errors of the other end of a copy stay as they are.
+func (c *netConn) orClosed(err error) error {
+	if err == nil || !c.closed.Load() {
+		return err
+	}
+	own, cancelled := errors.AsType[*quic.StreamError](err)
+	if cancelled && !own.Remote && own.StreamID == c.StreamID() || errors.Is(err, ErrStreamClosed) {
+		return c.closedError()
+	}
+	return err
+}
+
+func (c *netConn) closedError() error {
+	return fmt.Errorf("quicmls: stream %d: %w", c.StreamID(), net.ErrClosed)
+}
+
+func (c *netConn) Close() error {
+	c.closed.Store(true) // before what makes a Read or Write return
 	err := c.Stream.Close()
 	if e, ok := errors.AsType[*quic.StreamError](err); ok && e.Remote {
 		err = nil // the peer has closed its end already
@@ -84,4 +142,4 @@ func (c netConn) Close() error {
 }
 
 // CloseWrite closes the sending direction alone.
-func (c netConn) CloseWrite() error { return c.Stream.Close() }
+func (c *netConn) CloseWrite() error { return c.Stream.Close() }
