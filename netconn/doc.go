@@ -70,6 +70,10 @@
 // reports as io.EOF. Two-party messages may follow it, so that half-closed connections
 // heal. A transport that ends without it is io.ErrUnexpectedEOF: somebody may have cut the stream.
 //
+// What goes on after a cut is the session: who the ends are, and each heal so far. The next Conn's stream of data
+// begins anew. Which of the last octets the peer has read is for the application to find out, by
+// acknowledgements or offsets of its own, as after any reconnection.
+//
 // Deadlines never break a Conn. After a read deadline nothing is lost; after a write
 // deadline the records that are sealed already are kept, counted as written, and sent first (see [Conn.Write]).
 //

@@ -43,6 +43,9 @@
 // connection are only as good as TLS: they can cut, and nothing else. So io.EOF is authentic,
 // and what is cut is io.ErrUnexpectedEOF or an error.
 //
+// What goes on after a cut is the session, over another connection, whose streams are new ones: how far the
+// peer has read those before is for the application to find out, as after any reconnection.
+//
 // # Connections without a second encryption
 //
 // A session can also key other QUIC connections, on which data is encrypted by QUIC alone: see [Conn.DialKeyed]. They are faster and
