@@ -11,9 +11,10 @@ import (
 // has confirmed it. An update that was under way at the time of the call does not count.
 // Data flows on meanwhile. Update performs the handshake first if need be.
 //
-// It needs what the peer sends to be read. If nobody is in Read, the Conn
-// reads up to 256 KiB of application data ahead; if that is full, the update waits for a Read.
-// When ctx ends first, Update returns its error and the update goes on.
+// The peer confirms when it reads: in Read, while an update of its own is under way, or behind the end of this end's data.
+// If it does none of these, Update waits for as long as ctx lets it. At this end, too, what the peer sends has to be read.
+// If nobody is in Read, the Conn reads up to 256 KiB of application data ahead; if that is full, the update
+// waits for a Read. When ctx ends first, Update returns its error and the update goes on.
 func (c *Conn) Update(ctx context.Context) error {
 	return c.update(ctx, "update", func() (uint64, error) { return c.driver.Update(channel.ReasonRequested) })
 }
