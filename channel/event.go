@@ -66,7 +66,8 @@ type StepSend struct{}
 type StepReceive struct{}
 
 // PeerChanged says that the peer goes on with another credential or signature key,
-// which [Config.Validator] accepts. Neither leaf must be changed.
+// which [Config.Validator] accepts. Neither leaf must be changed. Another one with which the peer resumes a session
+// is that of a new connection, of which there is no such event: it is the Peer of the [ConnectionState] from the beginning.
 type PeerChanged struct{ Leaf, Previous *mls.LeafNode }
 
 // PeerRefused says that [Config.Validator] does not accept the peer any more.
