@@ -192,6 +192,9 @@ func ProposeAsExternalSender(cfg *Config, o ExternalProposalOptions, p Proposal)
 	if err != nil {
 		return nil, err
 	}
+	if err := whole(p); err != nil {
+		return nil, err
+	}
 	if !cfg.proposals.lookup(p.ProposalType()).external {
 		return nil, fmt.Errorf("mls: proposing %v from outside: %w", p.ProposalType(), ErrUnsupported)
 	}

@@ -2,6 +2,7 @@ package mls
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -45,6 +46,9 @@ func join(cfg *Config, message []byte, b *KeyPackageBundle, o JoinOptions) (*Gro
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
+	}
+	if b == nil {
+		return nil, errors.New("mls: joining: there is no KeyPackageBundle")
 	}
 	if b.encryptionKey == nil {
 		return nil, fmt.Errorf("mls: joining: the key package is used up: %w", ErrErased)

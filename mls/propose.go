@@ -2,6 +2,7 @@ package mls
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 
@@ -66,6 +67,9 @@ type ProposeOptions struct {
 // [Group.ProposeUpdate]. The nonce of a PreSharedKey that has none is drawn at
 // random. RFC 9420, Section 12.1.
 func (g *Group) Propose(p Proposal, o ProposeOptions) ([]byte, error) {
+	if err := whole(p); err != nil {
+		return nil, err
+	}
 	if p.ProposalType() == ProposalUpdate || p.ProposalType() == ProposalExternalInit {
 		return nil, fmt.Errorf("mls: proposing %v: %w", p.ProposalType(), ErrUnsupported)
 	}
@@ -151,9 +155,23 @@ func (g *Group) propose(cached *cachedProposal, o ProposeOptions) (message []byt
 	return message, nil
 }
 
+// whole reports what is missing from a proposal that the application has made.
+func whole(p Proposal) error {
+	if p == nil {
+		return errors.New("mls: a Proposal is nil")
+	}
+	if add, ok := p.(*Add); ok && add.KeyPackage == nil {
+		return errors.New("mls: Add needs a KeyPackage")
+	}
+	return nil
+}
+
 // complete returns a copy of a caller's proposal, with what is left to the sender to
 // choose at random.
 func (s *publicState) complete(p Proposal) (Proposal, error) {
+	if err := whole(p); err != nil {
+		return nil, err
+	}
 	if psk, ok := p.(*PreSharedKey); ok && psk.PSK.Nonce == nil {
 		completed := *psk
 		completed.PSK.Nonce = make([]byte, s.suite.HashSize())
