@@ -1,6 +1,7 @@
 package netconn
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -101,7 +102,7 @@ func (s *source) fillFirst() error {
 // fillRaw waits until the socket is readable and only then takes a buffer.
 func (s *source) fillRaw() error {
 	if err := s.raw.Read(s.try); err != nil {
-		return err
+		return asRead(err)
 	}
 	switch {
 	case s.err != nil:
@@ -110,6 +111,18 @@ func (s *source) fillRaw() error {
 		return io.EOF
 	}
 	return nil
+}
+
+// asRead returns an error of a raw read, such as that a deadline has passed, as net's own Read would: who looks for
+// Op "read", or counts errors by it, need not know how the Conn reads.
+func asRead(err error) error {
+	raw, ok := errors.AsType[*net.OpError](err)
+	if !ok {
+		return err
+	}
+	read := *raw
+	read.Op = "read"
+	return &read
 }
 
 // tryRead reports whether the read is over, with its outcome in s.n and s.err.
