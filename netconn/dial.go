@@ -117,6 +117,10 @@ func NewListener(inner net.Listener, config *Config) *Listener {
 // Accept waits for the next connection, a [*Conn], and returns it at once: a peer that
 // stalls cannot keep others waiting, unless Config.MaxHandshakes do. The handshake takes place in the connection's first Read,
 // Write or HandshakeContext. A connection that nobody uses has to be closed, as it counts among these.
+//
+// Servers that take any net.Listener, such as net/http's, drop a connection whose handshake fails and do not say why.
+// The Failed of Config.Trace is told of peers that were refused. That one spoke another protocol, or nothing in time, shows
+// in the error of HandshakeContext alone.
 func (l *Listener) Accept() (net.Conn, error) {
 	leave, err := l.gate.Enter(context.Background())
 	if err != nil {
