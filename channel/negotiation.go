@@ -234,9 +234,17 @@ func (c *Config) verifyLimits(p *parameters) error {
 // has a binding accepts no peer without.
 func (c *Config) verifyBinding(p *parameters) error {
 	if own := c.bindingHash(); subtle.ConstantTimeCompare(p.transportBinding, own) != 1 {
-		return because(AlertHandshakeFailure, fmt.Errorf("%w: peer says %x, this end %x", ErrTransportBinding, p.transportBinding, own))
+		return because(AlertHandshakeFailure, fmt.Errorf("%w: peer has %s, this end %s", ErrTransportBinding, bindingName(p.transportBinding), bindingName(own)))
 	}
 	return nil
+}
+
+// bindingName names a transport for an error.
+func bindingName(hash []byte) string {
+	if len(hash) == 0 {
+		return "no TransportBinding"
+	}
+	return fmt.Sprintf("%x", hash)
 }
 
 // hashSize is the size of SHA-256, which names things for this package.
