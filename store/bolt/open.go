@@ -54,7 +54,7 @@ func open(path string, config Config) (*Store, error) {
 		return nil, err
 	}
 	if err := s.prepare(); err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(fmt.Errorf("bolt: opening %s: %w", path, err), s.Close())
 	}
 	return s, nil
 }
@@ -68,7 +68,7 @@ func (s *Store) openDB(path string) (err error) {
 	case err == nil:
 		return nil
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return fmt.Errorf("%w: %s is locked by another process", ErrLocked, path)
+		return fmt.Errorf("%w: %s is open already, here or in another process", ErrLocked, path)
 	case errors.Is(err, seal.ErrExposed):
 		return err
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch), isShort(path):

@@ -176,8 +176,8 @@ func TestAKeyIsReplaced(t *testing.T) {
 	}
 	s.Close()
 
-	if _, err := Open(path, &Config{Keys: keyring(t, 2)}); !errors.Is(err, seal.ErrUnknownKey) {
-		t.Fatalf("opened under another key: %v, want ErrUnknownKey", err)
+	if _, err := Open(path, &Config{Keys: keyring(t, 2)}); !errors.Is(err, seal.ErrUnknownKey) || !strings.Contains(err.Error(), path) {
+		t.Fatalf("opened under another key: %v, want ErrUnknownKey and the file", err)
 	}
 	s = openStore(t, path, &Config{Keys: keyring(t, 2, 1)})
 	fresh, err := s.Load(t.Context(), id(7))
