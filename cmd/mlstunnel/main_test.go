@@ -545,6 +545,26 @@ func TestStatusShowsARunningProcess(t *testing.T) {
 	})
 }
 
+func TestStatusShowsNamesAsTheyAreAndNothingElse(t *testing.T) {
+	var out strings.Builder
+	names := []string{"CN=Jürgen Groß,O=Example", "spiffe://example.org/db", "a\x1b[2J\n  2\tSHA256:forged"}
+	var s links.Status
+	for _, name := range names {
+		s.Forwards = append(s.Forwards, links.ForwardStatus{Links: []links.LinkStatus{{Name: name}}})
+	}
+	if err := show(&out, s); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{names[0], names[1], `"a\x1b[2J\n  2\tSHA256:forged"`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %s in %q", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "\x1b") || strings.Count(out.String(), "\n") != 4*len(names) {
+		t.Errorf("a name does more than to be shown: %q", out.String())
+	}
+}
+
 func TestACrashShowsNoSecrets(t *testing.T) {
 	const payload = "what-is-carried-must-not-show"
 	for _, client := range []bool{false, true} {

@@ -8,9 +8,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -104,7 +106,7 @@ func show(w io.Writer, s links.Status) error {
 			if l.Expires != nil {
 				expires = l.Expires.UTC().Format(time.RFC3339)
 			}
-			fmt.Fprintf(table, "  %d\t%s\t%s\t%s\t%v\t%t\t%d\t%v\t%s\t%d+%d\t%d\t%d\t%s\n", l.ID, l.Peer, l.Name, l.Remote, s.Time.Sub(l.Since).Round(time.Second),
+			fmt.Fprintf(table, "  %d\t%s\t%s\t%s\t%v\t%t\t%d\t%v\t%s\t%d+%d\t%d\t%d\t%s\n", l.ID, l.Peer, printable(l.Name), l.Remote, s.Time.Sub(l.Since).Round(time.Second),
 				l.Resumed, l.Epoch, time.Duration(l.KeyAge*float64(time.Second)).Round(time.Second), heal, l.UpdatesOwn, l.UpdatesPeer, l.BytesToPeer, l.BytesFromPeer, expires)
 		}
 		if err := table.Flush(); err != nil {
@@ -112,4 +114,12 @@ func show(w io.Writer, s links.Status) error {
 		}
 	}
 	return nil
+}
+
+// printable keeps what an authority has let into a name from doing things to a terminal, or to the table.
+func printable(name string) string {
+	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(name)
+	}
+	return name
 }
