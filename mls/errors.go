@@ -19,6 +19,13 @@ var (
 	// ErrDecrypt means that a ciphertext could not be decrypted: it was
 	// changed, or made with other keys.
 	ErrDecrypt = errors.New("mls: decryption failed")
+	// ErrKeyConsumed means that the key of an encrypted message is gone: the message was
+	// processed before, or it comes so late that its key is kept no more (Config.MaxSkipped,
+	// Config.MaxSkippedAge). A delivery service that delivers twice leads to it.
+	ErrKeyConsumed = errors.New("mls: message was processed before, or comes too late")
+	// ErrTooFarAhead means that so many messages of its sender are missing before an encrypted one that
+	// its key is not derived (Config.MaxForward).
+	ErrTooFarAhead = errors.New("mls: message is too far ahead")
 	// ErrUnknownPSK means that a pre-shared key is not known to this client.
 	ErrUnknownPSK = errors.New("mls: unknown pre-shared key")
 	// ErrOwnMessage means that a message was sent by this very client. It has

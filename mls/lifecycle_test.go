@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/mendlink/mendlink/mls/ciphersuite"
-	"github.com/mendlink/mendlink/mls/internal/secrettree"
 )
 
 // forEachFormat runs test with encrypted and with public handshake messages.
@@ -319,16 +318,16 @@ func TestMessagesOutOfOrderAndLost(t *testing.T) {
 		if got := received.(*ReceivedApplication).Data; !bytes.Equal(got, []byte{byte(i)}) {
 			t.Errorf("message %d holds %x", i, got)
 		}
-		if _, err := b.Process(messages[i]); !errors.Is(err, secrettree.ErrConsumed) {
-			t.Errorf("message %d again: %v, want %v", i, err, secrettree.ErrConsumed)
+		if _, err := b.Process(messages[i]); !errors.Is(err, ErrKeyConsumed) {
+			t.Errorf("message %d again: %v, want %v", i, err, ErrKeyConsumed)
 		}
 	}
 	c.restart()
 	if _, err := c.members[1].g.Process(messages[10]); err != nil {
 		t.Errorf("message 10 after a restart: %v", err)
 	}
-	if _, err := c.members[1].g.Process(messages[11]); !errors.Is(err, secrettree.ErrConsumed) {
-		t.Errorf("message 11 again after a restart: %v, want %v", err, secrettree.ErrConsumed)
+	if _, err := c.members[1].g.Process(messages[11]); !errors.Is(err, ErrKeyConsumed) {
+		t.Errorf("message 11 again after a restart: %v, want %v", err, ErrKeyConsumed)
 	}
 	c.commit(1, CommitOptions{})
 	c.checkMessages()

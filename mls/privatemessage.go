@@ -1,6 +1,7 @@
 package mls
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -185,7 +186,7 @@ func openPrivate(cfg *Config, s *ciphersuite.Suite, m *privateMessage, tree *sec
 
 	key, err := tree.Peek(uint32(data.leaf), ratchetKind(m.contentType), data.generation)
 	if err != nil {
-		return nil, nil, fmt.Errorf("mls: decrypting a message of leaf %d: %w", data.leaf, err)
+		return nil, nil, fmt.Errorf("mls: decrypting a message of leaf %d: %w", data.leaf, keyError(err))
 	}
 	a, err := openContent(cfg, s, m, &data, key)
 	if err != nil {
@@ -193,6 +194,17 @@ func openPrivate(cfg *Config, s *ciphersuite.Suite, m *privateMessage, tree *sec
 		return nil, nil, err
 	}
 	return a, key, nil
+}
+
+// keyError names the reason why there is no key for a message, for callers who cannot name secrettree's.
+func keyError(err error) error {
+	switch {
+	case errors.Is(err, secrettree.ErrConsumed):
+		return fmt.Errorf("%w: %w", ErrKeyConsumed, err)
+	case errors.Is(err, secrettree.ErrTooFarAhead):
+		return fmt.Errorf("%w: %w", ErrTooFarAhead, err)
+	}
+	return err
 }
 
 // openContent decrypts and decodes PrivateMessageContent. RFC 9420, Section 6.3.1.

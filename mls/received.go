@@ -75,8 +75,8 @@ func (c *ReceivedCommit) Erase() {
 // and reported again. A commit of its own is not: see [PendingCommit.Is].
 //
 // Errors: [ErrWrongGroup], [ErrWrongEpoch], [ErrOwnMessage], [ErrNotRecipient],
-// [ErrDecrypt], [ErrUnknownPSK], [ErrUnsupported], an [*Error] for a broken rule, or one that
-// says that the bytes do not decode. RFC 9420, Sections 6 and 12.4.2.
+// [ErrDecrypt], [ErrKeyConsumed], [ErrTooFarAhead], [ErrUnknownPSK], [ErrUnsupported], an [*Error] for a broken rule, or
+// one that says that the bytes do not decode. RFC 9420, Sections 6 and 12.4.2.
 func (g *Group) Process(message []byte) (Received, error) {
 	if err := g.usable(); err != nil {
 		return nil, err

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"testing"
 	"time"
-
-	"github.com/mendlink/mendlink/mls/internal/secrettree"
 )
 
 // Messages may overtake each other, but not for ever: the key of one that stays
@@ -41,7 +39,7 @@ func TestOvertakenMessagesCanBeReadForALimitedTime(t *testing.T) {
 			}
 			continue
 		}
-		if !errors.Is(err, secrettree.ErrConsumed) {
+		if !errors.Is(err, ErrKeyConsumed) {
 			t.Errorf("limit %v: error %v, want ErrConsumed", limit, err)
 		}
 		before := len(mustMarshal(t, c.members[1].g))
