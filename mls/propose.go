@@ -12,7 +12,8 @@ import (
 // LeafChanges are what a member changes in its own leaf besides the encryption
 // key, which always changes. The zero value changes nothing else.
 type LeafChanges struct {
-	// Identity is a new credential and signature key.
+	// Identity is a new credential and signature key. The others ask their AuthenticationService about it, and
+	// the member does not: it may adopt a commit that they refuse.
 	Identity *Identity
 	// Capabilities take the place of the leaf's, if not nil.
 	Capabilities *Capabilities
