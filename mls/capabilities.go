@@ -19,6 +19,14 @@ type Capabilities struct {
 	Credentials  []CredentialType
 }
 
+// clone returns a copy that shares no memory with c.
+func (c *Capabilities) clone() Capabilities {
+	return Capabilities{
+		slices.Clone(c.Versions), slices.Clone(c.CipherSuites), slices.Clone(c.Extensions),
+		slices.Clone(c.Proposals), slices.Clone(c.Credentials),
+	}
+}
+
 func (c *Capabilities) encode(w *wire.Writer) {
 	writeUint16s(w, c.Versions)
 	writeUint16s(w, c.CipherSuites)

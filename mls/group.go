@@ -128,7 +128,7 @@ func NewGroup(cfg *Config, o GroupOptions) (*Group, error) {
 				cipherSuite: s.ID(),
 				groupID:     groupID,
 				treeHash:    tree.rootHash(s),
-				extensions:  slices.Clone(o.Extensions),
+				extensions:  o.Extensions.clone(),
 			},
 		},
 		signer: o.Identity.Signer,

@@ -54,9 +54,9 @@ func describeLeaf(cfg *Config, s *ciphersuite.Suite, id *Identity, o *LeafOption
 		Credential:   id.Credential,
 		Source:       LeafNodeSourceKeyPackage,
 		Lifetime:     o.Lifetime,
-		Extensions:   slices.Clone(o.Extensions),
+		Extensions:   o.Extensions.clone(),
 	}
-	leaf.Capabilities = cfg.withOneSignature(o.Capabilities).withDefaults(cfg, leaf, o.around)
+	leaf.Capabilities = cfg.withOneSignature(o.Capabilities.clone()).withDefaults(cfg, leaf, o.around)
 	cfg.listWireFormats(leaf)
 	if err := leaf.Capabilities.verifyTypes(); err != nil {
 		return nil, err
@@ -189,7 +189,7 @@ func NewKeyPackage(cfg *Config, o KeyPackageOptions) (*KeyPackageBundle, error) 
 		CipherSuite: s.ID(),
 		InitKey:     initKey.PublicKey(),
 		LeafNode:    *leaf,
-		Extensions:  slices.Clone(o.Extensions),
+		Extensions:  o.Extensions.clone(),
 	}
 	if err := cfg.verifyKeyPackageExtensions(k); err != nil {
 		return nil, err

@@ -184,7 +184,7 @@ func newOneSignatureKeyPackage(cfg *Config, s *ciphersuite.Suite, o *KeyPackageO
 	if err != nil {
 		return nil, fmt.Errorf("mls: creating a key package: %w", err)
 	}
-	k := &KeyPackage{Version: MLS10, CipherSuite: s.ID(), InitKey: initKey.PublicKey(), Extensions: slices.Clone(o.Extensions)}
+	k := &KeyPackage{Version: MLS10, CipherSuite: s.ID(), InitKey: initKey.PublicKey(), Extensions: o.Extensions.clone()}
 	o.Leaf.beforeSigning = func(leaf *LeafNode) error {
 		k.LeafNode = *leaf // whose capabilities count
 		if err := cfg.verifyKeyPackageExtensions(k); err != nil {

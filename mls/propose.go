@@ -38,13 +38,13 @@ func (c *LeafChanges) apply(g *Group, old *LeafNode) (*LeafNode, *Identity, erro
 		}
 	}
 	if c.Capabilities != nil {
-		leaf.Capabilities = *c.Capabilities
+		leaf.Capabilities = c.Capabilities.clone()
 		if err := leaf.Capabilities.verifyTypes(); err != nil {
 			return nil, nil, err
 		}
 	}
 	if c.Extensions != nil {
-		leaf.Extensions = *c.Extensions
+		leaf.Extensions = c.Extensions.clone()
 	}
 	if c.Capabilities != nil || c.Extensions != nil {
 		if err := g.cfg.describeComponents(&leaf); err != nil {
