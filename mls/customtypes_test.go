@@ -194,6 +194,18 @@ func TestLeavingMembersNeedNotSupportAProposal(t *testing.T) {
 	c.checkMessages()
 }
 
+// Whoever changes its capabilities need not know what GREASE its leaf has.
+func TestCapabilitiesChangeBesideGrease(t *testing.T) {
+	c := newCrowd(t, suite1, 1)
+	capabilities := c.members[0].g.Leaf(0).Capabilities.clone()
+	c.configure = func(cfg *Config) { cfg.GREASE = true }
+	c.add(0, 2)
+	c.commit(1, CommitOptions{Leaf: LeafChanges{Capabilities: &capabilities}})
+	c.proposeUpdate(2, LeafChanges{Capabilities: &capabilities})
+	c.commit(0, CommitOptions{})
+	c.checkMessages()
+}
+
 func TestGreaseIsIgnored(t *testing.T) {
 	c := emptyCrowd(t, suite1)
 	c.configure = func(cfg *Config) { cfg.GREASE = true }

@@ -39,6 +39,11 @@ func (c *LeafChanges) apply(g *Group, old *LeafNode) (*LeafNode, *Identity, erro
 	}
 	if c.Capabilities != nil {
 		leaf.Capabilities = c.Capabilities.clone()
+		for _, x := range leaf.Extensions { // the client has added it, not the caller
+			if isGrease(x.Type) && !leaf.Capabilities.supportsExtension(x.Type) {
+				leaf.Capabilities.Extensions = append(leaf.Capabilities.Extensions, x.Type)
+			}
+		}
 		if err := leaf.Capabilities.verifyTypes(); err != nil {
 			return nil, nil, err
 		}
