@@ -58,8 +58,9 @@ const DefaultMemorySessions = 4096
 // capacity, a [MemoryStore] remembers the versions.
 const evictedFactor = 8
 
-// A MemoryStore is a [Store] in memory. If it is full, the session that was
-// saved the longest time ago makes room for a new one. Should a connection be
+// A MemoryStore is a [Store] in memory. If it is full, a session of the peer that has
+// the most makes room for a new one, so that a peer which makes many takes nobody else's place: of these the one
+// that was saved the longest time ago. Should a connection be
 // using that one, it comes back with the connection's next save. What is dropped
 // is erased. It is safe for concurrent use.
 type MemoryStore struct {
@@ -67,8 +68,9 @@ type MemoryStore struct {
 
 	mu       sync.Mutex
 	sessions map[SessionID]*storedInMemory
-	saves    list.List // of *storedInMemory, that with the oldest save first
-	clock    uint64    // counts saves: the source of versions and of their order
+	saves    list.List      // of *storedInMemory, that with the oldest save first
+	peers    map[string]int // how many sessions each has, by label
+	clock    uint64         // counts saves: the source of versions and of their order
 	// evicted has the versions of sessions that made room, in the order of
 	// evictions. Without them, a connection that goes on could not be told from
 	// one that was superseded.
@@ -100,6 +102,7 @@ func NewMemoryStore(capacity int) *MemoryStore {
 	return &MemoryStore{
 		capacity: capacity,
 		sessions: make(map[SessionID]*storedInMemory),
+		peers:    make(map[string]int),
 		evicted:  make(map[SessionID]uint64),
 	}
 }
@@ -126,10 +129,12 @@ func (m *MemoryStore) Save(_ context.Context, s StoredSession) (uint64, error) {
 		return 0, ErrConflict
 	}
 	if !ok && len(m.sessions) >= m.capacity {
-		m.evict()
+		m.evict(s.Peer)
 	}
 	m.clock++
-	if !ok {
+	if ok {
+		m.leave(old.Peer)
+	} else {
 		old = &storedInMemory{created: m.clock}
 	}
 	clear(old.Data)
@@ -143,6 +148,7 @@ func (m *MemoryStore) Save(_ context.Context, s StoredSession) (uint64, error) {
 // put makes s the session that was saved last.
 func (m *MemoryStore) put(s *storedInMemory) {
 	m.sessions[s.ID] = s
+	m.peers[s.Peer]++
 	if s.at != nil {
 		m.saves.MoveToBack(s.at)
 	} else {
@@ -193,9 +199,9 @@ func (m *MemoryStore) version(id SessionID) uint64 {
 	return m.evicted[id]
 }
 
-// evict drops the session that was saved the longest time ago.
-func (m *MemoryStore) evict() {
-	oldest := m.saves.Front().Value.(*storedInMemory)
+// evict drops a session for one of a peer's.
+func (m *MemoryStore) evict(peer string) {
+	oldest := m.oldestOf(peer)
 	m.evicted[oldest.ID] = oldest.Version
 	m.evictions = append(m.evictions, eviction{oldest.ID, oldest.Version})
 	if len(m.evictions) > evictedFactor*m.capacity {
@@ -207,8 +213,37 @@ func (m *MemoryStore) evict() {
 	m.drop(oldest.ID)
 }
 
+// oldestOf returns the session that was saved the longest time ago of the peer, or those, with the most sessions, the new
+// one of a peer's included.
+func (m *MemoryStore) oldestOf(peer string) *storedInMemory {
+	most := m.peers[peer] + 1
+	if len(m.peers) < len(m.sessions) { // else nobody has more than one
+		for _, n := range m.peers {
+			most = max(most, n)
+		}
+	}
+	for at := m.saves.Front(); ; at = at.Next() {
+		s := at.Value.(*storedInMemory)
+		n := m.peers[s.Peer]
+		if s.Peer == peer {
+			n++
+		}
+		if n == most {
+			return s
+		}
+	}
+}
+
+// leave says that a peer has one session less.
+func (m *MemoryStore) leave(peer string) {
+	if m.peers[peer]--; m.peers[peer] == 0 {
+		delete(m.peers, peer)
+	}
+}
+
 func (m *MemoryStore) drop(id SessionID) {
 	if s, ok := m.sessions[id]; ok {
+		m.leave(s.Peer)
 		clear(s.Data)
 		delete(m.sessions, id)
 		m.saves.Remove(s.at)

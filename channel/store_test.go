@@ -197,3 +197,46 @@ func BenchmarkSaveWhenFull(b *testing.B) {
 		add()
 	}
 }
+
+// A peer that makes sessions without end takes nobody else's place, however many it has: others that come take
+// its own, and it ends no connection of another's.
+func TestAPeerWithManySessionsTakesNobodysPlace(t *testing.T) {
+	const capacity = 4
+	bob := newHost(t, "bob")
+	bob.store.MemoryStore = NewMemoryStore(capacity)
+	meet := func(h *host) (*peer, *peer) {
+		a, b := initiate(t, h, bob)
+		a.start(t)
+		settle(t, a, b)
+		agree(t, a, b)
+		return a, b
+	}
+	greedy := newHost(t, "greedy")
+	a, b := meet(newHost(t, "alice"))
+	flood := func(sessions int) {
+		for range sessions {
+			x, y := meet(greedy)
+			cut(x, y)
+		}
+	}
+	flood(capacity)
+	c, d := meet(newHost(t, "carol"))
+	flood(capacity * (evictedFactor + 1))
+	for _, ends := range [][2]*peer{{a, b}, {c, d}} {
+		if _, err := bob.store.Load(ctx, ends[1].ID()); err != nil {
+			t.Errorf("a session of %s: %v", ends[0].name, err)
+		}
+		canUpdate(t, ends[0], ends[1])
+	}
+	if n := bob.store.Len(); n != capacity {
+		t.Errorf("%d sessions are stored, want %d", n, capacity)
+	}
+	for id := range bob.store.sessions {
+		if err := bob.store.Delete(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(bob.store.peers) != 0 {
+		t.Errorf("an empty store counts %v", bob.store.peers)
+	}
+}
