@@ -460,6 +460,11 @@ func TestJoiningIsBothOrNone(t *testing.T) {
 	}
 	c.deliver(0, first)
 	c.checkMessages()
+	for _, none := range []*APQKeyPackageBundle{nil, {}} {
+		if _, err := JoinAPQ(joiner.cfg, first.Welcome(), none, APQJoinOptions{}); err == nil {
+			t.Error("joined without key packages")
+		}
+	}
 	if _, err := JoinAPQ(joiner.cfg, first.Welcome(), joiner.bundle, APQJoinOptions{}); !errors.Is(err, ErrErased) {
 		t.Errorf("joining twice: error %v, want %v", err, ErrErased)
 	}

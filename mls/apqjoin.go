@@ -1,6 +1,9 @@
 package mls
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // APQKeyPackageOptions are the properties of a new pair of key packages. What
 // the pair needs is added to their leaves.
@@ -115,6 +118,9 @@ func JoinAPQ(cfg *Config, message []byte, b *APQKeyPackageBundle, o APQJoinOptio
 	p, err := cfg.parsePair(message, WireFormatWelcome)
 	if err != nil {
 		return nil, err
+	}
+	if b == nil || b.T == nil || b.PQ == nil {
+		return nil, errors.New("mls: joining: there is no APQKeyPackageBundle")
 	}
 	pq, err := join(cfg, p.pData, b.PQ, JoinOptions{RatchetTree: o.PQRatchetTree})
 	if err != nil {
