@@ -53,7 +53,7 @@ func TestTheFloorIsWhatIsCalled(t *testing.T) {
 			Generate: calls("Suite.GenerateHPKEKeyPair"),
 			Derive:   calls("Suite.DeriveHPKEKeyPair") - calls("Suite.GenerateHPKEKeyPair"),
 			Seal:     calls("HPKEPublicKey.seal"),
-			Open:     calls("Suite.Open"),
+			Open:     calls("Suite.open"),
 			Sign:     calls("Suite.SignWithLabel"),
 			Verify:   calls("SignaturePublicKey.VerifyWithLabel"),
 		}
