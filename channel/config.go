@@ -48,7 +48,8 @@ type Config struct {
 	// Default: none.
 	Alternatives []mls.Identity
 	// Validator decides who may be the peer. It is asked in each handshake,
-	// at each resumption and whenever the peer changes its leaf. Required.
+	// at each resumption and whenever the peer changes its leaf, about one leaf
+	// maybe more than once. Required.
 	Validator mls.AuthenticationService
 	// Now returns the current time, as time.Now does. Required.
 	Now func() time.Time
