@@ -227,6 +227,9 @@ func TestOneConnectionOutlivesManyCertificates(t *testing.T) {
 			return peerSerial(t, client) == b.serial && peerSerial(t, server) == a.serial
 		})
 	}
+	until(t, "the epoch of the last one", func() bool { // which the peer has before it is confirmed
+		return client.ConnectionState().Epoch >= first.Epoch+2*renewals
+	})
 	if rounds, err := stop(); err != nil || rounds == 0 {
 		t.Errorf("%d rounds, %v", rounds, err)
 	}
