@@ -129,6 +129,12 @@ const (
 // decides, with the action, about the connection: the error of RefusalClose
 // matches [ErrPeerRefused] and is final. Other errors: [ErrNotReady], [ErrClosed].
 func (s *Session) Revalidate(ctx context.Context, action RefusalAction) ([]Event, error) {
+	return s.RevalidateBy(ctx, func() RefusalAction { return action })
+}
+
+// RevalidateBy is [Session.Revalidate] with an action that is asked for when the validator has refused the peer, and
+// not before: for when a new configuration says at once who is accepted and what becomes of others.
+func (s *Session) RevalidateBy(ctx context.Context, refused func() RefusalAction) ([]Event, error) {
 	if s.state == StateClosed {
 		return nil, ErrClosed
 	}
@@ -136,10 +142,13 @@ func (s *Session) Revalidate(ctx context.Context, action RefusalAction) ([]Event
 		return nil, ErrNotReady
 	}
 	err := s.mls.AuthenticationService.ValidateLeaf(peerLeaf(s.group), nil)
-	switch {
-	case err == nil || action == RefusalKeep:
+	if err == nil {
 		return nil, nil
-	case action == RefusalWarn:
+	}
+	switch refused() {
+	case RefusalKeep:
+		return nil, nil
+	case RefusalWarn:
 		events := []Event{PeerRefused{Err: err}}
 		s.trace.events(s, events)
 		return events, nil

@@ -95,7 +95,7 @@ func (l *live) follow() {
 	asked := d.settings.Now() // and not later: what expires while the validator is asked takes another look
 	// Whether this is the end of the connection, and why, shows in its other methods; with
 	// RefusalWarn the Trace is told.
-	_ = d.Revalidate(d.refused())
+	_ = d.revalidateBy(d.refused)
 	if err != nil && err != d.settings.Errors.NoIdentityFits {
 		l.after(&l.retrying, liveRetry)
 	}

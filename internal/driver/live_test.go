@@ -163,6 +163,37 @@ func TestThePeerIsAskedAboutAgain(t *testing.T) {
 	eventually(t, a, b, "the end", func() bool { return errors.Is(a.abortedBy(), revoked) })
 }
 
+// A reloaded validator accepts nobody from the moment on when it is asked once more, of which somebody is to be warned then.
+type reloaded struct {
+	moody
+	action atomic.Uint32
+}
+
+func (v *reloaded) ValidateLeaf(leaf, previous *mls.LeafNode) error {
+	err := v.moody.ValidateLeaf(leaf, previous)
+	if err != nil {
+		v.action.Store(uint32(channel.RefusalWarn))
+	}
+	return err
+}
+
+// Who is accepted and what becomes of others may change together, and just while the peer is asked about.
+func TestWhatBecomesOfAPeerIsAskedWhenItIsRefused(t *testing.T) {
+	validator := new(reloaded)
+	validator.action.Store(uint32(channel.RefusalClose))
+	a, b := pair(t, func(c *channel.Config, d *Config) {
+		c.Validator, d.Identities = validator, newWardrobe()
+		d.RefusedBy = func() channel.RefusalAction { return channel.RefusalAction(validator.action.Load()) }
+	})
+	asked := validator.times()
+	validator.refuse(errors.New("revoked"))
+	a.live.Load().follow()
+	deliver(t, a, b)
+	if err := a.abortedBy(); err != nil || validator.times() == asked {
+		t.Errorf("asked %d times, the connection has ended: %v", validator.times()-asked, err)
+	}
+}
+
 func TestThePeersExpiryIsWatched(t *testing.T) {
 	clock, validator, expired := newClock(), new(moody), errors.New("expired")
 	a := newEnd(t, "a", func(c *channel.Config, _ *Config) { c.Validator, c.Now = validator, clock.Now })

@@ -57,9 +57,14 @@ func (d *Driver) Rotate(identity mls.Identity) (target uint64, err error) {
 
 // Revalidate asks the validator about the peer once more, and returns its refusal.
 func (d *Driver) Revalidate(action channel.RefusalAction) error {
+	return d.revalidateBy(func() channel.RefusalAction { return action })
+}
+
+// revalidateBy is Revalidate with an action that is asked for if the peer is refused.
+func (d *Driver) revalidateBy(action func() channel.RefusalAction) error {
 	var refused error
 	err := d.Drive(func(s *channel.Session) ([]channel.Event, error) {
-		events, err := s.Revalidate(d.transport.Context(), action)
+		events, err := s.RevalidateBy(d.transport.Context(), action)
 		for _, e := range events {
 			if e, ok := e.(channel.PeerRefused); ok {
 				refused = e.Err
