@@ -280,16 +280,7 @@ func TestSocketsOfTheServiceManagerAreUsed(t *testing.T) {
 
 // A reload that fails takes nothing away from the next one, and a forward that is gone nothing from one that comes back.
 func TestASocketOfTheServiceManagerOutlivesReloads(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	file, err := l.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
+	file := listeningSocket(t, "tcp", "127.0.0.1:0")
 	key, fingerprint := testbed.Key(t, "server")
 	path := filepath.Join(t.TempDir(), "mlstunnel.yaml")
 	first := forwardYAML("first", "server", "127.0.0.1:0", "127.0.0.1:1", key, fingerprint)
@@ -340,16 +331,7 @@ func TestSessionsFromFlagsOutliveAProcess(t *testing.T) {
 }
 
 func TestAServerRefusesASocketThatIsNotTCP(t *testing.T) {
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "front"), Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	file, err := l.File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
+	file := listeningSocket(t, "unix", filepath.Join(t.TempDir(), "front"))
 	key, fingerprint := testbed.Key(t, "server")
 	path := filepath.Join(t.TempDir(), "mlstunnel.yaml")
 	writeConfig(t, path, "'off'", forwardYAML("server", "server", "systemd:front", "127.0.0.1:1", key, fingerprint))
@@ -362,16 +344,7 @@ func TestAServerRefusesASocketThatIsNotTCP(t *testing.T) {
 
 // No connection is made: the process ends at once.
 func TestAnAdminSocketThatOthersReachIsRefused(t *testing.T) {
-	l, err := net.Listen("tcp4", "0.0.0.0:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	file, err := l.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
+	file := listeningSocket(t, "tcp4", "0.0.0.0:0")
 	key, fingerprint := testbed.Key(t, "server")
 	path := filepath.Join(t.TempDir(), "mlstunnel.yaml")
 	writeConfig(t, path, "systemd:front", forwardYAML("server", "server", "127.0.0.1:0", "127.0.0.1:1", key, fingerprint))
@@ -380,6 +353,22 @@ func TestAnAdminSocketThatOthersReachIsRefused(t *testing.T) {
 	if err := p.ended(); err == nil || !strings.Contains(p.output(), "admin: systemd:front listens on 0.0.0.0:") {
 		t.Errorf("ended with %v, and said\n%s", err, p.output())
 	}
+}
+
+// listeningSocket returns a socket that is there before the process, to be handed over to it.
+func listeningSocket(t *testing.T, network, address string) *os.File {
+	t.Helper()
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	file, err := l.(interface{ File() (*os.File, error) }).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	return file
 }
 
 // withSocket hands a socket of the name front over, as the service manager does.

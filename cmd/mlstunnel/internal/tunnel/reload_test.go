@@ -216,21 +216,26 @@ func TestAKeyIsReplacedByAReloadWhileAConnectionLives(t *testing.T) {
 	})
 }
 
+// moves has a reload move a client of the first server to a second one. What has begun stays where it is.
+func moves(t *testing.T, e *ends, client, second *Tunnel) {
+	t.Helper()
+	c := testbed.Dial(t, "tcp", addressOf(client, "client"))
+	testbed.SayAndHear(t, c, "to the first server")
+	moved := e.client.Forwards[0]
+	moved.Forward = addressOf(second, "server")
+	reload(t, client, with(e.client, moved))
+	testbed.Eventually(t, "connections reach the second server", func() bool {
+		testbed.SayAndHear(t, testbed.Dial(t, "tcp", addressOf(client, "client")), "to the second")
+		return statusOf(second).Connections > 0
+	})
+	testbed.SayAndHear(t, c, "still to the first")
+}
+
 func TestAClientMovesToAnotherServer(t *testing.T) {
 	transports(t, func(t *testing.T, transport string) {
 		e := pinnedEnds(t, transport, testbed.Echo(t))
 		_, client := e.startBoth(t, nil)
-		c := testbed.Dial(t, "tcp", addressOf(client, "client"))
-		testbed.SayAndHear(t, c, "to the first server")
-		second := start(t, with(e.server, e.server.Forwards[0]), Options{})
-		moved := e.client.Forwards[0]
-		moved.Forward = addressOf(second, "server")
-		reload(t, client, with(e.client, moved))
-		testbed.Eventually(t, "connections reach the second server", func() bool {
-			testbed.SayAndHear(t, testbed.Dial(t, "tcp", addressOf(client, "client")), "to the second")
-			return statusOf(second).Connections > 0
-		})
-		testbed.SayAndHear(t, c, "still to the first")
+		moves(t, e, client, start(t, with(e.server, e.server.Forwards[0]), Options{}))
 	})
 }
 
@@ -248,16 +253,7 @@ func TestEachServerIsKnownByItsOwnAddress(t *testing.T) {
 			e.client.Forwards[0].Peers = &config.Peers{KnownHosts: hosts}
 			return address
 		})
-		c := testbed.Dial(t, "tcp", addressOf(client, "client"))
-		testbed.SayAndHear(t, c, "to the first server")
-		moved := e.client.Forwards[0]
-		moved.Forward = addressOf(second, "server")
-		reload(t, client, with(e.client, moved))
-		testbed.Eventually(t, "connections reach the second server", func() bool {
-			testbed.SayAndHear(t, testbed.Dial(t, "tcp", addressOf(client, "client")), "to the second")
-			return statusOf(second).Connections > 0
-		})
-		testbed.SayAndHear(t, c, "still to the first")
+		moves(t, e, client, second)
 	})
 }
 
