@@ -229,3 +229,26 @@ func TestEarlyDataWithARequestThatIsAcknowledgedAlready(t *testing.T) {
 		t.Errorf("fate is %v, resumed: %t, the peer has %q", a.fate, a.Resumed(), b.early)
 	}
 }
+
+// And it stays rejected if the next request is refused, which says nothing about the first.
+func TestEarlyDataThatIsRejectedIsSoWhateverBecomesOfTheNextRequest(t *testing.T) {
+	a, b := acceptingEarlyData(t)
+	a.update(t, ReasonRequested)
+	b.deliver(t)
+	id := a.ID()
+	cut(a, b)
+	a, b = resumeWith(t, a.host, b.host, id, []byte("early"))
+	b.deliver(t) // EarlyData
+	b.deliver(t) // ResumptionRequest
+	if m := a.in[0].Message; m.Type != MessageResumptionAcknowledged {
+		t.Fatalf("the answer is a %v", m.Type)
+	}
+	if err := b.store.Delete(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, a, b)
+	agree(t, a, b)
+	if a.fate != EarlyDataRejected || a.Resumed() || len(b.early) != 0 {
+		t.Errorf("fate is %v, resumed: %t, the peer has %q", a.fate, a.Resumed(), b.early)
+	}
+}
